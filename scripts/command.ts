@@ -1,0 +1,105 @@
+// What all commands share: parsing with commander, exit codes, one clear sentence per failure, Ctrl-C. It does not know
+// what any command does.
+
+import process from "node:process";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { InputError, InterruptedError } from "../shared/errors.ts";
+import type { Device } from "../shared/runtime/session.ts";
+
+export { Command, Option };
+
+/** A command whose mistakes in arguments end with exit code 2. */
+export function command(name: string, description: string): Command {
+  return new Command(`deno task ${name}`)
+    .description(description)
+    .allowExcessArguments(false)
+    .showHelpAfterError(false)
+    .configureHelp({ sortOptions: false })
+    .exitOverride();
+}
+
+/** Option parser for a number. */
+export function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number.");
+  return value;
+}
+
+/** Option parser for a number or the word `auto`. */
+export function numberOrAuto(text: string): number | "auto" {
+  return text === "auto" ? "auto" : number(text);
+}
+
+/** Option parser for a comma-separated list. */
+export function list(text: string): string[] {
+  return text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+}
+
+/** Options of every command that opens a model. */
+export function modelOptions(program: Command): Command {
+  return program
+    .option("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model")
+    .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there", "auto")
+    .option("--device <name>", "auto, cpu or webgpu", "auto")
+    .option(
+      "--workers <n>",
+      "threads, each with its own sessions; default: one per core",
+      number,
+      navigator.hardwareConcurrency,
+    )
+    .option("--tokens-per-micro-batch <n>", "memory against speed", number, 1024)
+    .option("--max-length <n>", "most tokens of prompt and completion", number, 1024);
+}
+
+/** The device that a `--device` stands for. @throws InputError */
+export function device(name: string): Device {
+  if (name === "auto" || name === "cpu") return "cpu";
+  if (name === "webgpu") return "webgpu";
+  throw new InputError(`--device cannot be "${name}": it is auto, cpu or webgpu.`);
+}
+
+/** The value of an option that has no default. @throws InputError naming it */
+export function required(value: string | undefined, flag: string): string {
+  if (value === undefined) throw new InputError(`${flag} is needed; see --help.`);
+  return value;
+}
+
+/** True once Ctrl-C was pressed; a second press ends the program at once. */
+export function watchInterrupt(): () => boolean {
+  let interrupted = false;
+  const stop = () => {
+    if (interrupted) Deno.exit(130);
+    interrupted = true;
+    console.error("Stopping after this step; press Ctrl-C again to stop at once.");
+  };
+  Deno.addSignalListener("SIGINT", stop);
+  Deno.addSignalListener("SIGTERM", stop);
+  return () => interrupted;
+}
+
+/**
+ * Parses the arguments and runs the command's action; ends the process with 0 done, 2 unusable input, 130 interrupted,
+ * 1 anything else.
+ */
+export async function runCommand(program: Command): Promise<never> {
+  try {
+    await program.parseAsync(Deno.args, { from: "user" });
+    await flush();
+    Deno.exit(0);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      Deno.exit(error.exitCode === 0 ? 0 : 2);
+    }
+    if (error instanceof InputError || error instanceof InterruptedError) {
+      console.error(error.message);
+      Deno.exit(error instanceof InputError ? 2 : 130);
+    }
+    console.error(Deno.env.get("PROSPECT_DEBUG") ? error : `Failed: ${(error as Error).message}`);
+    Deno.exit(1);
+  }
+}
+
+/** Waits until what was written to a pipe has left. */
+function flush(): Promise<void> {
+  return new Promise((resolve) => process.stdout.write("", () => resolve()));
+}

@@ -1,0 +1,41 @@
+// `deno task generate`: one answer from a model, with or without an adapter.
+
+import process from "node:process";
+import { answerPrompts } from "../services/trainer/generate.ts";
+import { findModel, openModel, startGeneration } from "../services/trainer/model.ts";
+import { servingFeeds } from "../services/trainer/parameters.ts";
+import { checkAdapterFits } from "../services/trainer/trained_part.ts";
+import { readAdapter, scalingOf } from "../shared/runtime/adapter.ts";
+import { WorkerPool } from "../workers/pool.ts";
+import { command, device, modelOptions, number, required, runCommand } from "./command.ts";
+
+const program = modelOptions(command("generate", "Answers one prompt; a chat model sees it as the user's message."))
+  .option("--adapter <folder>", "PEFT adapter to answer with")
+  .option("--prompt <text>", "what to answer")
+  .option("--max-new-tokens <n>", "longest answer in tokens", number, 128)
+  .option("--temperature <x>", "0 always takes the likeliest token", number, 0)
+  .option("--seed <n>", "of the sampling", number, 0)
+  .action(async (options) => {
+    const prompt = required(options.prompt, "--prompt") as string;
+    const model = await openModel(await findModel(options.model, options.dtype, false), options.dtype);
+    const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter);
+    if (adapter) checkAdapterFits(adapter, options.adapter, model);
+    const pool = await WorkerPool.start(1, console.error);
+    try {
+      await startGeneration(model, pool, device(options.device));
+      if (adapter) {
+        const feeds = servingFeeds(
+          adapter.tensors,
+          (name) => scalingOf(adapter.config, name.replace(/\.lora_B\.weight$/, "")),
+        );
+        await pool.broadcast(async (worker) => await worker.setAdapter(feeds));
+      }
+      const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
+      const [answer] = await answerPrompts(pool, model.tokenizer, [asked], options);
+      process.stdout.write(answer + "\n");
+    } finally {
+      pool.stop();
+    }
+  });
+
+await runCommand(program);

@@ -1,0 +1,22 @@
+// `deno task score`: log-probs of a feedback file's completions.
+
+import { score } from "../services/trainer/score.ts";
+import { createReporter } from "../shared/progress.ts";
+import { command, device, modelOptions, required, runCommand } from "./command.ts";
+
+const program = modelOptions(command(
+  "score",
+  `Writes the log-prob of every row's completion, one JSON line per row: {index, log_prob, tokens, cached}.
+Scores under the base model, through the reference cache, or under --adapter.`,
+))
+  .option("--adapter <folder>", "PEFT adapter to score under")
+  .option("--data <file>", "feedback file")
+  .option("--out <file>", "where to write", "scores.jsonl")
+  .option("--json", "events as JSON lines on stdout")
+  .action(async (options) => {
+    const json = options.json === true;
+    const settings = { ...options, json, data: required(options.data, "--data"), device: device(options.device) };
+    await score(settings, createReporter({ json }));
+  });
+
+await runCommand(program);

@@ -1,0 +1,87 @@
+// A run's state on disk: parameters, optimizer moments, and a few numbers, in one safetensors file that is replaced in
+// one step. What is random is a function of seed and step, so seed and step are the random state. It does not know
+// what the numbers mean to the loop.
+
+import { join } from "node:path";
+import { z } from "zod";
+import { ensureWritableFolder, writeFileAtomic } from "../../shared/atomic_file.ts";
+import { InputError } from "../../shared/errors.ts";
+import { encodeSafetensors, readSafetensors, readSafetensorsHeader, toFloat32 } from "../../shared/onnx/safetensors.ts";
+
+const evaluationSchema = z.object({
+  step: z.number(),
+  auc: z.object({ value: z.number(), low: z.number(), high: z.number() }).optional(),
+  margin: z.number().optional(),
+});
+
+const stateSchema = z.object({
+  /** Identifies model, data and settings: only the same run may go on from here. */
+  runKey: z.string(),
+  step: z.number().int().min(0),
+  evaluations: z.array(evaluationSchema),
+  /** Answers of the model before training, so that a resumed run compares with the same. */
+  before: z.array(z.string()),
+  stoppedEarly: z.boolean(),
+  tokens: z.number(),
+  seconds: z.number(),
+});
+
+export type RunState = z.infer<typeof stateSchema>;
+
+export interface Checkpoint {
+  state: RunState;
+  parameters: Float32Array;
+  firstMoments: Float32Array;
+  secondMoments: Float32Array;
+}
+
+const pathIn = (out: string) => join(out, "checkpoint", "state.safetensors");
+
+/** Writes the checkpoint of a run, whole or not at all. */
+export async function writeCheckpoint(out: string, checkpoint: Checkpoint): Promise<void> {
+  const { state, ...blocks } = checkpoint;
+  const tensors = new Map(Object.entries(blocks).map(([name, data]) => [name, { shape: [data.length], data }]));
+  await ensureWritableFolder(join(out, "checkpoint"));
+  await writeFileAtomic(pathIn(out), encodeSafetensors(tensors, { state: JSON.stringify(state) }));
+}
+
+/**
+ * Reads the checkpoint in an output folder; undefined where there is none yet.
+ *
+ * @throws InputError when it is damaged or belongs to another run.
+ */
+export async function readCheckpoint(out: string, runKey: string, length: number): Promise<Checkpoint | undefined> {
+  const path = pathIn(out);
+  try {
+    await Deno.stat(path);
+  } catch {
+    return undefined;
+  }
+  const { metadata } = await readSafetensorsHeader(path);
+  let state: RunState;
+  try {
+    state = stateSchema.parse(JSON.parse(metadata.state ?? ""));
+  } catch {
+    throw new InputError(`${path}: not a checkpoint of this version; delete ${join(out, "checkpoint")} to start anew.`);
+  }
+  if (state.runKey !== runKey) {
+    throw new InputError(
+      `${path}: the checkpoint is of a run with another model, data or settings; repeat that run's flags with --resume, or ` +
+        `choose another --out.`,
+    );
+  }
+  const tensors = await readSafetensors(path);
+  const block = (name: string) => {
+    const tensor = tensors.get(name);
+    if (!tensor || tensor.shape[0] !== length) {
+      throw new InputError(`${path}: tensor "${name}" is missing or of another length.`);
+    }
+    return toFloat32(tensor);
+  };
+  return {
+    state,
+    parameters: block("parameters"),
+    firstMoments: block("firstMoments"),
+    secondMoments: block("secondMoments"),
+  };
+}

@@ -1,0 +1,66 @@
+// From a feedback file to rows that can be trained on: read, tokenised, split by prompt, weighted, with every row that
+// was dropped or changed accounted for in words. It does not know batches or models.
+
+import { InputError } from "../../shared/errors.ts";
+import { classWeights, splitHeldOut } from "../../shared/feedback/batches.ts";
+import { readFeedback } from "../../shared/feedback/read.ts";
+import type { FeedbackRow } from "../../shared/feedback/row.ts";
+import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
+import type { TrainSettings } from "./settings.ts";
+
+export interface TrainingData {
+  path: string;
+  /** As read, by index. */
+  source: FeedbackRow[];
+  train: TokenizedRow[];
+  heldOut: TokenizedRow[];
+  counts: { desirable: number; undesirable: number };
+  weights: { desirable: number; undesirable: number };
+  /** Plain sentences about the data, for people. */
+  notes: string[];
+  warnings: string[];
+}
+
+function count(rows: readonly { label: boolean }[]): { desirable: number; undesirable: number } {
+  const desirable = rows.filter(({ label }) => label).length;
+  return { desirable, undesirable: rows.length - desirable };
+}
+
+/**
+ * Reads and prepares the feedback file.
+ *
+ * @throws InputError where the file is unusable or no row is left
+ */
+export async function prepareData(
+  path: string,
+  tokenizer: ChatTokenizer,
+  settings: TrainSettings,
+): Promise<TrainingData> {
+  const file = await readFeedback(path);
+  const { rows, report } = tokenizeRows(file.rows, tokenizer, { maxLength: settings.maxLength });
+  const notes = [...file.summary, ...describeReport(report, path)];
+  if (rows.length === 0) {
+    throw new InputError(`${path}: no row is left to train on (${notes.join(" ")})`);
+  }
+  const { train, heldOut } = splitHeldOut(rows, settings.heldOut, settings.seed);
+  const counts = count(train);
+  const { reason, ...weights } = classWeights(counts, {
+    desirable: settings.desirableWeight,
+    undesirable: settings.undesirableWeight,
+  });
+  notes.push(reason);
+  const warnings: string[] = [];
+  if (counts.desirable === 0 || counts.undesirable === 0) {
+    warnings.push(
+      `${path}: all ${train.length} training rows are ${
+        counts.desirable === 0 ? "undesirable" : "desirable"
+      }; KTO runs, but ` +
+        `nothing shows the model the other side: use a low learning rate, or collect both thumbs.`,
+    );
+  }
+  if (settings.heldOut > 0 && heldOut.length === 0) {
+    warnings.push(`${path}: too few prompts to hold any out; there will be no AUC.`);
+  }
+  return { path, source: file.rows, train, heldOut, counts, weights, notes, warnings };
+}

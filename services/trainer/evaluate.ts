@@ -1,0 +1,84 @@
+// Measures an adapter on feedback: AUC of the reward against the thumbs, margin, class means; on the embedded world also
+// how many answers to unseen prompts are judged desirable. It changes nothing.
+
+import { join } from "node:path";
+import { InputError } from "../../shared/errors.ts";
+import { readFeedback } from "../../shared/feedback/read.ts";
+import { describeReport, tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { createProgress, type Reporter } from "../../shared/progress.ts";
+import { scalingOf } from "../../shared/runtime/adapter.ts";
+import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
+import { embeddedFeedback, embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
+import { ReferenceCache } from "../../shared/store/reference_cache.ts";
+import { WorkerPool } from "../../workers/pool.ts";
+import { answerPrompts } from "./generate.ts";
+import { evaluateRewards } from "./loop.ts";
+import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
+import { servingFeeds } from "./parameters.ts";
+import type { ScoreSettings } from "./score.ts";
+import { ReferenceScorer } from "./scorer.ts";
+import { adapterPart } from "./trained_part.ts";
+import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
+
+export interface EvaluateSettings extends Omit<ScoreSettings, "out" | "data"> {
+  data: string | undefined;
+  beta: number;
+  seed: number;
+}
+
+export interface EvaluationResult {
+  auc: { value: number; low: number; high: number } | null;
+  margin: number | null;
+  rewards: { chosen: number | null; rejected: number | null };
+  counts: { desirable: number; undesirable: number };
+  desirable_rate?: { value: number; prompts: number };
+}
+
+/** Evaluates an adapter (or the base model, whose rewards are all 0). @throws InputError for unusable input */
+export async function evaluate(settings: EvaluateSettings, reporter: Reporter): Promise<EvaluationResult> {
+  const { device, json } = settings;
+  const model = await openModel(await findModel(settings.model, settings.dtype, json), settings.dtype);
+  const embedded = model.folder.path === embeddedModelFolder;
+  if (settings.data === undefined && !embedded) throw new InputError("--data: say which feedback file to evaluate on.");
+  const path = settings.data ?? embeddedFeedback;
+  const file = await readFeedback(path);
+  const { rows, report } = tokenizeRows(file.rows, model.tokenizer, { maxLength: settings.maxLength });
+  for (const note of [...file.summary, ...describeReport(report, path)]) reporter.line(note);
+  if (rows.length === 0) throw new InputError(`${path}: no row is left to evaluate on.`);
+  const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter);
+  const cache = ReferenceCache.open(join(cacheFolder(), "reference.sqlite"));
+  const pool = await WorkerPool.start(settings.workers, reporter.warn);
+  const progress = createProgress({ label: "reference", total: rows.length, unit: "rows", json });
+  try {
+    const { compiled } = await startScoring(model, part, pool, device);
+    const layout = { tokensPerMicroBatch: settings.tokensPerMicroBatch, tokenMultiple: compiled.tokenMultiple };
+    const reference = new ReferenceScorer(pool, cache, await referenceKey(model, device), layout);
+    await reference.prepare(rows, (count) => progress.advance(count));
+    progress.done();
+    const { auc, margin, rewards } = await evaluateRewards(rows, pool, reference, layout, settings.beta, 0);
+    const desirable = rows.filter(({ label }) => label).length;
+    const result: EvaluationResult = {
+      auc: auc ?? null,
+      margin: margin ?? null,
+      rewards,
+      counts: { desirable, undesirable: rows.length - desirable },
+    };
+    if (embedded) {
+      await startGeneration(model, pool, device);
+      if (part?.adapter) {
+        const { config, tensors } = part.adapter;
+        const feeds = servingFeeds(tensors, (name) => scalingOf(config, name.replace(/\.lora_B\.weight$/, "")));
+        await pool.broadcast(async (worker) => await worker.setAdapter(feeds));
+      }
+      const questions = evaluationQuestions();
+      const prompts = questions.map(({ text }) => [{ role: "user", content: text }]);
+      const answers = await answerPrompts(pool, model.tokenizer, prompts, { ...worldSampling, seed: settings.seed });
+      result.desirable_rate = { value: judgeAnswers(questions, answers).rate, prompts: prompts.length };
+    }
+    return result;
+  } finally {
+    progress.done();
+    pool.stop();
+    cache.close();
+  }
+}

@@ -1,0 +1,247 @@
+// The KTO training loop: batches, steps, optimizer, metrics, checkpoints, held-out AUC. It runs from any step to the
+// end the same way, so a resumed run repeats an undisturbed one to the bit. It does not know files of models or
+// reports; those are train.ts's.
+
+import { join } from "node:path";
+import { writeFileAtomic } from "../../shared/atomic_file.ts";
+import { InterruptedError } from "../../shared/errors.ts";
+import { planEpoch } from "../../shared/feedback/batches.ts";
+import { derange, rotate } from "../../shared/feedback/pairing.ts";
+import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
+import { createProgress, type Reporter } from "../../shared/progress.ts";
+import { Random } from "../../shared/random.ts";
+import type { WorkerPool } from "../../workers/pool.ts";
+import { clipGradients, createAdamW } from "./adamw.ts";
+import { auc } from "./auc.ts";
+import { type Checkpoint, type RunState, writeCheckpoint } from "./checkpoint.ts";
+import { type KtoBatch, ktoStep, NonFiniteError } from "./kto_step.ts";
+import { type StepMetrics, stepMetrics } from "./metrics.ts";
+import type { TrainableModel } from "./model.ts";
+import { GradientBlocks } from "./parameters.ts";
+import type { Evaluation } from "./report.ts";
+import { learningRateAt } from "./schedule.ts";
+import { type Layout, logRatio, type ReferenceScorer, scoreSequences } from "./scorer.ts";
+import type { TrainSettings } from "./settings.ts";
+
+/** Seconds between checkpoints; a kill costs at most this much work. */
+const checkpointSeconds = 5;
+
+/** The batches of a run: who is in which batch, and whose completion is whose y', is drawn once. */
+export interface Plan {
+  batches: KtoBatch[];
+  stepsPerEpoch: number;
+  totalSteps: number;
+  /** The batch that optimizer step `step` (from 0) takes. */
+  batchAt: (step: number) => KtoBatch;
+}
+
+/**
+ * Plans batches and pairs. Composition and pairs stay the same in every epoch, so that reference log-probs are needed
+ * once; the order of the batches is drawn anew per epoch unless the file's order is asked for.
+ */
+export function planRun(rows: readonly TokenizedRow[], settings: TrainSettings): Plan {
+  const { batchSize, order, seed, epochs } = settings;
+  const random = new Random(seed ^ 0x5eed);
+  const batches = planEpoch(rows, { batchSize, order, seed, epoch: 0 }).map((indices) => {
+    const members = indices.map((i) => rows[i]!);
+    return { rows: members, partners: settings.pairing === "rotate" ? rotate(members) : derange(members, random) };
+  });
+  const stepsPerEpoch = batches.length;
+  const orders = new Map<number, number[]>();
+  const orderOf = (epoch: number) => {
+    if (!orders.has(epoch)) {
+      const inOrder = batches.map((_, i) => i);
+      const shuffle = order === "mixed" && epoch > 0;
+      orders.set(epoch, shuffle ? new Random((Math.imul(seed, 0x9e3779b1) + epoch) >>> 0).shuffle(inOrder) : inOrder);
+    }
+    return orders.get(epoch)!;
+  };
+  return {
+    batches,
+    stepsPerEpoch,
+    totalSteps: Math.min(settings.maxSteps ?? Infinity, epochs * stepsPerEpoch),
+    batchAt: (step) => batches[orderOf(Math.floor(step / stepsPerEpoch))[step % stepsPerEpoch]!]!,
+  };
+}
+
+export interface LoopInput {
+  model: TrainableModel;
+  plan: Plan;
+  heldOut: readonly TokenizedRow[];
+  reference: ReferenceScorer;
+  layout: Layout;
+  weights: { desirable: number; undesirable: number };
+  learningRate: number;
+  settings: TrainSettings;
+  /** What a fresh run starts with; a resumed one has its checkpoint. */
+  state: RunState;
+  resumed: Checkpoint | undefined;
+  reporter: Reporter;
+  interrupted: () => boolean;
+}
+
+/** Held-out AUC and margin of the reward under the policy; undefined without held-out rows. */
+export async function evaluateRewards(
+  rows: readonly TokenizedRow[],
+  pool: WorkerPool,
+  reference: ReferenceScorer,
+  layout: Layout,
+  beta: number,
+  version: number,
+): Promise<
+  { auc?: ReturnType<typeof auc>; margin?: number; rewards: { chosen: number | null; rejected: number | null } }
+> {
+  const policy = await scoreSequences(pool, rows, layout, "policy", version);
+  const rewards = rows.map((row, i) => beta * logRatio(policy[i]!, reference.of(row)));
+  rewards.forEach((reward, i) => {
+    if (!Number.isFinite(reward)) {
+      throw new NonFiniteError(`The reward of the row of line ${rows[i]!.line} is not finite (${reward}).`);
+    }
+  });
+  const mean = (label: boolean) => {
+    const values = rewards.filter((_, i) => rows[i]!.label === label);
+    return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+  };
+  const chosen = mean(true), rejected = mean(false);
+  const estimate = auc(rewards, rows.map(({ label }) => label));
+  return {
+    ...(estimate ? { auc: estimate } : {}),
+    ...(chosen !== null && rejected !== null ? { margin: chosen - rejected } : {}),
+    rewards: { chosen, rejected },
+  };
+}
+
+/** Whether the last `patience` evaluations brought no better AUC than those before. */
+function stalled(evaluations: readonly Evaluation[], patience: number): boolean {
+  const values = evaluations.flatMap(({ auc }) => auc ? [auc.value] : []);
+  if (patience === 0 || values.length <= patience) return false;
+  return Math.max(...values.slice(-patience)) <= Math.max(...values.slice(0, -patience));
+}
+
+/** Brings metrics.jsonl to exactly `steps` lines, the state of the checkpoint. */
+async function trimMetrics(path: string, steps: number): Promise<StepMetrics[]> {
+  let lines: string[] = [];
+  try {
+    lines = (await Deno.readTextFile(path)).split("\n").filter((line) => line !== "").slice(0, steps);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  await writeFileAtomic(path, lines.map((line) => line + "\n").join(""));
+  return lines.map((line) => JSON.parse(line));
+}
+
+/**
+ * Trains until the planned steps are done, early stopping ends it, or it is interrupted.
+ *
+ * @throws InterruptedError after writing a checkpoint; NonFiniteError naming the rows.
+ */
+export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[]; state: RunState }> {
+  const { model, plan, settings, reporter, layout, reference } = input;
+  const { policy } = model;
+  const optimizer = createAdamW(policy.views.map((view) => view.length), { weightDecay: settings.weightDecay });
+  const blocks = new GradientBlocks(policy);
+  let state = input.state;
+  if (input.resumed) {
+    state = input.resumed.state;
+    policy.fill(input.resumed.parameters);
+    optimizer.restore({
+      step: state.step,
+      firstMoments: policy.split(input.resumed.firstMoments.buffer),
+      secondMoments: policy.split(input.resumed.secondMoments.buffer),
+    });
+  }
+  const metricsPath = join(settings.out, "metrics.jsonl");
+  const metrics = await trimMetrics(metricsPath, state.step);
+  const flat = (parts: Float32Array[]) => {
+    const block = new Float32Array(policy.length);
+    let offset = 0;
+    for (const part of parts) {
+      block.set(part, offset);
+      offset += part.length;
+    }
+    return block;
+  };
+  const started = performance.now(), secondsBefore = state.seconds;
+  const save = async () => {
+    const { firstMoments, secondMoments } = optimizer.state();
+    await writeCheckpoint(settings.out, {
+      state,
+      parameters: policy.snapshot(),
+      firstMoments: flat(firstMoments),
+      secondMoments: flat(secondMoments),
+    });
+  };
+  const schedule = {
+    schedule: settings.schedule,
+    learningRate: input.learningRate,
+    warmupSteps: Math.ceil(settings.warmupRatio * plan.totalSteps),
+    totalSteps: plan.totalSteps,
+  };
+  const progress = createProgress({ label: "training", total: plan.totalSteps, unit: "steps", json: settings.json });
+  progress.advance(state.step);
+  using log = await Deno.open(metricsPath, { append: true, create: true });
+  let savedAt = performance.now();
+  try {
+    while (state.step < plan.totalSteps && !state.stoppedEarly) {
+      const { step } = state, before = performance.now();
+      const batch = plan.batchAt(step);
+      const result = await ktoStep(model.pool, batch, reference, layout, input.weights, step, blocks);
+      const { gradients } = result;
+      const gradNorm = clipGradients(gradients, settings.maxGradNorm);
+      if (!Number.isFinite(gradNorm)) {
+        throw new NonFiniteError(
+          `The gradient norm is not finite at step ${step + 1}, rows of lines ${
+            batch.rows.map(({ line }) => line).join(", ")
+          }.`,
+        );
+      }
+      const learningRate = learningRateAt(step, schedule);
+      optimizer.step(policy.views, gradients, learningRate);
+      const tokensPerSecond = result.tokens / ((performance.now() - before) / 1000);
+      const line = stepMetrics({
+        step: step + 1,
+        epoch: (step + 1) / plan.stepsPerEpoch,
+        loss: result.loss,
+        kl: result.kl,
+        gradNorm,
+        learningRate,
+        tokensPerSecond: Math.round(tokensPerSecond * 10) / 10,
+        beta: settings.beta,
+        logProbs: result.logProbs,
+        referenceLogProbs: result.referenceLogProbs,
+        desirable: batch.rows.map(({ label }) => label),
+      });
+      await log.write(new TextEncoder().encode(JSON.stringify(line) + "\n"));
+      metrics.push(line);
+      reporter.event("step", { ...line });
+      const seconds = secondsBefore + (performance.now() - started) / 1000;
+      state = { ...state, step: step + 1, tokens: state.tokens + result.tokens, seconds };
+      progress.advance(1, { loss: Number(result.loss.toFixed(4)) });
+
+      const epochEnds = state.step % plan.stepsPerEpoch === 0 || state.step === plan.totalSteps;
+      if (epochEnds && input.heldOut.length > 0) {
+        const measured = await evaluateRewards(input.heldOut, model.pool, reference, layout, settings.beta, state.step);
+        const evaluation: Evaluation = { step: state.step, auc: measured.auc, margin: measured.margin };
+        state = { ...state, evaluations: [...state.evaluations, evaluation] };
+        reporter.event("evaluation", { ...evaluation });
+        if (measured.auc) {
+          const { value, low, high } = measured.auc;
+          reporter.line(`step ${state.step}: held-out AUC ${value.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`);
+        }
+        state = { ...state, stoppedEarly: stalled(state.evaluations, settings.earlyStop) };
+      }
+      const finished = state.step === plan.totalSteps || state.stoppedEarly;
+      const interrupted = input.interrupted();
+      if (finished || interrupted || performance.now() - savedAt > 1000 * checkpointSeconds) {
+        await save();
+        savedAt = performance.now();
+      }
+      if (interrupted && !finished) {
+        throw new InterruptedError(`Interrupted after step ${state.step}; go on with the same command and --resume.`);
+      }
+    }
+  } finally {
+    progress.done();
+  }
+  return { metrics, state };
+}

@@ -1,0 +1,100 @@
+// What a finished run leaves behind: run.json, report.html and a few lines for people. It computes nothing.
+
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { writeFileAtomic } from "../../shared/atomic_file.ts";
+import { formatSeconds, type Reporter } from "../../shared/progress.ts";
+import type { RunState } from "./checkpoint.ts";
+import type { TrainingData } from "./data.ts";
+import type { StepMetrics } from "./metrics.ts";
+import type { OpenModel } from "./model.ts";
+import { renderReport, type ReportSample } from "./report.ts";
+
+/** Prospect's own version, as run.json records it. */
+export const version = "0.1.0";
+
+/** What run.json holds under `result`. */
+export interface RunResult {
+  auc: { value: number; low: number; high: number } | null;
+  tokens_per_second: number;
+  reference: { computed: number; cached: number };
+  /** Only of the embedded world: judged answers to unseen prompts, as fractions. */
+  desirable_rate?: { before: number; after: number; prompts: number };
+  steps: number;
+  seconds: number;
+}
+
+export interface RunOutputs {
+  out: string;
+  title: string;
+  settings: Record<string, unknown>;
+  model: OpenModel;
+  modelKey: string;
+  data: TrainingData;
+  metrics: StepMetrics[];
+  state: RunState;
+  samples: ReportSample[];
+  result: RunResult;
+}
+
+/** Writes run.json and report.html. */
+export async function writeOutputs(outputs: RunOutputs): Promise<void> {
+  const { out, settings, model, modelKey, data, metrics, state, samples, result } = outputs;
+  const run = {
+    version,
+    settings,
+    model: { name: model.folder.name, path: model.path, dtype: model.dtype, key: modelKey },
+    data: {
+      path: data.path,
+      sha256: createHash("sha256").update(await Deno.readFile(data.path)).digest("hex"),
+      rows: { train: data.train.length, held_out: data.heldOut.length, ...data.counts },
+      weights: data.weights,
+      notes: data.notes,
+    },
+    versions: { deno: Deno.version.deno, v8: Deno.version.v8, prospect: version },
+    result,
+  };
+  await writeFileAtomic(join(out, "run.json"), JSON.stringify(run, null, 2) + "\n");
+  const { reference, desirable_rate: rate } = result;
+  const report = renderReport({
+    title: outputs.title,
+    settings,
+    metrics,
+    evaluations: state.evaluations,
+    samples,
+    result: {
+      judgedBefore: rate?.before,
+      judgedAfter: rate?.after,
+      judgedCount: rate?.prompts,
+      heldOutAuc: result.auc ?? undefined,
+      tokensPerSecond: result.tokens_per_second,
+      referenceCached: { hits: reference.cached, total: reference.cached + reference.computed },
+      wallSeconds: result.seconds,
+    },
+    notes: [...data.notes, ...data.warnings],
+  });
+  await writeFileAtomic(join(out, "report.html"), report);
+}
+
+const percent = (rate: number) => `${(100 * rate).toFixed(1)}%`;
+
+/** The outcome in a few lines for people. */
+export function printResult(result: RunResult, out: string, full: boolean, reporter: Reporter): void {
+  const { auc, desirable_rate: rate, reference } = result;
+  if (rate) {
+    reporter.line(
+      `Judged desirable on ${rate.prompts} unseen prompts: ${percent(rate.before)} before, ${
+        percent(rate.after)
+      } after.`,
+    );
+  }
+  if (auc) {
+    const interval = `95% interval ${auc.low.toFixed(3)} to ${auc.high.toFixed(3)}`;
+    reporter.line(`Held-out AUC of the reward: ${auc.value.toFixed(3)}, ${interval}.`);
+  }
+  reporter.line(
+    `${result.steps} steps, ${result.tokens_per_second} tokens per second, ${formatSeconds(result.seconds)} in all; ` +
+      `reference log-probs: ${reference.cached} from the cache, ${reference.computed} computed.`,
+  );
+  reporter.line(`Written to ${out}: ${full ? "model" : "adapter"}/, metrics.jsonl, run.json, report.html.`);
+}

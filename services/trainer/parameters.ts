@@ -1,0 +1,120 @@
+// The trained tensors as one block of shared memory: every worker reads it, the optimizer writes it between steps.
+// Brings LoRA matrices from PEFT's layout (A [rank, in], B [out, rank]) into the graph's (the transposes) and back.
+// It does not know gradients or files.
+
+import type { Parameter } from "../../shared/compiler/compile.ts";
+import { Random } from "../../shared/random.ts";
+import type { AdapterTensor } from "../../shared/runtime/adapter.ts";
+
+const size = ({ shape }: Parameter) => shape.reduce((product, length) => product * length, 1);
+
+/** Parameters laid out one after another in shared memory. */
+export class ParameterBlock {
+  readonly buffer: SharedArrayBuffer;
+  /** One view per parameter, in order. */
+  readonly views: Float32Array[];
+
+  constructor(readonly parameters: readonly Parameter[]) {
+    this.buffer = new SharedArrayBuffer(4 * parameters.reduce((sum, parameter) => sum + size(parameter), 0));
+    this.views = this.split(this.buffer);
+  }
+
+  get length(): number {
+    return this.buffer.byteLength / 4;
+  }
+
+  /** Views of each parameter in a flat block of the same layout. */
+  split(buffer: ArrayBufferLike): Float32Array[] {
+    let offset = 0;
+    return this.parameters.map((parameter) => {
+      const view = new Float32Array(buffer, offset * 4, size(parameter));
+      offset += view.length;
+      return view;
+    });
+  }
+
+  /** A copy of all values. */
+  snapshot(): Float32Array {
+    return new Float32Array(this.buffer).slice();
+  }
+
+  fill(values: Float32Array): void {
+    new Float32Array(this.buffer).set(values);
+  }
+}
+
+/**
+ * Shared blocks that workers write gradients into, one per share of a step, used again every step: buffers sent to and
+ * fro would be new memory each time, which the garbage collector is slow to see.
+ */
+export class GradientBlocks {
+  #blocks: SharedArrayBuffer[] = [];
+  constructor(readonly policy: ParameterBlock) {}
+
+  /** The block of share `index`. */
+  block(index: number): SharedArrayBuffer {
+    return this.#blocks[index] ??= new SharedArrayBuffer(this.policy.buffer.byteLength);
+  }
+
+  /** Sum over the first `count` shares, in their order whoever finished first, as views per parameter of block 0. */
+  sum(count: number): Float32Array[] {
+    const total = new Float32Array(this.block(0));
+    for (let share = 1; share < count; share++) {
+      const part = new Float32Array(this.block(share));
+      for (let i = 0; i < total.length; i++) total[i]! += part[i]!;
+    }
+    return this.policy.split(this.block(0));
+  }
+}
+
+/** Row-major [rows, columns] to [columns, rows]. */
+function transposed(data: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) result[column * rows + row] = data[row * columns + column]!;
+  }
+  return result;
+}
+
+/**
+ * A fresh adapter as PEFT makes it: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that the policy starts as
+ * the reference.
+ */
+export function initializeLora(block: ParameterBlock, seed: number): void {
+  const random = new Random(seed);
+  block.parameters.forEach(({ name, shape }, i) => {
+    const view = block.views[i]!;
+    if (!name.includes(".lora_A.")) return void view.fill(0);
+    const bound = 1 / Math.sqrt(shape[0]!);
+    for (let k = 0; k < view.length; k++) view[k] = (2 * random.next() - 1) * bound;
+  });
+}
+
+/** Fills the block from PEFT's tensors. The caller has checked names and shapes. */
+export function loadLora(block: ParameterBlock, tensors: ReadonlyMap<string, AdapterTensor>): void {
+  block.parameters.forEach(({ name, shape }, i) => {
+    block.views[i]!.set(transposed(tensors.get(name)!.data, shape[1]!, shape[0]!));
+  });
+}
+
+/** The block's LoRA matrices in PEFT's layout. */
+export function saveLora(block: ParameterBlock): Map<string, AdapterTensor> {
+  return new Map(block.parameters.map(({ name, shape }, i) => {
+    const [rows, columns] = shape as [number, number];
+    return [name, { shape: [columns, rows], data: transposed(block.views[i]!.slice(), rows, columns) }];
+  }));
+}
+
+/** An adapter as the generation graph is fed: the graph's layout, with the scaling folded into B. */
+export function servingFeeds(
+  tensors: ReadonlyMap<string, AdapterTensor>,
+  scalingOf: (name: string) => number,
+): Record<string, { data: Float32Array; shape: number[] }> {
+  return Object.fromEntries([...tensors].map(([name, { shape, data }]) => {
+    const [rows, columns] = shape as [number, number];
+    const values = transposed(data, rows, columns);
+    const scale = name.includes(".lora_B.") ? scalingOf(name) : 1;
+    if (scale !== 1) { for (let i = 0; i < values.length; i++) values[i]! *= scale; }
+    return [name, { data: values, shape: [columns, rows] }];
+  }));
+}

@@ -1,0 +1,125 @@
+// Scores a feedback file: the log-prob of every row's completion under the base model (through the cache) or under an
+// adapter. A model that the compiler refuses is scored by transformers.js itself. It does not know training.
+
+import { join } from "node:path";
+import { writeFileAtomic } from "../../shared/atomic_file.ts";
+import { InputError, RefusedModelError } from "../../shared/errors.ts";
+import { sequenceLength } from "../../shared/feedback/micro_batch.ts";
+import { readFeedback } from "../../shared/feedback/read.ts";
+import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { createProgress, type Reporter } from "../../shared/progress.ts";
+import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
+import type { Device } from "../../shared/runtime/session.ts";
+import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
+import { WorkerPool } from "../../workers/pool.ts";
+import { findModel, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
+import { logProb, scoreSequences } from "./scorer.ts";
+import { adapterPart } from "./trained_part.ts";
+
+export interface ScoreSettings {
+  model: string | undefined;
+  adapter: string | undefined;
+  data: string;
+  out: string;
+  dtype: string;
+  device: Device;
+  workers: number;
+  tokensPerMicroBatch: number;
+  maxLength: number;
+  json: boolean;
+}
+
+/** One line of the output. */
+export interface RowScore {
+  index: number;
+  /** Sum over the completion's tokens, in nats. */
+  log_prob: number;
+  tokens: number;
+  /** From the reference cache. */
+  cached: boolean;
+}
+
+/** Where log-probs of rows that the cache does not have come from. */
+type Score = (rows: TokenizedRow[], onDone: (rows: number) => void) => Promise<Float32Array[]>;
+
+/** The compiled scoring graph, or transformers.js where the compiler refuses the model. */
+async function openScorer(
+  settings: ScoreSettings,
+  model: OpenModel,
+  pool: WorkerPool,
+  reporter: Reporter,
+): Promise<Score> {
+  const { device, adapter } = settings;
+  try {
+    const part = adapter === undefined ? undefined : await adapterPart(adapter);
+    const { compiled } = await startScoring(model, part, pool, device);
+    const layout = { tokensPerMicroBatch: settings.tokensPerMicroBatch, tokenMultiple: compiled.tokenMultiple };
+    return (rows, onDone) => scoreSequences(pool, rows, layout, "policy", 0, onDone);
+  } catch (error) {
+    if (!(error instanceof RefusedModelError) || adapter !== undefined) throw error;
+    reporter.warn(`${error.message} Scoring with transformers.js instead, one row at a time.`);
+    await pool.prepare((worker) => worker.openStock({ folder: model.folder.path, dtype: model.dtype, device }));
+    return (rows, onDone) =>
+      pool.map(
+        rows,
+        (worker, { promptIds, completionIds }) => worker.scoreStock({ promptIds, completionIds }),
+        () => onDone(1),
+      );
+  }
+}
+
+/**
+ * Scores every row of a feedback file and writes one JSON line per row.
+ *
+ * @throws InputError for unusable model, data or adapter
+ */
+export async function score(settings: ScoreSettings, reporter: Reporter): Promise<RowScore[]> {
+  const { device } = settings;
+  const model = await openModel(await findModel(settings.model, settings.dtype, settings.json), settings.dtype);
+  const file = await readFeedback(settings.data);
+  const { rows, report } = tokenizeRows(file.rows, model.tokenizer, {
+    maxLength: settings.maxLength,
+    dropDuplicates: false,
+  });
+  for (const note of [...file.summary, ...describeReport(report, settings.data)]) reporter.line(note);
+  if (rows.length === 0) throw new InputError(`${settings.data}: no row is left to score.`);
+  const cache = settings.adapter === undefined
+    ? ReferenceCache.open(join(cacheFolder(), "reference.sqlite"))
+    : undefined;
+  const pool = await WorkerPool.start(settings.workers, reporter.warn);
+  const progress = createProgress({ label: "scoring", total: rows.length, unit: "rows", json: settings.json });
+  try {
+    const modelKey = await referenceKey(model, device);
+    const keys = rows.map((row) => sequenceKey(modelKey, row));
+    const found = rows.map((row, i) => cache?.find(keys[i]!, row.completionIds.length));
+    const missing = rows.flatMap((row, i) => found[i] ? [] : [{ row, i }]);
+    progress.advance(rows.length - missing.length);
+    const logProbs = [...found];
+    if (missing.length > 0) {
+      const scorer = await openScorer(settings, model, pool, reporter);
+      const scored = await scorer(missing.map(({ row }) => row), (count) => progress.advance(count));
+      missing.forEach(({ i }, k) => logProbs[i] = scored[k]!);
+      cache?.store(missing.map(({ i }) => ({ key: keys[i]!, logProbs: logProbs[i]! })));
+    }
+    const scores = rows.map((row, i): RowScore => ({
+      index: row.index,
+      log_prob: logProb(logProbs[i]!),
+      tokens: row.completionIds.length,
+      cached: found[i] !== undefined,
+    }));
+    await writeFileAtomic(settings.out, scores.map((line) => JSON.stringify(line) + "\n").join(""));
+    const tokens = rows.reduce((sum, row) => sum + sequenceLength(row), 0);
+    progress.done();
+    reporter.line(
+      `${rows.length} rows, ${tokens} tokens, ${
+        rows.length - missing.length
+      } from the cache. Written to ${settings.out}.`,
+    );
+    reporter.event("done", { rows: rows.length, cached: rows.length - missing.length });
+    return scores;
+  } finally {
+    progress.done();
+    pool.stop();
+    cache?.close();
+  }
+}

@@ -1,0 +1,71 @@
+// All settings of a training run, their defaults and their limits. The command line and the service fill them in; what
+// they mean is elsewhere.
+
+import { z } from "zod";
+import { InputError } from "../../shared/errors.ts";
+import { DTYPE_SUFFIXES } from "../../shared/runtime/model_folder.ts";
+import { SCHEDULES } from "./schedule.ts";
+
+const weight = z.union([z.literal("auto"), z.number().positive()]);
+const dtypes = ["auto", ...Object.keys(DTYPE_SUFFIXES)] as [string, ...string[]];
+
+export const trainSettingsSchema = z.object({
+  /** Folder or hub id; undefined is the embedded model. */
+  model: z.string().optional(),
+  data: z.string().optional(),
+  out: z.string().min(1),
+  objective: z.enum(["kto"]).default("kto"),
+  beta: z.number().positive().default(0.1),
+  desirableWeight: weight.default("auto"),
+  undesirableWeight: weight.default("auto"),
+  learningRate: z.union([z.literal("auto"), z.number().positive()]).default("auto"),
+  schedule: z.enum(SCHEDULES).default("linear"),
+  warmupRatio: z.number().min(0).max(1).default(0.05),
+  weightDecay: z.number().min(0).default(0),
+  /** 0 does not clip. */
+  maxGradNorm: z.number().min(0).default(1),
+  epochs: z.number().int().positive().default(3),
+  maxSteps: z.number().int().positive().optional(),
+  batchSize: z.number().int().positive().default(16),
+  tokensPerMicroBatch: z.number().int().positive().default(1024),
+  maxLength: z.number().int().min(2).default(1024),
+  loraRank: z.number().int().positive().default(8),
+  /** Default: twice the rank. */
+  loraAlpha: z.number().positive().optional(),
+  targetModules: z.array(z.string().min(1)).min(1).default(["all-linear"]),
+  full: z.boolean().default(false),
+  initAdapter: z.string().optional(),
+  pairing: z.enum(["derange", "rotate"]).default("derange"),
+  order: z.enum(["mixed", "file"]).default("mixed"),
+  heldOut: z.number().min(0).max(0.9).default(0.1),
+  /** Stop after this many epochs without a better held-out AUC; 0 never does. */
+  earlyStop: z.number().int().min(0).default(0),
+  workers: z.number().int().positive().max(256).optional(),
+  device: z.enum(["auto", "cpu", "webgpu"]).default("auto"),
+  dtype: z.enum(dtypes).default("auto"),
+  seed: z.number().int().min(0).max(2 ** 31 - 1).default(0),
+  resume: z.boolean().default(false),
+  json: z.boolean().default(false),
+});
+
+export type TrainSettings = z.infer<typeof trainSettingsSchema>;
+
+/** `--learning-rate` for a setting's name `learningRate`. */
+const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** Checks settings and fills in defaults. @throws InputError naming the flag, what it was and what it takes. */
+export function parseTrainSettings(input: Record<string, unknown>): TrainSettings {
+  const parsed = trainSettingsSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const name = String(issue.path[0] ?? "settings");
+  throw new InputError(`${flagOf(name)} cannot be ${JSON.stringify(input[name])}: ${issue.message}.`);
+}
+
+/**
+ * The learning rate that `auto` stands for: inversely proportional to the width (arXiv 2203.03466 for AdamW), 5e-4 at the
+ * 576 of SmolLM2-135M for LoRA, a tenth of that for every weight.
+ */
+export function automaticLearningRate(hiddenSize: number, full: boolean): number {
+  return Number(((full ? 0.1 : 1) * 5e-4 * 576 / hiddenSize).toPrecision(3));
+}

@@ -1,0 +1,224 @@
+// One training run from settings to files: opens model and data, scores the reference, runs the loop, and leaves
+// adapter, metrics, run.json and report behind. The command and the trainer service both call this; it parses no
+// arguments and sets no exit codes.
+
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { ensureWritableFolder } from "../../shared/atomic_file.ts";
+import { InputError } from "../../shared/errors.ts";
+import { countUnpaired } from "../../shared/feedback/pairing.ts";
+import type { Message } from "../../shared/feedback/row.ts";
+import { createProgress, type Reporter } from "../../shared/progress.ts";
+import { adapterConfig, scalingOf, writeAdapter } from "../../shared/runtime/adapter.ts";
+import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
+import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
+import type { Device } from "../../shared/runtime/session.ts";
+import { ReferenceCache } from "../../shared/store/reference_cache.ts";
+import { WorkerPool } from "../../workers/pool.ts";
+import { readCheckpoint, type RunState } from "./checkpoint.ts";
+import { prepareData, type TrainingData } from "./data.ts";
+import { exportFullModel } from "./full_model.ts";
+import { answerPrompts } from "./generate.ts";
+import { mismatchedPairs } from "./kto_step.ts";
+import { type Plan, planRun, runLoop } from "./loop.ts";
+import { findModel, openModel, referenceKey, startGeneration, startTraining } from "./model.ts";
+import { printResult, type RunResult, writeOutputs } from "./outputs.ts";
+import { saveLora, servingFeeds } from "./parameters.ts";
+import type { ReportSample } from "./report.ts";
+import { ReferenceScorer } from "./scorer.ts";
+import { automaticLearningRate, type TrainSettings } from "./settings.ts";
+import { alphaOf, trainedPart } from "./trained_part.ts";
+import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
+
+/** Everything that decides the numbers of a run; a checkpoint fits only the same. */
+function runKeyOf(settings: TrainSettings, modelKey: string, data: TrainingData): string {
+  const { resume: _, json: __, workers: ___, out: ____, model: _____, data: ______, ...decisive } = settings;
+  const rows = [...data.train, ...data.heldOut].map((
+    { index, promptIds, completionIds, label },
+  ) => [index, promptIds, completionIds, label]);
+  return createHash("sha256").update(JSON.stringify([decisive, modelKey, rows])).digest("hex");
+}
+
+/** Prompts that are answered before and after: the embedded world's unseen questions, or a few of the data's own. */
+function samplePrompts(embedded: boolean, data: TrainingData): (string | Message[])[] {
+  if (embedded) return evaluationQuestions().map(({ text }) => [{ role: "user", content: text }]);
+  const seen = new Set<string>();
+  const rows = (data.heldOut.length > 0 ? data.heldOut : data.train).filter(({ promptKey }) =>
+    !seen.has(promptKey) && seen.add(promptKey)
+  );
+  return rows.slice(0, 8).map(({ index }) => data.source[index]!.prompt);
+}
+
+const shownText = (prompt: string | Message[]) =>
+  typeof prompt === "string"
+    ? prompt
+    : prompt.map(({ role, content }) => prompt.length === 1 ? content : `${role}: ${content}`).join("\n");
+
+/** Finds the device that `auto` stands for. A GPU is only used where asked for: sessions on it are not bit-exact. */
+const deviceOf = (settings: TrainSettings): Device => settings.device === "webgpu" ? "webgpu" : "cpu";
+
+/** Scores what the run will need of the reference. */
+async function prepareReference(
+  reference: ReferenceScorer,
+  plan: Plan,
+  data: TrainingData,
+  json: boolean,
+): Promise<void> {
+  const sequences = [...data.train, ...plan.batches.flatMap(mismatchedPairs), ...data.heldOut];
+  const progress = createProgress({ label: "reference", total: sequences.length, unit: "rows", json });
+  try {
+    await reference.prepare(sequences, (count) => progress.advance(count));
+  } finally {
+    progress.done();
+  }
+}
+
+/**
+ * Runs a training job.
+ *
+ * @param interrupted asked between steps; true ends the run with a checkpoint
+ * @throws InputError for unusable input (nothing is written before it is known to be usable)
+ */
+export async function train(
+  settings: TrainSettings,
+  reporter: Reporter,
+  interrupted: () => boolean,
+): Promise<RunResult> {
+  const started = performance.now();
+  const { out, json } = settings;
+  const embedded = settings.model === undefined;
+  if (!embedded && settings.data === undefined) {
+    throw new InputError(
+      "--data: say which feedback file to train on (the embedded one only fits the embedded model).",
+    );
+  }
+  const device = deviceOf(settings);
+  const model = await openModel(await findModel(settings.model, settings.dtype, json), settings.dtype);
+  const data = await prepareData(settings.data ?? embeddedFeedback, model.tokenizer, settings);
+  const { trained, fill, adapter } = await trainedPart(settings, model);
+  const plan = planRun(data.train, settings);
+  const unpaired = countUnpaired(plan.batches.flatMap(({ partners }) => partners));
+  if (unpaired > 0) {
+    data.warnings.push(
+      `${unpaired} of ${data.train.length} rows have no mismatched answer in their batch; z0 is the mean over the others.`,
+    );
+  }
+  await ensureWritableFolder(out);
+  for (const note of data.notes) reporter.line(note);
+  for (const warning of data.warnings) reporter.warn(`Warning: ${warning}`);
+
+  const modelKey = await referenceKey(model, device);
+  const cachePath = join(cacheFolder(), "reference.sqlite");
+  const cache = ReferenceCache.open(cachePath);
+  const workers = settings.workers ?? navigator.hardwareConcurrency;
+  const pool = await WorkerPool.start(workers, reporter.warn);
+  try {
+    const trainable = await startTraining(model, trained, { kind: "kto", beta: settings.beta }, pool, device, fill);
+    const { policy, compiled } = trainable;
+    const config = adapter?.config ?? adapterConfig({
+      rank: settings.loraRank,
+      alpha: alphaOf(settings),
+      targetModules: [...new Set(compiled.layers.map(({ module }) => module.split(".").at(-1)!))],
+      baseModel: embedded ? "prospect-world" : model.folder.name,
+    });
+    const runKey = runKeyOf(settings, modelKey, data);
+    const resumed = settings.resume ? await readCheckpoint(out, runKey, policy.length) : undefined;
+    if (settings.resume) {
+      reporter.line(
+        resumed ? `Going on after step ${resumed.state.step}.` : "No checkpoint here yet: starting from the beginning.",
+      );
+    }
+    const layout = { tokensPerMicroBatch: settings.tokensPerMicroBatch, tokenMultiple: compiled.tokenMultiple };
+    const reference = new ReferenceScorer(pool, cache, modelKey, layout);
+    await prepareReference(reference, plan, data, json);
+    const { computed, cached } = reference;
+    reporter.event("reference", { computed, cached });
+    reporter.line(`Reference log-probs: ${computed} computed, ${cached} from the cache (${cachePath}).`);
+
+    const prompts = samplePrompts(embedded, data);
+    const canAnswer = !settings.full;
+    if (canAnswer) await startGeneration(model, pool, device);
+    const answer = async (label: string) => {
+      const progress = createProgress({ label, total: prompts.length, unit: "prompts", json });
+      try {
+        const sampling = embedded ? worldSampling : { temperature: 0, maxNewTokens: 64 };
+        return await answerPrompts(
+          pool,
+          model.tokenizer,
+          prompts,
+          { ...sampling, seed: settings.seed },
+          (count) => progress.advance(count),
+        );
+      } finally {
+        progress.done();
+      }
+    };
+    const before = resumed?.state.before ?? (canAnswer ? await answer("answers before") : []);
+    const learningRate = settings.learningRate === "auto"
+      ? automaticLearningRate(model.folder.config.hidden_size ?? 576, settings.full)
+      : settings.learningRate;
+    const fresh: RunState = { runKey, step: 0, evaluations: [], before, stoppedEarly: false, tokens: 0, seconds: 0 };
+    const { metrics, state } = await runLoop({
+      model: trainable,
+      plan,
+      heldOut: data.heldOut,
+      reference,
+      layout,
+      weights: data.weights,
+      learningRate,
+      settings,
+      state: fresh,
+      resumed,
+      reporter,
+      interrupted,
+    });
+
+    if (settings.full) await exportFullModel(join(out, "model"), model, policy);
+    else {
+      const tensors = saveLora(policy);
+      await writeAdapter(join(out, "adapter"), { config, tensors });
+      const feeds = servingFeeds(tensors, (name) => scalingOf(config, name.replace(/\.lora_B\.weight$/, "")));
+      await pool.broadcast(async (worker) => await worker.setAdapter(feeds));
+    }
+    const after = canAnswer ? await answer("answers after") : [];
+    const seconds = (performance.now() - started) / 1000;
+    const judged = embedded && canAnswer
+      ? { before: judgeAnswers(evaluationQuestions(), before), after: judgeAnswers(evaluationQuestions(), after) }
+      : undefined;
+    const result: RunResult = {
+      auc: state.evaluations.at(-1)?.auc ?? null,
+      tokens_per_second: Math.round(state.tokens / Math.max(state.seconds, 1e-9)),
+      reference: { computed, cached },
+      ...(judged
+        ? { desirable_rate: { before: judged.before.rate, after: judged.after.rate, prompts: prompts.length } }
+        : {}),
+      steps: state.step,
+      seconds: Math.round(seconds * 10) / 10,
+    };
+    const samples: ReportSample[] = (canAnswer ? prompts : []).slice(0, 24).map((prompt, i) => ({
+      prompt: shownText(prompt),
+      before: before[i] ?? "",
+      after: after[i] ?? "",
+      beforeDesirable: judged?.before.verdicts[i],
+      afterDesirable: judged?.after.verdicts[i],
+    }));
+    await writeOutputs({
+      out,
+      title: `KTO on ${embedded ? "the embedded world" : model.folder.name}`,
+      settings: { ...settings, workers, device, dtype: model.dtype, learningRate },
+      model,
+      modelKey,
+      data,
+      metrics,
+      state,
+      samples,
+      result,
+    });
+    reporter.event("done", { ...result });
+    printResult(result, out, settings.full, reporter);
+    return result;
+  } finally {
+    pool.stop();
+    cache.close();
+  }
+}

@@ -1,0 +1,205 @@
+// From a model's own ONNX file to the graphs that Prospect runs: `scoring` (ids -> log-probs of the completion),
+// `gradient` (the same forward, the objective and the gradients of what is trained) and `generation` (the original
+// graph, cache and all, with LoRA inputs). The order of the passes is the whole design. It runs nothing itself.
+
+import { dirname } from "node:path";
+import { RefusedModelError } from "../errors.ts";
+import { Builder, type RuntimeSize } from "../onnx/builder.ts";
+import { cloneGraph, type Graph, prune, type Shape, sortTopologically } from "../onnx/graph.ts";
+import { readModel } from "../onnx/read_model.ts";
+import { writeModel } from "../onnx/write_model.ts";
+import { kto, ktoInputs, ktoOutputs } from "../objectives/kto.ts";
+import { nextToken, nextTokenInputs } from "../objectives/next_token.ts";
+import { injectLora, loraNames, selectTargets } from "./adapt.ts";
+import { decompose } from "./decompose.ts";
+import { differentiate } from "./differentiate.ts";
+import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
+import { applyConstants, measureShapes } from "./measure.ts";
+import { cutHead, head, lowerHead } from "./score_head.ts";
+import { batch, closeInputs, foldConstants, liftConstants, sequence } from "./specialize.ts";
+import { trainableWeights } from "./trainable_weights.ts";
+
+/** A trained tensor: a graph input of the compiled graphs. */
+export interface Parameter {
+  /** PEFT's tensor name for LoRA, the initializer's for a full weight. */
+  name: string;
+  /** Shape in the graph; LoRA's A is [in, rank], B is [rank, out] (PEFT's files hold the transposes). */
+  shape: number[];
+}
+
+export interface Lora {
+  kind: "lora";
+  /** PEFT's target_modules, or ["all-linear"]. */
+  targetModules: string[];
+  /** What named the targets, for messages: `--target-modules`, or an adapter folder. */
+  asker: string;
+  rankOf: (module: string) => number;
+  scalingOf: (module: string) => number;
+}
+
+/** What is trained: LoRA adapters or every weight. */
+export type Trained = Lora | { kind: "full" };
+
+export type Objective = { kind: "kto"; beta: number } | { kind: "next-token" };
+
+export interface CompiledScoring {
+  /** Folder in which the graphs' external data lies. */
+  folder: string;
+  parameters: Parameter[];
+  /** LoRA layers, empty for full training. */
+  layers: LinearLayer[];
+  vocabulary: number;
+  /** Scored positions are fed in multiples of this. */
+  tokenMultiple: number;
+  /** ONNX bytes. Inputs: input_ids, completion_positions, completion_targets, parameters. Output: log_probs. */
+  scoring: Uint8Array;
+}
+
+export interface CompiledModel extends CompiledScoring {
+  /** ONNX bytes: as scoring, plus the objective's inputs; outputs loss, log_probs, and `gradientName` per parameter. */
+  gradient: Uint8Array;
+}
+
+/** Output that holds the gradient of a parameter. */
+export const gradientName = (parameter: string) => `gradient/${parameter}`;
+export const rowOfToken = "row_of_token";
+
+const runtimeSizes: ReadonlyMap<string, RuntimeSize> = new Map([
+  [batch, { value: "input_ids", axis: 0 }],
+  [sequence, { value: "input_ids", axis: 1 }],
+  ["tokens", { value: head.targets, axis: 0 }],
+  ["rows", { value: ktoInputs.sign.name, axis: 0 }],
+]);
+
+/** The model's forward graph, closed and decomposed, up to `logits`. */
+function openForward(path: string): Graph {
+  const graph = readModel(path);
+  const inputShapes = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
+  liftConstants(graph);
+  closeInputs(graph, path);
+  decompose(graph, path, inputShapes);
+  return graph;
+}
+
+/** Makes weights graph inputs, so that a run may feed changed ones. */
+function openWeights(graph: Graph, names: string[]): Parameter[] {
+  return names.map((name) => {
+    const { dims } = graph.initializers.get(name)!;
+    graph.initializers.delete(name);
+    graph.inputs.push({ name, dataType: "float32", shape: dims });
+    return { name, shape: dims };
+  });
+}
+
+/** Appends the objective's inputs and nodes; returns the outputs it has besides the loss. */
+function appendObjective(build: Builder, objective: Objective): string[] {
+  const { graph } = build;
+  const input = ({ name, shape }: { name: string; shape: readonly string[] }) => {
+    graph.inputs.push({ name, dataType: "float32", shape: [...shape] });
+  };
+  if (objective.kind === "next-token") {
+    Object.values(nextTokenInputs).forEach(input);
+    nextToken(build, head.logProbs);
+    graph.outputs.push({ name: "loss" });
+    return [];
+  }
+  Object.values(ktoInputs).forEach(input);
+  graph.inputs.push({ name: rowOfToken, dataType: "int64", shape: ["tokens"] });
+  kto(build, head.logProbs, rowOfToken, objective.beta);
+  graph.outputs.push({ name: "loss" });
+  return [ktoOutputs.logRatios];
+}
+
+interface Forward extends Omit<CompiledScoring, "scoring"> {
+  /** Ends in `log_probs`; the head is still the pseudo-operator. */
+  graph: Graph;
+}
+
+/** The forward pass from ids to log-probs, with what is trained (if anything) as inputs. */
+async function compileForward(path: string, config: AttentionSizes, trained: Trained | undefined): Promise<Forward> {
+  const open = openForward(path);
+  let layers: LinearLayer[] = [];
+  if (trained?.kind === "lora") {
+    layers = selectTargets(linearLayers(open, config), trained.targetModules, path, trained.asker);
+    injectLora(open, layers, trained.scalingOf);
+  }
+  const graph = await foldConstants(open, path);
+  const { vocabulary, chunks } = cutHead(graph, path, trained?.kind !== "full");
+  let parameters: Parameter[] = [];
+  if (trained?.kind === "full") parameters = openWeights(graph, trainableWeights(graph));
+  if (trained?.kind === "lora") {
+    parameters = layers.flatMap(({ module, inSize, outSize }) => {
+      const { a, b } = loraNames(module), rank = trained.rankOf(module);
+      return [{ name: a, shape: [inSize, rank] }, { name: b, shape: [rank, outSize] }];
+    });
+  }
+  return { graph, folder: dirname(path), layers, parameters, vocabulary, tokenMultiple: chunks };
+}
+
+/**
+ * Compiles the scoring graph alone: needs no gradient rule.
+ *
+ * @param trained an adapter to score under; undefined is the base model
+ * @throws RefusedModelError where the forward pass cannot be compiled
+ */
+export async function compileScoring(
+  path: string,
+  config: AttentionSizes,
+  trained: Lora | undefined,
+): Promise<CompiledScoring> {
+  const { graph, ...rest } = await compileForward(path, config, trained);
+  const { constants } = await measureShapes(graph, rest.folder, rest.parameters);
+  applyConstants(graph, constants);
+  lowerHead(graph);
+  return { ...rest, scoring: writeModel(graph) };
+}
+
+/**
+ * Compiles the graphs that training runs.
+ *
+ * @param path the model's .onnx file
+ * @throws RefusedModelError where the model cannot be trained: operator, node and what was expected.
+ */
+export async function compileTraining(
+  path: string,
+  config: AttentionSizes,
+  trained: Trained,
+  objective: Objective,
+): Promise<CompiledModel> {
+  const { graph, ...rest } = await compileForward(path, config, trained);
+  const { parameters, folder } = rest;
+  if ((graph.opsets.get("") ?? 0) < 16) {
+    throw new RefusedModelError(
+      `${path}: expected opset 16 or newer to train (it is ${graph.opsets.get("")}); export it again.`,
+    );
+  }
+  if (parameters.length === 0) throw new RefusedModelError(`${path}: it has no weight that Prospect can train.`);
+
+  const scoring = cloneGraph(graph);
+  const outputs = appendObjective(new Builder(graph, "objective"), objective);
+  const { shapes, constants } = await measureShapes(graph, folder, parameters);
+  for (const each of [scoring, graph]) applyConstants(each, constants);
+  lowerHead(scoring);
+
+  const build = new Builder(graph, "backward", shapes, runtimeSizes);
+  const gradients = differentiate(build, "loss", parameters.map(({ name }) => name), path);
+  for (const [name, value] of gradients) build.operator("Identity", [value], {}, { output: gradientName(name) });
+  graph.outputs = ["loss", ...outputs, head.logProbs, ...parameters.map(({ name }) => gradientName(name))]
+    .map((name) => ({ name }));
+  lowerHead(graph);
+  prune(graph);
+  sortTopologically(graph);
+  return { ...rest, scoring: writeModel(scoring), gradient: writeModel(graph) };
+}
+
+/**
+ * The model's own graph, cache and all, with open-rank LoRA inputs at every linear layer: rank 0 is the base model.
+ * The caller folds an adapter's scaling into B.
+ *
+ * @returns ONNX bytes; the weights stay ranges of the model's files
+ */
+export function compileGeneration(path: string, config: AttentionSizes): Uint8Array {
+  const graph = readModel(path);
+  injectLora(graph, linearLayers(graph, config), () => 1);
+  return writeModel(graph);
+}

@@ -1,0 +1,123 @@
+// Gradients of operators that move elements without computing: reshapes, slices, joins, look-ups, casts.
+
+import { attribute, sameShape } from "../../onnx/builder.ts";
+import { inlineNumbers, intAttribute, intsAttribute } from "../../onnx/graph.ts";
+import { dataTypes } from "../../onnx/schema.ts";
+import { type GradientRule, unbroadcast } from "./rule.ts";
+
+/** The gradient in the shape of the first input: the operator only renamed axes. */
+const likeInput: GradientRule = ({ node, build, outputs }) => [
+  sameShape(build.shape(node.inputs[0]!), build.shape(node.outputs[0]!))
+    ? outputs[0]
+    : build.reshapeTo(outputs[0]!, build.shape(node.inputs[0]!)),
+];
+
+const transpose: GradientRule = ({ node, build, outputs }) => {
+  const rank = build.shape(node.inputs[0]!).length;
+  const permutation = intsAttribute(node, "perm") ?? Array.from({ length: rank }, (_, i) => rank - 1 - i);
+  const inverse = permutation.map((_, axis) => permutation.indexOf(axis));
+  return [build.transpose(outputs[0]!, inverse)];
+};
+
+const concat: GradientRule = ({ node, build, outputs, wanted, refuse }) => {
+  const rank = build.shape(node.outputs[0]!).length;
+  const axis = (intAttribute(node, "axis", 0) + rank) % rank;
+  const sizes = node.inputs.map((input) => build.shape(input)[axis]!);
+  const filled = sizes.map((size, i) => size === 0 ? -1 : i).filter((i) => i >= 0);
+  // Joined to nothing but an empty cache.
+  if (filled.length === 1) return node.inputs.map((_, i) => i === filled[0] ? outputs[0] : undefined);
+  if (sizes.some((size) => typeof size !== "number")) return refuse(`fixed sizes along axis ${axis}`);
+  const pieces = build.operators("Split", [outputs[0]!, build.ints(sizes as number[])], sizes.length, {
+    axis: attribute.int(axis),
+  });
+  return pieces.map((piece, i) => wanted(i) ? piece : undefined);
+};
+
+const split: GradientRule = ({ node, build, outputs }) => {
+  const rank = build.shape(node.inputs[0]!).length;
+  const axis = (intAttribute(node, "axis", 0) + rank) % rank;
+  const parts = node.outputs.map((output, i) => outputs[i] ?? build.zeros(build.shape(output)));
+  return [build.concat(parts, axis)];
+};
+
+/** Slice with constant bounds and step 1: the gradient stands between zeros. */
+const slice: GradientRule = ({ node, build, outputs, refuse }) => {
+  const shape = build.shape(node.inputs[0]!);
+  const constants = node.inputs.slice(1).map((input) => inlineNumbers(build.graph.initializers.get(input)));
+  const [starts, ends, axes = shape.map((_, i) => i), steps = [1]] = constants;
+  const fed = node.inputs.slice(1).some((input, i) => input !== "" && !constants[i]);
+  if (fed || !starts || !ends || steps.some((step) => step !== 1)) return refuse("constant bounds and a step of 1");
+  const before = shape.map(() => 0), after = shape.map(() => 0);
+  axes.forEach((each, i) => {
+    const axis = (each + shape.length) % shape.length, size = shape[axis]!;
+    if (typeof size !== "number") {
+      if (starts[i] === 0 && ends[i]! >= 2 ** 31) return;
+      refuse(`a fixed size along axis ${axis}`);
+    }
+    const length = size as number;
+    const bound = (value: number) => Math.min(length, Math.max(0, value < 0 ? value + length : value));
+    before[axis] = bound(starts[i]!);
+    after[axis] = length - Math.max(before[axis]!, bound(ends[i]!));
+  });
+  return [build.operator("Pad", [outputs[0]!, build.ints([...before, ...after])])];
+};
+
+const expand: GradientRule = ({ node, build, outputs }) => [
+  unbroadcast(build, outputs[0]!, build.shape(node.outputs[0]!), build.shape(node.inputs[0]!)),
+];
+
+/** Gather along the first axis, the embedding look-up: rows are added up where they were taken from. */
+const gather: GradientRule = ({ node, build, outputs, refuse }) => {
+  const [data, indices] = node.inputs as [string, string];
+  const shape = build.shape(data);
+  if (intAttribute(node, "axis", 0) !== 0) return refuse("axis 0");
+  const at = build.unsqueeze(indices, [build.shape(indices).length]);
+  return [
+    build.operator("ScatterND", [build.zeros(shape), at, outputs[0]!], { reduction: attribute.string("add") }),
+    undefined,
+  ];
+};
+
+const gatherElements: GradientRule = ({ node, build, outputs }) => [
+  build.operator("ScatterElements", [build.zeros(build.shape(node.inputs[0]!)), node.inputs[1]!, outputs[0]!], {
+    axis: attribute.int(intAttribute(node, "axis", 0)),
+    reduction: attribute.string("add"),
+  }),
+  undefined,
+];
+
+/** ScatterElements with reduction "add", as sums over rows are written: the addends get what was scattered. */
+const scatterElements: GradientRule = ({ node, build, outputs, wanted, refuse }) => {
+  const reduction = node.attributes.get("reduction");
+  if (reduction?.kind !== "string" || reduction.value !== "add") return refuse('reduction "add"');
+  const axis = attribute.int(intAttribute(node, "axis", 0));
+  return [
+    outputs[0],
+    undefined,
+    wanted(2) ? build.operator("GatherElements", [outputs[0]!, node.inputs[1]!], { axis }) : undefined,
+  ];
+};
+
+const cast: GradientRule = ({ node, build, outputs, refuse }) => {
+  if (intAttribute(node, "to", 0) !== dataTypes.float32.code) {
+    return refuse("a cast to float32 (others are not trained through)");
+  }
+  void build;
+  return [outputs[0]];
+};
+
+export const layoutGradients: Record<string, GradientRule> = {
+  Reshape: likeInput,
+  Flatten: likeInput,
+  Squeeze: likeInput,
+  Unsqueeze: likeInput,
+  Transpose: transpose,
+  Concat: concat,
+  Split: split,
+  Slice: slice,
+  Expand: expand,
+  Gather: gather,
+  GatherElements: gatherElements,
+  ScatterElements: scatterElements,
+  Cast: cast,
+};

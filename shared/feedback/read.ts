@@ -1,0 +1,211 @@
+// A feedback file (.jsonl, or .json with one array) to rows, line by line, with every complaint naming file and line.
+// Leaves what a record means to formats.ts; knows nothing of tokens or models.
+
+import { createReadStream, readFileSync, type Stats, statSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { basename } from "node:path";
+import { InputError } from "../errors.ts";
+import { type Context, readRecord } from "./formats.ts";
+import { labelReader } from "./labels.ts";
+import { type FeedbackRow, isEmptyCompletion, listLines } from "./row.ts";
+
+/** A feedback file, read. */
+export interface FeedbackFile {
+  path: string;
+  /** The rows that say something, in file order. */
+  rows: FeedbackRow[];
+  /** Records by the name of their format. */
+  formats: Record<string, number>;
+  desirable: number;
+  undesirable: number;
+  /** Lines of the rows that were dropped because their completion is empty. */
+  emptyCompletions: number[];
+  /** One or two plain sentences on all of this. */
+  summary: string[];
+}
+
+/** A line longer than this is no feedback row but a mistake (a whole data set in one line, a binary file). */
+const MAX_LINE_BYTES = 16 * 1024 * 1024;
+/** A JSON array is parsed in one piece, and V8 strings end at 512 MB. */
+const MAX_ARRAY_BYTES = 400 * 1024 * 1024;
+
+/**
+ * Reads feedback in any known format, detected record by record.
+ *
+ * @param path JSON Lines, or a JSON array. UTF-8; a byte order mark and CRLF line ends are tolerated.
+ * @throws InputError: no such file, not JSON, no label, a label not understood, nothing in it.
+ */
+export async function readFeedback(path: string): Promise<FeedbackFile> {
+  const stats = statOf(path);
+  const rows: FeedbackRow[] = [];
+  const formats: Record<string, number> = {};
+  const emptyCompletions: number[] = [];
+  const label = labelReader();
+  let index = 0;
+  const add = (record: unknown, line: number, where: string) => {
+    const context: Context = { where, label };
+    const read = readRecord(record, context);
+    formats[read.format] = (formats[read.format] ?? 0) + 1;
+    for (const draft of read.rows) {
+      const row: FeedbackRow = { index: index++, line, ...draft };
+      if (isEmptyCompletion(row.completion)) emptyCompletions.push(line);
+      else rows.push(row);
+    }
+  };
+
+  if (await startsWithBracket(path)) {
+    if (stats.size > MAX_ARRAY_BYTES) {
+      throw new InputError(
+        `${path} is a JSON array of ${stats.size} bytes, too large to read at once: write one object a line (.jsonl).`,
+      );
+    }
+    parseArray(path).forEach((record, i) => add(record, i + 1, `${path}: element ${i + 1}`));
+  } else {
+    for await (const { line, text } of linesOf(path)) {
+      if (text.trim() !== "") add(parseLine(text, path, line), line, `${path}:${line}`);
+    }
+  }
+  if (index === 0) throw new InputError(`${path} is empty: it needs one row of feedback a line.`);
+  if (rows.length === 0) {
+    throw new InputError(`${path} has no row with anything in its completion (lines ${listLines(emptyCompletions)}).`);
+  }
+  const desirable = rows.filter((row) => row.label).length;
+  const file = { path, rows, formats, desirable, undesirable: rows.length - desirable, emptyCompletions };
+  return { ...file, summary: summarize(file) };
+}
+
+function summarize(file: Omit<FeedbackFile, "summary">): string[] {
+  const kinds = Object.entries(file.formats).map(([name, count]) => `${count} × ${name}`).join(", ");
+  const lines = [
+    `${
+      basename(file.path)
+    }: ${file.rows.length} rows, ${file.desirable} desirable and ${file.undesirable} undesirable (${kinds}).`,
+  ];
+  const empty = file.emptyCompletions;
+  if (empty.length > 0) {
+    lines.push(`${empty.length} dropped: the completion is empty (${file.path}:${listLines(empty)}).`);
+  }
+  return lines;
+}
+
+function statOf(path: string): Stats {
+  let stats: Stats;
+  try {
+    stats = statSync(path);
+  } catch (error) {
+    const missing = (error as { code?: string }).code === "ENOENT";
+    throw new InputError(
+      missing ? `There is no file ${path}: check --data.` : `${path} cannot be read: ${(error as Error).message}.`,
+    );
+  }
+  if (stats.isDirectory()) throw new InputError(`${path} is a folder: give the .jsonl or .json file in it.`);
+  return stats;
+}
+
+/** Whether the first character that is no space opens an array: the content decides, not the file's name. */
+async function startsWithBracket(path: string): Promise<boolean> {
+  let file;
+  try {
+    file = await open(path);
+    const { buffer, bytesRead } = await file.read(new Uint8Array(4096), 0, 4096, 0);
+    return new TextDecoder().decode(buffer.subarray(0, bytesRead)).trimStart().startsWith("[");
+  } catch (error) {
+    throw new InputError(`${path} cannot be read: ${(error as Error).message}.`);
+  } finally {
+    await file?.close();
+  }
+}
+
+function parseArray(path: string): unknown[] {
+  const text = decode(readFileSync(path), path);
+  try {
+    // It starts with a bracket, so what parses is an array.
+    return JSON.parse(text) as unknown[];
+  } catch (error) {
+    throw new InputError(`${path}${brokenElement(text)}: not JSON (${(error as Error).message}).`);
+  }
+}
+
+/** Which element of a broken array is the broken one, as `:line: element N`; V8 names a place only for some errors. */
+function brokenElement(text: string): string {
+  let start = text.indexOf("[") + 1;
+  let element = 1;
+  let depth = 0;
+  // Strings as a whole (an open one runs to the end), and each sign that opens, closes or parts.
+  for (const { 0: token, index } of text.slice(start).matchAll(/"[^"\\]*(?:\\.[^"\\]*)*(?:"|$)|[[\]{},]/gs)) {
+    if (token === "[" || token === "{") depth++;
+    else if (token === "]" || token === "}") depth--;
+    const end = text.indexOf("[") + 1 + index;
+    if (depth > 0 || (depth === 0 && token !== ",")) continue;
+    try {
+      JSON.parse(text.slice(start, end));
+    } catch {
+      break;
+    }
+    start = end + 1;
+    element++;
+  }
+  const begin = start + (/\S/.exec(text.slice(start))?.index ?? 0);
+  return `:${text.slice(0, begin).split("\n").length}: element ${element}`;
+}
+
+function parseLine(text: string, path: string, line: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // V8 counts lines inside the text it was given, which is always line 1 here.
+    const message = (error as Error).message.replace(/ \(line \d+ column \d+\)$/, "");
+    throw new InputError(`${path}:${line}: not JSON (${message}); write one JSON object a line, or one JSON array.`);
+  }
+}
+
+/** The lines of a file without their ends, never holding more than one line and one block in memory. */
+async function* linesOf(path: string): AsyncGenerator<{ line: number; text: string }> {
+  let pieces: Uint8Array[] = [];
+  let size = 0;
+  let line = 1;
+  const finish = () => {
+    const text = decode(pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces, size), `${path}:${line}`);
+    const result = { line, text };
+    pieces = [];
+    size = 0;
+    line++;
+    return result;
+  };
+  const push = (piece: Uint8Array) => {
+    pieces.push(piece);
+    size += piece.length;
+    if (size > MAX_LINE_BYTES) {
+      throw new InputError(`${path}:${line}: the line is longer than 16 MB: write one JSON object a line.`);
+    }
+  };
+  for await (const block of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>) {
+    let start = 0;
+    for (let end = block.indexOf(10); end >= 0; end = block.indexOf(10, start)) {
+      push(block.subarray(start, end));
+      yield finish();
+      start = end + 1;
+    }
+    if (start < block.length) push(block.subarray(start));
+  }
+  if (size > 0) yield finish();
+}
+
+function concat(pieces: Uint8Array[], size: number): Uint8Array {
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+/** UTF-8 text without a byte order mark. */
+function decode(bytes: Uint8Array, where: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new InputError(`${where}: not UTF-8 text: save the file as UTF-8.`);
+  }
+}

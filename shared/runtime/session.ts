@@ -1,0 +1,30 @@
+// Opens ONNX Runtime sessions the way Prospect needs them: graphs from memory whose weights are ranges of files in the
+// model's folder, mapped and shared by every session of the process. It does not know what the graphs compute.
+
+import type { InferenceSession } from "onnxruntime-node";
+
+export type Device = "cpu" | "webgpu";
+
+/** Session options with the entries of `extra` that onnxruntime-node passes through as strings. */
+export type SessionOptions = InferenceSession.SessionOptions;
+
+/**
+ * Options for a compiled graph.
+ *
+ * One thread per session: parallelism comes from workers, and a row's numbers then do not depend on how many threads
+ * share a product, so losses are the same to the bit whatever the worker count. No prepacking: it would copy the
+ * weights out of the shared mapping, once per session.
+ *
+ * @param folder where external data is resolved
+ */
+export function sessionOptions(folder: string, device: Device = "cpu"): SessionOptions {
+  return {
+    executionProviders: device === "cpu" ? ["cpu"] : ["webgpu", "cpu"],
+    graphOptimizationLevel: "disabled",
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
+    executionMode: "sequential",
+    logSeverityLevel: 3,
+    extra: { session: { model_external_initializers_file_folder_path: folder, disable_prepacking: "1" } },
+  };
+}

@@ -1,0 +1,159 @@
+// What the compiler says to models that it cannot train: one InputError that names the file, the operator or tensor,
+// and what was expected, never a crash and never a wrong gradient. Each model is a fixture with one thing changed.
+
+import assert from "node:assert/strict";
+import { compileTraining, type Trained } from "../../shared/compiler/compile.ts";
+import type { AttentionSizes } from "../../shared/compiler/linear_layers.ts";
+import { InputError } from "../../shared/errors.ts";
+import type { Graph, Node } from "../../shared/onnx/graph.ts";
+import { readModel } from "../../shared/onnx/read_model.ts";
+import { writeModel } from "../../shared/onnx/write_model.ts";
+import { sharedTest } from "../feedback/shared_files.ts";
+
+const lora: Trained = {
+  kind: "lora",
+  targetModules: ["all-linear"],
+  asker: "--target-modules",
+  rankOf: () => 4,
+  scalingOf: () => 1,
+};
+
+/** A test that changes a fixture's model and expects the compiler's message to match. */
+function refused(
+  sentence: string,
+  change: (graph: Graph) => void,
+  expected: RegExp[],
+  { fixture = "llama-genai", trained = lora } = {},
+): void {
+  sharedTest(`fixtures/${fixture}`, sentence, async (folder) => {
+    const config = JSON.parse(await Deno.readTextFile(`${folder}/config.json`)) as AttentionSizes;
+    const temporary = await Deno.makeTempDir({ prefix: "prospect-test-" });
+    try {
+      // The weights stay ranges of model.onnx, so the changed graph goes beside a copy of it.
+      await Deno.copyFile(`${folder}/onnx/model.onnx`, `${temporary}/model.onnx`);
+      const graph = readModel(`${temporary}/model.onnx`), path = `${temporary}/changed.onnx`;
+      change(graph);
+      await Deno.writeFile(path, writeModel(graph));
+      await assert.rejects(compileTraining(path, config, trained, { kind: "kto", beta: 0.1 }), (error) => {
+        assert(error instanceof InputError, `not an InputError: ${error}`);
+        assert(error.message.includes(path), `the file is not named: ${error.message}`);
+        for (const part of expected) assert.match(error.message, part);
+        assert(!error.message.includes("\n"), "more than one line");
+        return true;
+      });
+    } finally {
+      await Deno.remove(temporary, { recursive: true });
+    }
+  });
+}
+
+/** The first node of an operator. */
+function first(graph: Graph, operator: string): Node {
+  const node = graph.nodes.find((each) => each.operator === operator);
+  assert(node, `the fixture has no ${operator}`);
+  return node;
+}
+
+refused(
+  "an operator that nobody knows is refused by name, node and expectation",
+  (graph) => {
+    graph.opsets.set("com.example", 1);
+    Object.assign(first(graph, "SkipSimplifiedLayerNormalization"), { operator: "FancyNorm", domain: "com.example" });
+  },
+  [/com\.example\.FancyNorm/, /node "\/model\/layers\.0\/post_attention_layernorm\/SkipLayerNorm"/, /expected/],
+);
+
+refused(
+  "an operator that runs but has no gradient rule is refused by name, node and expectation",
+  (graph) => Object.assign(first(graph, "Sigmoid"), { operator: "Softplus" }),
+  [/Softplus node "\/model\/layers\.\d\/mlp\/act_fn\/\w+"/, /expected an operator with a gradient rule/],
+);
+
+refused(
+  "a rule's own limits are refused by name, node and expectation",
+  (graph) => {
+    const node = first(graph, "Sigmoid");
+    Object.assign(node, { operator: "Max", inputs: [node.inputs[0]!, node.inputs[0]!, node.inputs[0]!] });
+  },
+  [/Max node "\/model\/layers\.\d\/mlp\/act_fn\/\w+"/, /expected two inputs/],
+);
+
+refused(
+  "a model without logits is refused, with the outputs that it has",
+  (graph) => graph.outputs = graph.outputs.filter(({ name }) => name !== "logits"),
+  [/no output named "logits"/, /present\.0\.key/],
+);
+
+refused(
+  "a model without input_ids is refused, with the inputs that it has",
+  (graph) => {
+    graph.inputs = graph.inputs.map((input) =>
+      input.name === "input_ids" ? { ...input, name: "inputs_embeds" } : input
+    );
+  },
+  [/no input named "input_ids"/, /inputs_embeds/],
+);
+
+refused(
+  "a model that reads an encoder is refused, with the input that gives it away",
+  (graph) => {
+    graph.inputs.push({ name: "encoder_hidden_states", dataType: "float32", shape: ["batch", "source", 64] });
+  },
+  [/input "encoder_hidden_states" \(float32 \[batch,source,64\]\)/, /decoder/],
+);
+
+refused(
+  "a cache whose number of heads is open is refused",
+  (graph) => {
+    const cache = graph.inputs.find(({ name }) => name === "past_key_values.0.key")!;
+    cache.shape = [...cache.shape];
+    cache.shape[1] = "heads";
+  },
+  [/past_key_values\.0\.key/, /fixed/],
+);
+
+const attention = [/GroupQueryAttention node "\/model\/layers\.0\/attn\/GroupQueryAttention"/, /expected/];
+refused(
+  "smooth softmax in grouped attention is refused",
+  (graph) => first(graph, "GroupQueryAttention").attributes.set("smooth_softmax", { kind: "int", value: 1 }),
+  [...attention, /smooth_softmax/],
+);
+refused(
+  "an attention bias in grouped attention is refused",
+  (graph) => {
+    const { inputs } = first(graph, "GroupQueryAttention");
+    while (inputs.length < 10) inputs.push("");
+    inputs.push(inputs[0]!);
+  },
+  [...attention, /attention_bias/],
+);
+refused(
+  "grouped attention whose heads do not divide is refused",
+  (graph) => first(graph, "GroupQueryAttention").attributes.set("num_heads", { kind: "int", value: 5 }),
+  [...attention, /num_heads a multiple of kv_num_heads/],
+);
+
+refused(
+  "logits that come from something else than a vocabulary product are refused",
+  (graph) => {
+    const head = graph.nodes.find((node) => node.outputs[0] === "logits")!;
+    head.outputs[0] = "plain";
+    graph.nodes.push({
+      operator: "Softmax",
+      domain: "",
+      name: "/lm_head/Softmax",
+      inputs: ["plain"],
+      outputs: ["logits"],
+      attributes: new Map(),
+      metadata: new Map(),
+    });
+  },
+  [/Softmax, node "\/lm_head\/Softmax"/, /expected MatMul or Gemm/],
+);
+
+refused(
+  "a target that the model does not have is refused, with those that it has",
+  () => {},
+  [/--target-modules/, /"query"/, /q_proj, k_proj, v_proj/],
+  { trained: { ...lora, targetModules: ["query"] } },
+);

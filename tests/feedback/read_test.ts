@@ -1,0 +1,319 @@
+// Every format becomes the rows it means, and every unusable file is refused in one sentence that names the place.
+
+import assert from "node:assert/strict";
+import { basename } from "node:path";
+import { InputError } from "../../shared/errors.ts";
+import { readFeedback } from "../../shared/feedback/read.ts";
+import type { FeedbackRow } from "../../shared/feedback/row.ts";
+import { SHARED, sharedTest, withFile } from "./shared_files.ts";
+
+const user = (content: string) => ({ role: "user", content });
+const assistant = (content: string) => ({ role: "assistant", content });
+const bare = ({ prompt, completion, label }: FeedbackRow) => ({ prompt, completion, label });
+
+async function rowsOf(records: unknown[], asArray = false): Promise<FeedbackRow[]> {
+  let rows: FeedbackRow[] = [];
+  const text = asArray ? JSON.stringify(records, null, 2) : records.map((r) => JSON.stringify(r)).join("\n");
+  await withFile(text, async (path) => {
+    rows = (await readFeedback(path)).rows;
+  });
+  return rows;
+}
+
+async function refusal(content: string | Uint8Array<ArrayBuffer>, suffix?: string): Promise<string> {
+  let message = "";
+  await withFile(content, async (path) => {
+    await assert.rejects(readFeedback(path), (error) => {
+      assert.ok(error instanceof InputError, `${error}`);
+      message = error.message.replaceAll(path, "FILE");
+      assert.doesNotMatch(message, /\n/);
+      return true;
+    });
+  }, suffix);
+  return message;
+}
+
+/** Each format with the rows it means. */
+const FORMATS: [string, unknown, ReturnType<typeof bare>[]][] = [
+  ["TRL unpaired text", { prompt: "a", completion: " b", label: true }, [{
+    prompt: "a",
+    completion: " b",
+    label: true,
+  }]],
+  ["TRL unpaired messages", { prompt: [user("a")], completion: [assistant("b")], label: false }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: false },
+  ]],
+  ["a single message object", { prompt: user("a"), completion: assistant("b"), label: 1 }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["text prompt with a message completion", { prompt: "a", completion: [assistant("b")], label: 1 }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["content in text parts", {
+    prompt: [{ role: "user", content: [{ type: "text", text: "a" }] }],
+    completion: "b",
+    label: 1,
+  }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["TRL pair", { prompt: "a", chosen: "b", rejected: "c" }, [
+    { prompt: "a", completion: "b", label: true },
+    { prompt: "a", completion: "c", label: false },
+  ]],
+  ["pair of whole conversations beside a prompt", {
+    prompt: "a",
+    chosen: [user("a"), assistant("b")],
+    rejected: [user("a"), assistant("c")],
+  }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+    { prompt: [user("a")], completion: [assistant("c")], label: false },
+  ]],
+  ["pair with its prompt inside", {
+    chosen: [user("a"), assistant("b"), user("c"), assistant("d")],
+    rejected: [user("a"), assistant("b"), user("c"), assistant("e")],
+  }, [
+    { prompt: [user("a"), assistant("b"), user("c")], completion: [assistant("d")], label: true },
+    { prompt: [user("a"), assistant("b"), user("c")], completion: [assistant("e")], label: false },
+  ]],
+  ["pair of equal conversations", { chosen: [user("a"), assistant("b")], rejected: [user("a"), assistant("b")] }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+    { prompt: [user("a")], completion: [assistant("b")], label: false },
+  ]],
+  ["pair of texts with a common beginning", { chosen: "The sky is blue.", rejected: "The sky is green." }, [
+    { prompt: "The sky is", completion: " blue.", label: true },
+    { prompt: "The sky is", completion: " green.", label: false },
+  ]],
+  ["messages with one label", { messages: [user("a"), assistant("b"), user("c"), assistant("d")], label: false }, [
+    { prompt: [user("a"), assistant("b"), user("c")], completion: [assistant("d")], label: false },
+  ]],
+  ["ShareGPT with a label", {
+    system: "s",
+    conversations: [{ from: "human", value: "a" }, { from: "gpt", value: "b" }],
+    kto_tag: "true",
+  }, [{ prompt: [{ role: "system", content: "s" }, user("a")], completion: [assistant("b")], label: true }]],
+  ["ShareGPT pair", {
+    conversations: [{ from: "human", value: "a" }],
+    chosen: { from: "gpt", value: "b" },
+    rejected: { from: "gpt", value: "c" },
+  }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+    { prompt: [user("a")], completion: [assistant("c")], label: false },
+  ]],
+  ["instruction pair", { instruction: "i", input: "x", output: "o", chosen: "b", rejected: "c" }, [
+    { prompt: [user("i\n\nx")], completion: [assistant("b")], label: true },
+    { prompt: [user("i\n\nx")], completion: [assistant("c")], label: false },
+  ]],
+  ["instruction with a label", { instruction: "i", input: "", output: "o", label: "bad" }, [
+    { prompt: [user("i")], completion: [assistant("o")], label: false },
+  ]],
+  ["a thumb per turn", {
+    messages: [
+      user("a"),
+      { ...assistant("b"), label: true },
+      user("c"),
+      assistant("d"),
+      user("e"),
+      { ...assistant("f"), thumb: "👎" },
+    ],
+  }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+    {
+      prompt: [user("a"), assistant("b"), user("c"), assistant("d"), user("e")],
+      completion: [assistant("f")],
+      label: false,
+    },
+  ]],
+];
+
+for (const [name, record, expected] of FORMATS) {
+  Deno.test(`${name} is read as the rows it means, from lines and from an array`, async () => {
+    for (const asArray of [false, true]) assert.deepEqual((await rowsOf([record], asArray)).map(bare), expected);
+  });
+}
+
+Deno.test("index counts all rows and line says where they stood, also past dropped rows and blank lines", async () => {
+  await withFile(
+    '{"prompt":"a","chosen":"b","rejected":""}\n\n{"prompt":"c","completion":"d","label":"up"}',
+    async (path) => {
+      const file = await readFeedback(path);
+      assert.deepEqual(file.rows.map(({ index, line }) => [index, line]), [[0, 1], [2, 3]]);
+      assert.deepEqual(file.emptyCompletions, [1]);
+      assert.deepEqual([file.desirable, file.undesirable], [2, 0]);
+      assert.equal(file.summary.length, 2);
+      assert.match(file.summary[1] as string, /1 dropped: the completion is empty \(.*:1\)/);
+    },
+  );
+});
+
+Deno.test("tools and chat_template_kwargs reach the row, also as JSON text", async () => {
+  const tool = { type: "function", function: { name: "f" } };
+  const [row] = await rowsOf([{
+    prompt: [user("a")],
+    completion: [assistant("b")],
+    label: 1,
+    tools: JSON.stringify([tool]),
+    chat_template_kwargs: { enable_thinking: false },
+  }]);
+  assert.deepEqual(row?.tools, [tool]);
+  assert.deepEqual(row?.templateArguments, { enable_thinking: false });
+});
+
+Deno.test("every way to write a thumb is understood", async () => {
+  const up = [
+    true,
+    1,
+    "1",
+    "true",
+    "True",
+    "desirable",
+    "👍",
+    "👍🏽",
+    "up",
+    "thumbs_up",
+    "thumbs-up",
+    ":thumbsup:",
+    "good",
+    "+1",
+  ];
+  const down = [false, 0, "0", "false", "undesirable", "👎", "👎🏿", "down", "thumbs_down", "bad", "Rejected"];
+  const labels = async (values: unknown[]) =>
+    (await rowsOf(values.map((label, i) => ({ prompt: `p${i}`, completion: "c", label })))).map((row) => row.label);
+  assert.deepEqual(await labels(up.filter((x) => x !== ":thumbsup:")), up.slice(1).map(() => true));
+  assert.deepEqual(await labels(down), down.map(() => false));
+  assert.deepEqual(await labels([1, -1, "-1"]), [true, false, false]);
+});
+
+Deno.test("a byte order mark, CRLF and a missing last newline do not matter", async () => {
+  await withFile(
+    '\uFEFF{"prompt":"a","completion":"b","label":true}\r\n{"prompt":"c","completion":"d\u2028","label":false}',
+    async (path) => {
+      const { rows } = await readFeedback(path);
+      assert.deepEqual(rows.map((row) => row.completion), ["b", "d\u2028"]);
+    },
+  );
+  await withFile('\uFEFF\r\n [{"prompt":"a","completion":"b","label":true}]', async (path) => {
+    assert.equal((await readFeedback(path)).rows.length, 1);
+  });
+});
+
+Deno.test("a line that crosses read blocks is put together again", async () => {
+  const long = "é".repeat(900_000);
+  const rows = await rowsOf([1, 2, 3].map((n) => ({ prompt: `${n}`, completion: long, label: n > 1 })));
+  assert.deepEqual(rows.map((row) => [row.prompt, row.completion === long, row.line]), [
+    ["1", true, 1],
+    ["2", true, 2],
+    ["3", true, 3],
+  ]);
+});
+
+const GOOD = '{"prompt":"a","completion":"b","label":true}\n';
+
+/** Unusable content and what the sentence must say. */
+const REFUSALS: [string, string, RegExp][] = [
+  ["not JSON at line 3", GOOD + GOOD + "{oops\n", /^FILE:3: not JSON/],
+  ["a row without a label", GOOD + '{"prompt":"a","completion":"b"}\n', /^FILE:2: the row has no label/],
+  ["a label of null", GOOD + '{"prompt":"a","completion":"b","label":null}\n', /^FILE:2: the row has no label/],
+  ["an unknown label", GOOD + '{"prompt":"a","completion":"b","label":"maybe"}\n', /^FILE:2: label is "maybe"/],
+  ["a label of 3", '{"prompt":"a","completion":"b","label":3}\n', /^FILE:1: label is 3/],
+  ["a label in a list", '{"prompt":"a","completion":"b","label":[true]}\n', /^FILE:1: label is \[true\]/],
+  [
+    "0 beside -1",
+    [1, 0, -1].map((label) => JSON.stringify({ prompt: "a", completion: "b", label })).join("\n"),
+    /FILE:3.*0 \(FILE:2\) and -1/,
+  ],
+  ["an empty file", "", /^FILE is empty/],
+  ["a file of blank lines", "\n \r\n", /^FILE is empty/],
+  ["an empty array", "[]", /^FILE is empty/],
+  [
+    "a broken array",
+    '[\n{"prompt":"a","completion":"]","label":1},\n\n {"prompt":"a",\n"completion":}]',
+    /^FILE:4: element 2: not JSON/,
+  ],
+  [
+    "an array that never ends",
+    '[\n{"prompt":"a","completion":"b","label":1},\n{"prompt":"a',
+    /^FILE:3: element 2: not JSON/,
+  ],
+  ["text after an array", '[{"prompt":"a","completion":"b","label":1}]\n{}', /^FILE:2: element 2: not JSON/],
+  ["an array element without a label", '[{"prompt":"a","completion":"b"}]', /^FILE: element 1: the row has no label/],
+  ["a line that is no object", GOOD + "42\n", /^FILE:2: expected a JSON object/],
+  ["unknown fields", '{"question":"a","answer":"b"}\n', /^FILE:1: fields question, answer are no feedback format/],
+  [
+    "content that is a number",
+    '{"prompt":"a","completion":[{"role":"assistant","content":3}],"label":1}',
+    /^FILE:1: field completion\[0\]\.content: /,
+  ],
+  [
+    "a message without a role",
+    '{"prompt":[{"content":"a"}],"completion":"b","label":1}',
+    /^FILE:1: field prompt\[0\]\.role: /,
+  ],
+  [
+    "an image",
+    '{"prompt":[{"role":"user","content":[{"type":"image"}]}],"completion":"b","label":1}',
+    /^FILE:1: field prompt\[0\]\.content: expected text/,
+  ],
+  ["an empty list of messages", '{"prompt":[],"completion":"b","label":1}', /^FILE:1: field prompt: /],
+  [
+    "a conversation that nobody answered",
+    '{"messages":[{"role":"user","content":"a"}],"label":1}',
+    /^FILE:1: .*no assistant turn/,
+  ],
+  ["a labelled user turn", '{"messages":[{"role":"user","content":"a","label":1}]}', /^FILE:1: only assistant turns/],
+  [
+    "a bad thumb on a turn",
+    '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","thumb":"?"}]}',
+    /^FILE:1: turn 2's thumb is "\?"/,
+  ],
+  ["a pair without a common beginning", '{"chosen":"a","rejected":"b"}', /^FILE:1: .*no common beginning/],
+  [
+    "only empty completions",
+    '{"prompt":"a","completion":" ","label":true}',
+    /^FILE has no row with anything in its completion/,
+  ],
+];
+
+for (const [name, content, message] of REFUSALS) {
+  Deno.test(`${name} is refused with the place and the reason`, async () => {
+    assert.match(await refusal(content), message);
+  });
+}
+
+Deno.test("a missing file, a folder, other encodings and giant lines are refused", async () => {
+  await assert.rejects(readFeedback("/tmp/none.jsonl"), /InputError: There is no file \/tmp\/none\.jsonl/);
+  const folder = await Deno.makeTempDir();
+  await assert.rejects(readFeedback(folder), /is a folder/);
+  await Deno.remove(folder);
+  assert.match(await refusal(new Uint8Array([0x7b, 0xff, 0xfe, 0x0a])), /FILE:1: not UTF-8/);
+  assert.match(await refusal(`${GOOD}{"prompt":"${"x".repeat(17 << 20)}"}`), /FILE:2: the line is longer than 16 MB/);
+});
+
+sharedTest("data", "the public feedback files are read whole", async () => {
+  const read = async (path: string) => {
+    const { rows, desirable, formats } = await readFeedback(`${SHARED}/data/${path}`);
+    return { rows: rows.length, desirable, formats: Object.keys(formats), first: rows[0] as FeedbackRow };
+  };
+  const kto = await read("llamafactory-demo/kto_en_demo.json");
+  assert.deepEqual([kto.rows, kto.formats], [300, ["messages + label"]]);
+  const dpo = await read("llamafactory-demo/dpo_en_demo.json");
+  assert.deepEqual([dpo.rows, dpo.desirable, dpo.formats], [600, 300, ["conversations + chosen + rejected"]]);
+  const rasbt = await read("rasbt-preference/instruction-data-with-preference.json");
+  assert.deepEqual([rasbt.rows, rasbt.desirable], [2200, 1100]);
+  assert.equal((await read("gsm8k-solutions/feedback.jsonl")).rows, 5276);
+  const train = await read("rasbt-preference/train.jsonl");
+  assert.equal(train.rows, 400);
+});
+
+sharedTest(
+  "data/rasbt-preference",
+  "instruction pairs give the same rows as their published unpaired form",
+  async (path) => {
+    const key = ({ prompt, completion, label }: FeedbackRow) => JSON.stringify([prompt, completion, label]);
+    const pairs = new Set((await readFeedback(`${path}/instruction-data-with-preference.json`)).rows.map(key));
+    for (const name of ["train.jsonl", "held_out.jsonl"]) {
+      for (const row of (await readFeedback(`${path}/${name}`)).rows) {
+        assert.ok(pairs.has(key(row)), `${basename(path)}/${name}:${row.line}`);
+      }
+    }
+  },
+);

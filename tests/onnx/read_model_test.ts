@@ -1,0 +1,243 @@
+// Reading and writing models: what goes through computes the same to the last bit, weights stay in their files, and a
+// broken file is an InputError. It does not know what the operators mean.
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { InputError } from "../../shared/errors.ts";
+import type { Graph } from "../../shared/onnx/graph.ts";
+import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
+import { attributeTypes, messages } from "../../shared/onnx/schema.ts";
+import { writeModel } from "../../shared/onnx/write_model.ts";
+import { Random } from "../../shared/random.ts";
+import { sessionOptions } from "../../shared/runtime/session.ts";
+import { sharedTest } from "../feedback/shared_files.ts";
+
+/** Files of every exporter and precision, with and without external data. */
+const models = [
+  "llama-genai/onnx/model.onnx",
+  "llama-genai/onnx/model_q4.onnx",
+  "llama-genai/onnx/model_quantized.onnx",
+  "llama-untied-genai/onnx/model.onnx",
+  "llama-genai-mha/onnx/model.onnx",
+  "llama-optimum/onnx/model.onnx",
+  "llama-dynamo/onnx/model.onnx",
+  "qwen2-optimum/onnx/model.onnx",
+  "qwen2-optimum/onnx/model_fp16.onnx",
+  "gpt2-optimum/onnx/model_opset14.onnx",
+  "gemma3-genai/onnx/model.onnx",
+];
+
+/** Two rows of seven tokens with an empty cache. */
+function feedsOf(graph: Graph): Record<string, Tensor> {
+  const ids = [1, 87, 85, 281, 201, 43, 85, 2, 267, 272, 77, 91, 391, 265].map(BigInt);
+  return Object.fromEntries(graph.inputs.map(({ name, dataType, shape }) => {
+    if (name === "input_ids") return [name, new Tensor("int64", BigInt64Array.from(ids), [2, 7])];
+    if (name === "attention_mask") return [name, new Tensor("int64", new BigInt64Array(14).fill(1n), [2, 7])];
+    if (name === "position_ids") {
+      return [name, new Tensor("int64", BigInt64Array.from(ids, (_, i) => BigInt(i % 7)), [2, 7])];
+    }
+    const dims = [2, shape[1] as number, 0, shape[3] as number];
+    return [
+      name,
+      dataType === "float16"
+        ? new Tensor("float16", new Uint16Array(0), dims)
+        : new Tensor("float32", new Float32Array(0), dims),
+    ];
+  }));
+}
+
+async function logits(model: string | Uint8Array, folder: string, feeds: Record<string, Tensor>): Promise<Uint8Array> {
+  const options = sessionOptions(folder);
+  const session = typeof model === "string"
+    ? await InferenceSession.create(model, options)
+    : await InferenceSession.create(model, options);
+  const { data } = (await session.run(feeds, ["logits"])).logits!;
+  await session.release();
+  const view = data as Float32Array;
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+}
+
+for (const model of models) {
+  sharedTest(
+    `fixtures/${model}`,
+    `${model}, read and written, gives the original's logits to the last bit, its weights left in their file`,
+    async (path) => {
+      const graph = readModel(path), folder = dirname(path);
+      let inline = 0;
+      for (const { name, data } of graph.initializers.values()) {
+        if (data.kind === "inline") {
+          inline += data.bytes.length;
+          assert(data.bytes.length <= 1024, `${name} is in memory`);
+        } else {
+          assert(existsSync(`${folder}/${data.location}`));
+          const external = `${basename(path)}_data`;
+          assert(
+            data.location === external || !existsSync(`${folder}/${external}`) || data.length < 1024,
+            `${name} is in ${data.location}`,
+          );
+        }
+      }
+      assert(inline < 64 * 1024, `${inline} bytes of initializers are in memory`);
+      const written = writeModel(graph), feeds = feedsOf(graph);
+      assert(written.length < 512 * 1024, "weights were written");
+      assert.deepEqual(await logits(written, folder, feeds), await logits(path, folder, feeds));
+
+      // Written once more from what was written, nothing changes; metadata is not kept.
+      const again = await Deno.makeTempDir({ prefix: "prospect-test-" });
+      try {
+        for (
+          const file of new Set(
+            [...graph.initializers.values()].flatMap(({ data }) => data.kind === "external" ? [data.location] : []),
+          )
+        ) {
+          await Deno.copyFile(`${folder}/${file}`, `${again}/${file}`);
+        }
+        await Deno.writeFile(`${again}/written.onnx`, written);
+        assert.deepEqual(writeModel(readModel(`${again}/written.onnx`)), written);
+      } finally {
+        await Deno.remove(again, { recursive: true });
+      }
+    },
+  );
+}
+
+sharedTest(
+  "fixtures/llama-untied-genai",
+  "a weight's bytes are the same from external data and from inside the file",
+  (folder) => {
+    const graph = readModel(`${folder}/onnx/model.onnx`), inside = readModel(`${folder}/onnx/model_fp16.onnx`);
+    for (const [model, file] of [[graph, "model.onnx_data"], [inside, "model_fp16.onnx"]] as const) {
+      const tensor = model.initializers.get("model.layers.0.mlp.down_proj.MatMul.weight")!;
+      assert(tensor.data.kind === "external" && tensor.data.location === file);
+      const bytes = readTensorBytes(tensor, `${folder}/onnx`), whole = Deno.readFileSync(`${folder}/onnx/${file}`);
+      assert.deepEqual(bytes, whole.slice(tensor.data.offset, tensor.data.offset + tensor.data.length));
+    }
+  },
+);
+
+/** Reads bytes as a model file; true when they were read, false on InputError. Anything else fails the test. */
+function readable(path: string, bytes: Uint8Array, what: string): boolean {
+  Deno.writeFileSync(path, bytes);
+  try {
+    readModel(path);
+    return true;
+  } catch (error) {
+    assert(error instanceof InputError, `${what}: ${(error as Error).stack}`);
+    assert(
+      error.message.includes(path) || error.message.includes(dirname(path)),
+      `${what}: ${error.message} names no file`,
+    );
+    return false;
+  }
+}
+
+async function withPath(run: (path: string) => void): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "prospect-test-" });
+  try {
+    run(`${folder}/model_q4.onnx`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const small = "fixtures/llama-genai/onnx/model_q4.onnx";
+
+sharedTest(small, "a model cut short anywhere is an InputError", async (original) => {
+  const bytes = Deno.readFileSync(original);
+  await withPath((path) => {
+    assert(readable(path, bytes, "whole"));
+    for (let i = 0; i < 64; i++) {
+      const length = Math.floor(bytes.length * i / 64);
+      assert(!readable(path, bytes.slice(0, length), `cut at ${length}`), `cut at ${length} it was read`);
+    }
+    for (const missing of [1, 2, 3, 10]) {
+      const length = bytes.length - missing;
+      readable(path, bytes.slice(0, length), `cut at ${length}`);
+    }
+  });
+});
+
+sharedTest(small, "200 random corruptions are read or are an InputError, never another error", async (original) => {
+  const bytes = Deno.readFileSync(original), random = new Random(11);
+  // Where weights lie a changed byte is just another weight: most corruptions go elsewhere.
+  const weights = [...readModel(original).initializers.values()].flatMap(({ data }) =>
+    data.kind === "external" ? [data] : []
+  );
+  const structure = [...bytes.keys()].filter((at) =>
+    !weights.some(({ offset, length }) => at >= offset && at < offset + length)
+  );
+  await withPath((path) => {
+    let broken = 0;
+    for (let i = 0; i < 200; i++) {
+      const changed = bytes.slice();
+      const places = Array.from(
+        { length: 1 + random.int(3) },
+        () => random.int(10) ? structure[random.int(structure.length)]! : random.int(bytes.length),
+      );
+      for (const at of places) changed[at] = random.int(256);
+      if (!readable(path, changed, `corruption ${i} at ${places}`)) broken++;
+    }
+    assert(broken > 20, `only ${broken} of the corruptions were noticed`);
+  });
+});
+
+Deno.test("what is no model is an InputError that says so", async () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  await withPath((path) => {
+    for (
+      const content of [
+        "",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "<!DOCTYPE html><html>",
+        "{}",
+        "\0\0\0\0",
+      ]
+    ) {
+      assert(!readable(path, bytes(content), JSON.stringify(content)), `${JSON.stringify(content)} was read`);
+    }
+    // An attribute that says it is a tensor and holds none.
+    const node = { opType: "Constant", output: ["y"], attribute: [{ name: "value", type: attributeTypes.tensor }] };
+    const hollow = { graph: { node: [node] }, opsetImport: [{ domain: "", version: 21 }] };
+    const { model } = messages;
+    assert(!readable(path, model.encode(model.fromObject(hollow)).finish(), "an attribute without a value"));
+    assert.throws(() => readModel(`${dirname(path)}/nowhere.onnx`), InputError);
+    assert.throws(() => readModel(dirname(path)), InputError);
+  });
+});
+
+sharedTest(
+  "fixtures/llama-untied-genai",
+  "missing, short and foreign external data are InputErrors that name the file",
+  async (folder) => {
+    const temporary = await Deno.makeTempDir({ prefix: "prospect-test-" });
+    const path = `${temporary}/model.onnx`, data = `${temporary}/model.onnx_data`;
+    try {
+      await Deno.copyFile(`${folder}/onnx/model.onnx`, path);
+      assert.throws(() => readModel(path), (error) => error instanceof InputError && error.message.includes(data));
+      const whole = await Deno.readFile(`${folder}/onnx/model.onnx_data`);
+      await Deno.writeFile(data, whole.slice(0, -1));
+      assert.throws(
+        () => readModel(path),
+        (error) => error instanceof InputError && error.message.includes("too short"),
+      );
+      await Deno.writeFile(data, whole);
+      const graph = readModel(path);
+      for (const location of ["/etc/passwd", "../model.onnx_data", "a/../../b"]) {
+        for (const tensor of graph.initializers.values()) {
+          if (tensor.data.kind === "external") {
+            tensor.data.location = location;
+          }
+        }
+        await Deno.writeFile(path, writeModel(graph));
+        assert.throws(
+          () => readModel(path),
+          (error) => error instanceof InputError && error.message.includes("outside"),
+        );
+      }
+    } finally {
+      await Deno.remove(temporary, { recursive: true });
+    }
+  },
+);

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { auc } from "../../services/trainer/auc.ts";
+import { InputError } from "../../shared/errors.ts";
+import { Random } from "../../shared/random.ts";
+
+/** All pairs, counted one by one. */
+function byPairs(scores: number[], labels: boolean[]): number {
+  let wins = 0;
+  let pairs = 0;
+  scores.forEach((positive, i) => {
+    scores.forEach((negative, j) => {
+      if (!labels[i] || labels[j]) return;
+      pairs += 1;
+      wins += positive > negative ? 1 : positive === negative ? 0.5 : 0;
+    });
+  });
+  return wins / pairs;
+}
+
+/** DeLong's variance as the paper writes it, in O(mn). */
+function delongVariance(scores: number[], labels: boolean[]): number {
+  const side = (label: boolean) =>
+    scores.flatMap((score, i) => {
+      if (labels[i] !== label) return [];
+      const others = scores.filter((_, j) => labels[j] !== label);
+      const beaten = others.map((other) =>
+        (score > other) === label && score !== other ? 1 : score === other ? 0.5 : 0
+      );
+      return [beaten.reduce((a: number, b) => a + b, 0) / others.length];
+    });
+  const spread = (values: number[]) => {
+    const centre = values.reduce((a, b) => a + b, 0) / values.length;
+    return values.reduce((a, b) => a + (b - centre) ** 2, 0) / (values.length - 1) / values.length;
+  };
+  return spread(side(true)) + spread(side(false));
+}
+
+Deno.test("the value is the share of pairs in the right order, ties counted half", () => {
+  const random = new Random(1);
+  for (let trial = 0; trial < 200; trial++) {
+    const size = 2 + random.int(40);
+    // Few distinct scores make many ties.
+    const scores = Array.from({ length: size }, () => random.int(trial % 2 === 0 ? 5 : 1000) - 2);
+    const labels = scores.map((_, index) => index === 0 || (index > 1 && random.next() < 0.4));
+    const estimate = auc(scores, labels)!;
+    assert.ok(Math.abs(estimate.value - byPairs(scores, labels)) < 1e-12);
+    assert.ok(0 <= estimate.low && estimate.low <= estimate.value);
+    assert.ok(estimate.value <= estimate.high && estimate.high <= 1);
+  }
+});
+
+Deno.test("the interval is DeLong's on the logit scale", () => {
+  const random = new Random(2);
+  const labels = Array.from({ length: 60 }, (_, index) => index % 3 === 0);
+  const scores = labels.map((label) => Math.round(4 * (random.normal() + (label ? 1 : 0))));
+  for (const [confidence, z] of [[0.95, 1.959963984540054], [0.99, 2.5758293035489004]] as const) {
+    const { value, low, high } = auc(scores, labels, { confidence })!;
+    const halfWidth = z * Math.sqrt(delongVariance(scores, labels)) / (value * (1 - value));
+    const logit = Math.log(value / (1 - value));
+    assert.ok(Math.abs(Math.log(low / (1 - low)) - (logit - halfWidth)) < 1e-7);
+    assert.ok(Math.abs(Math.log(high / (1 - high)) - (logit + halfWidth)) < 1e-7);
+  }
+});
+
+Deno.test("95% intervals hold the true AUC about 95% of the time, with many rows and with few", () => {
+  const random = new Random(3);
+  // Two normals a distance d apart have AUC Φ(d / √2).
+  const truths: [number, number][] = [[0, 0.5], [1, 0.7602499389065233], [2.5, 0.9614500641282292]];
+  for (const [distance, truth] of truths) {
+    for (const [m, n] of [[10, 15], [60, 40]] as const) {
+      const labels = Array.from({ length: m + n }, (_, index) => index < m);
+      const trials = 1500;
+      let covered = 0;
+      for (let trial = 0; trial < trials; trial++) {
+        const { low, high } = auc(labels.map((label) => random.normal() + (label ? distance : 0)), labels)!;
+        if (low <= truth && truth <= high) covered += 1;
+      }
+      const coverage = covered / trials;
+      assert.ok(coverage > 0.925 && coverage < 0.995, `d ${distance}, ${m} + ${n} rows: ${coverage}`);
+    }
+  }
+});
+
+Deno.test("perfect separation is not certainty: the interval narrows with the rows", () => {
+  const separated = (size: number) => {
+    const labels = Array.from({ length: 2 * size }, (_, index) => index < size);
+    return auc(labels.map(Number), labels)!;
+  };
+  const [few, more, many] = [separated(3), separated(20), separated(200)];
+  for (const estimate of [few, more, many]) assert.deepEqual([estimate.value, estimate.high], [1, 1]);
+  assert.ok(few.low > 0.2 && few.low < 0.75, `${few.low}`);
+  assert.ok(few.low < more.low && more.low < many.low && many.low < 0.999);
+  const labels = [true, true, false, false];
+  const wrong = auc([0, 0, 1, 1], labels)!;
+  assert.deepEqual([wrong.value, wrong.low], [0, 0]);
+  assert.ok(wrong.high > 0.25);
+});
+
+Deno.test("scores that are all equal say nothing, and the interval says so", () => {
+  const labels = Array.from({ length: 20 }, (_, index) => index % 2 === 0);
+  const { value, low, high } = auc(labels.map(() => 0), labels)!;
+  assert.equal(value, 0.5);
+  assert.ok(low < 0.35 && high > 0.65);
+  const single = auc([0.2, 0.1, 0.3], [true, false, false])!;
+  assert.equal(single.value, 0.5);
+  assert.ok(single.low < 0.15 && single.high > 0.85);
+});
+
+Deno.test("without both classes there is no AUC, a NaN names its row, and infinities have an order", () => {
+  assert.equal(auc([], []), undefined);
+  assert.equal(auc([1, 2], [true, true]), undefined);
+  assert.throws(
+    () => auc([1, NaN], [true, false]),
+    (error) => error instanceof InputError && /row 1/.test(error.message),
+  );
+  assert.throws(() => auc([1], [true, false]), RangeError);
+  assert.throws(() => auc([1, 2], [true, false], { confidence: 95 }), RangeError);
+  assert.equal(auc([Infinity, -Infinity, -Infinity, 0], [true, true, false, false])!.value, 0.625);
+});
+
+Deno.test("a hundred thousand rows take no more than a moment", () => {
+  const random = new Random(4);
+  const labels = Array.from({ length: 100_000 }, () => random.next() < 0.5);
+  const start = performance.now();
+  auc(labels.map(() => random.next()), labels);
+  assert.ok(performance.now() - start < 5000);
+});

@@ -1,0 +1,117 @@
+// A worker's scoring and gradient sessions: turns micro-batches and parameters into feeds, runs, and hands back plain
+// arrays. It does not know the objective, the optimizer or other workers.
+
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { gradientName, rowOfToken } from "../shared/compiler/compile.ts";
+import { head } from "../shared/compiler/score_head.ts";
+import type { MicroBatch } from "../shared/feedback/micro_batch.ts";
+import { sessionOptions } from "../shared/runtime/session.ts";
+import type { GradientResult, ObjectiveInputs, Policy, WorkerSetup } from "./protocol.ts";
+
+type Feeds = Record<string, Tensor>;
+
+const size = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
+
+/** A rank-0 matrix: the open axis of A is its columns, of B its rows. */
+function emptyMatrix(name: string, shape: number[]): Tensor {
+  const dims = name.includes(".lora_A.") ? [shape[0]!, 0] : [0, shape[1]!];
+  return new Tensor("float32", new Float32Array(0), dims);
+}
+
+/** An output's values, its native memory given back at once: the garbage collector does not see how large it is. */
+function take(tensor: Tensor): Float32Array {
+  const values = (tensor.data as Float32Array).slice();
+  tensor.dispose();
+  return values;
+}
+
+function batchFeeds(batch: MicroBatch): Feeds {
+  const vector = (data: BigInt64Array) => new Tensor("int64", data, [data.length]);
+  return {
+    input_ids: new Tensor("int64", batch.inputIds, [batch.batch, batch.sequence]),
+    [head.positions]: vector(batch.positions),
+    [head.targets]: vector(batch.targets),
+  };
+}
+
+export class TrainingSessions {
+  #setup: WorkerSetup;
+  #scoring: InferenceSession;
+  #gradient: InferenceSession | undefined;
+  #policy: Feeds = {};
+  #policyVersion = -1;
+  #reference: Feeds;
+
+  private constructor(setup: WorkerSetup, scoring: InferenceSession, gradient: InferenceSession | undefined) {
+    this.#setup = setup;
+    this.#scoring = scoring;
+    this.#gradient = gradient;
+    this.#reference = setup.reference === "rank-0"
+      ? Object.fromEntries(setup.parameters.map(({ name, shape }) => [name, emptyMatrix(name, shape)]))
+      : this.#read(setup.initial);
+  }
+
+  static async open(setup: WorkerSetup): Promise<TrainingSessions> {
+    const options = sessionOptions(setup.folder, setup.device);
+    const scoring = await InferenceSession.create(setup.scoring, options);
+    const gradient = setup.gradient && await InferenceSession.create(setup.gradient, options);
+    return new TrainingSessions(setup, scoring, gradient);
+  }
+
+  /** Copies shared parameters into tensors, `into` where given: ONNX Runtime does not take shared memory. */
+  #read(shared: SharedArrayBuffer, into: Feeds = {}): Feeds {
+    let offset = 0;
+    for (const { name, shape } of this.#setup.parameters) {
+      const tensor = into[name] ??= new Tensor("float32", new Float32Array(size(shape)), shape);
+      (tensor.data as Float32Array).set(new Float32Array(shared, offset * 4, size(shape)));
+      offset += size(shape);
+    }
+    return into;
+  }
+
+  #parameters(policy: Policy, version: number): Feeds {
+    if (policy === "reference") return this.#reference;
+    if (version !== this.#policyVersion) {
+      this.#read(this.#setup.policy, this.#policy);
+      this.#policyVersion = version;
+    }
+    return this.#policy;
+  }
+
+  /** Log-prob per scored token [tokens]. */
+  async score(batch: MicroBatch, policy: Policy, version: number): Promise<Float32Array> {
+    const results = await this.#scoring.run({ ...batchFeeds(batch), ...this.#parameters(policy, version) });
+    return take(results[head.logProbs]!);
+  }
+
+  /** Loss and gradients of one micro-batch. */
+  async gradient(
+    batch: MicroBatch,
+    inputs: ObjectiveInputs,
+    version: number,
+    gradients: SharedArrayBuffer,
+  ): Promise<GradientResult> {
+    const session = this.#gradient!;
+    const feeds: Feeds = { ...batchFeeds(batch), ...this.#parameters("policy", version) };
+    if (session.inputNames.includes(rowOfToken)) {
+      feeds[rowOfToken] = new Tensor("int64", batch.rowOfToken, [batch.rowOfToken.length]);
+    }
+    for (const [name, { data, shape }] of Object.entries(inputs)) feeds[name] = new Tensor("float32", data, shape);
+    const results = await session.run(feeds);
+    let offset = 0;
+    for (const { name, shape } of this.#setup.parameters) {
+      const tensor = results[gradientName(name)]!;
+      new Float32Array(gradients, offset * 4, size(shape)).set(tensor.data as Float32Array);
+      tensor.dispose();
+      offset += size(shape);
+    }
+    const others = session.outputNames.filter((name) =>
+      name !== "loss" && name !== head.logProbs && !name.startsWith("gradient/")
+    );
+    return {
+      loss: take(results.loss!)[0]!,
+      logProbs: take(results[head.logProbs]!),
+      outputs: Object.fromEntries(others.map((name) => [name, take(results[name]!)])),
+    };
+  }
+}
