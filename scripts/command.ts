@@ -25,6 +25,13 @@ export function number(text: string): number {
   return value;
 }
 
+/** Option parser for a whole number above 0. */
+export function count(text: string): number {
+  const value = number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("It must be a whole number above 0.");
+  return value;
+}
+
 /** Option parser for a number or the word `auto`. */
 export function numberOrAuto(text: string): number | "auto" {
   return text === "auto" ? "auto" : number(text);
@@ -44,11 +51,11 @@ export function modelOptions(program: Command): Command {
     .option(
       "--workers <n>",
       "threads, each with its own sessions; default: one per core",
-      number,
+      count,
       navigator.hardwareConcurrency,
     )
-    .option("--tokens-per-micro-batch <n>", "memory against speed", number, 1024)
-    .option("--max-length <n>", "most tokens of prompt and completion", number, 1024);
+    .option("--tokens-per-micro-batch <n>", "memory against speed", count, 1024)
+    .option("--max-length <n>", "most tokens of prompt and completion", count, 1024);
 }
 
 /** The device that a `--device` stands for. @throws InputError */

@@ -7,12 +7,12 @@ import { servingFeeds } from "../services/trainer/parameters.ts";
 import { checkAdapterFits } from "../services/trainer/trained_part.ts";
 import { readAdapter, scalingOf } from "../shared/runtime/adapter.ts";
 import { WorkerPool } from "../workers/pool.ts";
-import { command, device, modelOptions, number, required, runCommand } from "./command.ts";
+import { command, count, device, modelOptions, number, required, runCommand } from "./command.ts";
 
 const program = modelOptions(command("generate", "Answers one prompt; a chat model sees it as the user's message."))
   .option("--adapter <folder>", "PEFT adapter to answer with")
   .option("--prompt <text>", "what to answer")
-  .option("--max-new-tokens <n>", "longest answer in tokens", number, 128)
+  .option("--max-new-tokens <n>", "longest answer in tokens", count, 128)
   .option("--temperature <x>", "0 always takes the likeliest token", number, 0)
   .option("--seed <n>", "of the sampling", number, 0)
   .action(async (options) => {
@@ -28,7 +28,7 @@ const program = modelOptions(command("generate", "Answers one prompt; a chat mod
           adapter.tensors,
           (name) => scalingOf(adapter.config, name.replace(/\.lora_B\.weight$/, "")),
         );
-        await pool.broadcast(async (worker) => await worker.setAdapter(feeds));
+        await pool.prepare(async (worker) => await worker.setAdapter(feeds));
       }
       const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
       const [answer] = await answerPrompts(pool, model.tokenizer, [asked], options);

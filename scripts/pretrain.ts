@@ -14,7 +14,7 @@ next-token objective, then a feedback file sampled from the model and judged. Th
   .option("--steps <n>", "optimizer steps", number, 4000)
   .option("--batch-size <n>", "answers per step", number, 64)
   .option("--learning-rate <x>", "highest learning rate", number, 3e-3)
-  .option("--feedback-rows <n>", "answers that are judged", number, 1500)
+  .option("--feedback-rows <n>", "answers that are judged", number, 3000)
   .option("--workers <n>", "threads", number, 2)
   .option("--seed <n>", "the same seed gives the same model", number, 1)
   .option("--json", "events as JSON lines on stdout")

@@ -4,7 +4,7 @@
 
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { Random } from "../shared/random.ts";
-import { sessionOptions } from "../shared/runtime/session.ts";
+import { type Device, sessionOptions } from "../shared/runtime/session.ts";
 import type { GenerationOptions, GenerationRequest, GenerationSetup } from "./protocol.ts";
 
 type Feeds = Record<string, Tensor>;
@@ -24,16 +24,19 @@ export function sampleToken(logits: Float32Array, temperature: number, random: R
 
 export class GenerationSession {
   #session: InferenceSession;
+  /** Rank that makes an adapter vanish: 0, but a product over an axis of length 0 crashes onnxruntime-node 1.30 on WebGPU. */
+  #noRank: 0 | 1;
   #adapter: Feeds;
 
-  private constructor(session: InferenceSession) {
+  private constructor(session: InferenceSession, device: Device) {
     this.#session = session;
-    this.#adapter = this.#rankZero();
+    this.#noRank = device === "webgpu" ? 1 : 0;
+    this.#adapter = this.#vanishing();
   }
 
   static async open({ graph, folder, device }: GenerationSetup): Promise<GenerationSession> {
     const options = { ...sessionOptions(folder, device), graphOptimizationLevel: "all" as const };
-    return new GenerationSession(await InferenceSession.create(graph, options));
+    return new GenerationSession(await InferenceSession.create(graph, options), device);
   }
 
   #metadata(name: string) {
@@ -43,17 +46,17 @@ export class GenerationSession {
   }
 
   /** Feeds that make every adapter vanish. */
-  #rankZero(): Feeds {
+  #vanishing(): Feeds {
     const names = this.#session.inputNames.filter((name) => name.includes(".lora_"));
     return Object.fromEntries(names.map((name) => {
-      const dims = this.#metadata(name).shape.map((size) => typeof size === "number" ? size : 0);
-      return [name, new Tensor("float32", new Float32Array(0), dims)];
+      const dims = this.#metadata(name).shape.map((size) => typeof size === "number" ? size : this.#noRank);
+      return [name, new Tensor("float32", new Float32Array(dims[0]! * dims[1]!), dims)];
     }));
   }
 
   /** Uses an adapter from now on; modules that it does not have stay as in the base model. */
   setAdapter(tensors: Record<string, { data: Float32Array; shape: number[] }>): void {
-    this.#adapter = this.#rankZero();
+    this.#adapter = this.#vanishing();
     for (const [name, { data, shape }] of Object.entries(tensors)) {
       this.#adapter[name] = new Tensor("float32", data, shape);
     }

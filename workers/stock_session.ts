@@ -1,7 +1,7 @@
 // Scores with transformers.js' own model class, for models that the compiler refuses: whole logits, one row at a time.
 // Slow and plain on purpose; a test holds it equal to the compiled graph. It does not know adapters.
 
-import { AutoModelForCausalLM, Tensor } from "@huggingface/transformers";
+import { AutoModelForCausalLM, env, Tensor } from "@huggingface/transformers";
 import type { Sequence } from "../shared/feedback/micro_batch.ts";
 import type { StockSetup } from "./protocol.ts";
 
@@ -11,6 +11,8 @@ export class StockSession {
   private constructor(readonly model: StockModel) {}
 
   static async open({ folder, dtype, device }: StockSetup): Promise<StockSession> {
+    // transformers.js takes a worker for a browser, where it does not look for local files unless told.
+    env.allowLocalModels = true;
     const model = await AutoModelForCausalLM.from_pretrained(folder, {
       dtype: dtype as "fp32",
       device,

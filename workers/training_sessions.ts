@@ -5,17 +5,21 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { gradientName, rowOfToken } from "../shared/compiler/compile.ts";
 import { head } from "../shared/compiler/score_head.ts";
 import type { MicroBatch } from "../shared/feedback/micro_batch.ts";
-import { sessionOptions } from "../shared/runtime/session.ts";
+import { type Device, sessionOptions } from "../shared/runtime/session.ts";
 import type { GradientResult, ObjectiveInputs, Policy, WorkerSetup } from "./protocol.ts";
 
 type Feeds = Record<string, Tensor>;
 
 const size = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
 
-/** A rank-0 matrix: the open axis of A is its columns, of B its rows. */
-function emptyMatrix(name: string, shape: number[]): Tensor {
-  const dims = name.includes(".lora_A.") ? [shape[0]!, 0] : [0, shape[1]!];
-  return new Tensor("float32", new Float32Array(0), dims);
+/**
+ * A matrix of an adapter that changes nothing: of rank 0 (the open axis of A is its columns, of B its rows), on WebGPU of
+ * rank 1 and zero, since a product over an axis of length 0 crashes onnxruntime-node 1.30 there.
+ */
+function vanishingMatrix(name: string, shape: readonly number[], device: Device): Tensor {
+  const rank = device === "webgpu" ? 1 : 0;
+  const dims = name.includes(".lora_A.") ? [shape[0]!, rank] : [rank, shape[1]!];
+  return new Tensor("float32", new Float32Array(size(dims)), dims);
 }
 
 /** An output's values, its native memory given back at once: the garbage collector does not see how large it is. */
@@ -47,7 +51,9 @@ export class TrainingSessions {
     this.#scoring = scoring;
     this.#gradient = gradient;
     this.#reference = setup.reference === "rank-0"
-      ? Object.fromEntries(setup.parameters.map(({ name, shape }) => [name, emptyMatrix(name, shape)]))
+      ? Object.fromEntries(
+        setup.parameters.map(({ name, shape }) => [name, vanishingMatrix(name, shape, setup.device)]),
+      )
       : this.#read(setup.initial);
   }
 

@@ -4,7 +4,7 @@
 
 import { join } from "node:path";
 import { z } from "zod";
-import { ensureWritableFolder, writeFileAtomic } from "../../shared/atomic_file.ts";
+import { ensureWritableFolder, writeFailure, writeFileAtomic } from "../../shared/atomic_file.ts";
 import { InputError } from "../../shared/errors.ts";
 import { encodeSafetensors, readSafetensors, readSafetensorsHeader, toFloat32 } from "../../shared/onnx/safetensors.ts";
 
@@ -43,6 +43,15 @@ export async function writeCheckpoint(out: string, checkpoint: Checkpoint): Prom
   const tensors = new Map(Object.entries(blocks).map(([name, data]) => [name, { shape: [data.length], data }]));
   await ensureWritableFolder(join(out, "checkpoint"));
   await writeFileAtomic(pathIn(out), encodeSafetensors(tensors, { state: JSON.stringify(state) }));
+}
+
+/** Forgets the checkpoint of an earlier run in the same folder, which does not go with a metrics file that starts anew. */
+export async function removeCheckpoint(out: string): Promise<void> {
+  try {
+    await Deno.remove(pathIn(out));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw writeFailure(pathIn(out), error);
+  }
 }
 
 /**

@@ -68,7 +68,7 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
       if (part?.adapter) {
         const { config, tensors } = part.adapter;
         const feeds = servingFeeds(tensors, (name) => scalingOf(config, name.replace(/\.lora_B\.weight$/, "")));
-        await pool.broadcast(async (worker) => await worker.setAdapter(feeds));
+        await pool.prepare(async (worker) => await worker.setAdapter(feeds));
       }
       const questions = evaluationQuestions();
       const prompts = questions.map(({ text }) => [{ role: "user", content: text }]);

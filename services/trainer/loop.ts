@@ -3,7 +3,7 @@
 // reports; those are train.ts's.
 
 import { join } from "node:path";
-import { writeFileAtomic } from "../../shared/atomic_file.ts";
+import { writeFailure, writeFileAtomic } from "../../shared/atomic_file.ts";
 import { InterruptedError } from "../../shared/errors.ts";
 import { planEpoch } from "../../shared/feedback/batches.ts";
 import { derange, rotate } from "../../shared/feedback/pairing.ts";
@@ -130,6 +130,16 @@ async function trimMetrics(path: string, steps: number): Promise<StepMetrics[]> 
   return lines.map((line) => JSON.parse(line));
 }
 
+/** @throws InputError where the disk is full */
+async function append(file: Deno.FsFile, path: string, text: string): Promise<void> {
+  const bytes = new TextEncoder().encode(text);
+  try {
+    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+  } catch (error) {
+    throw writeFailure(path, error);
+  }
+}
+
 /**
  * Trains until the planned steps are done, early stopping ends it, or it is interrupted.
  *
@@ -211,7 +221,7 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
         referenceLogProbs: result.referenceLogProbs,
         desirable: batch.rows.map(({ label }) => label),
       });
-      await log.write(new TextEncoder().encode(JSON.stringify(line) + "\n"));
+      await append(log, metricsPath, JSON.stringify(line) + "\n");
       metrics.push(line);
       reporter.event("step", { ...line });
       const seconds = secondsBefore + (performance.now() - started) / 1000;

@@ -27,6 +27,7 @@ import { openModel, startGeneration, startTraining } from "./model.ts";
 import { GradientBlocks } from "./parameters.ts";
 import { learningRateAt } from "./schedule.ts";
 import { shares } from "./scorer.ts";
+import { worldSampling } from "./world_evaluation.ts";
 
 export interface PretrainSettings {
   out: string;
@@ -149,11 +150,7 @@ async function writeFeedback(settings: PretrainSettings, reporter: Reporter, poo
   const random = new Random(settings.seed + 1);
   const questions = random.shuffle(splitQuestions().train).slice(0, settings.feedbackRows);
   const prompts = questions.map(({ text }) => [{ role: "user", content: text }]);
-  const answers = await answerPrompts(pool, model.tokenizer, prompts, {
-    maxNewTokens: 64,
-    temperature: 1,
-    seed: settings.seed,
-  });
+  const answers = await answerPrompts(pool, model.tokenizer, prompts, { ...worldSampling, seed: settings.seed });
   const rows = questions.map((question, i) => {
     const { desirable } = judge(question, answers[i]!);
     const label = random.next() < labelNoise ? !desirable : desirable;

@@ -15,7 +15,7 @@ import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { readCheckpoint, type RunState } from "./checkpoint.ts";
+import { readCheckpoint, removeCheckpoint, type RunState } from "./checkpoint.ts";
 import { prepareData, type TrainingData } from "./data.ts";
 import { exportFullModel } from "./full_model.ts";
 import { answerPrompts } from "./generate.ts";
@@ -103,7 +103,6 @@ export async function train(
       `${unpaired} of ${data.train.length} rows have no mismatched answer in their batch; z0 is the mean over the others.`,
     );
   }
-  await ensureWritableFolder(out);
   for (const note of data.notes) reporter.line(note);
   for (const warning of data.warnings) reporter.warn(`Warning: ${warning}`);
 
@@ -114,8 +113,9 @@ export async function train(
   const pool = await WorkerPool.start(workers, reporter.warn);
   try {
     const trainable = await startTraining(model, trained, { kind: "kto", beta: settings.beta }, pool, device, fill);
+    await ensureWritableFolder(out);
     const { policy, compiled } = trainable;
-    const config = adapter?.config ?? adapterConfig({
+    const config = settings.full ? undefined : adapter?.config ?? adapterConfig({
       rank: settings.loraRank,
       alpha: alphaOf(settings),
       targetModules: [...new Set(compiled.layers.map(({ module }) => module.split(".").at(-1)!))],
@@ -123,6 +123,7 @@ export async function train(
     });
     const runKey = runKeyOf(settings, modelKey, data);
     const resumed = settings.resume ? await readCheckpoint(out, runKey, policy.length) : undefined;
+    if (!settings.resume) await removeCheckpoint(out);
     if (settings.resume) {
       reporter.line(
         resumed ? `Going on after step ${resumed.state.step}.` : "No checkpoint here yet: starting from the beginning.",
@@ -173,12 +174,12 @@ export async function train(
       interrupted,
     });
 
-    if (settings.full) await exportFullModel(join(out, "model"), model, policy);
+    if (config === undefined) await exportFullModel(join(out, "model"), model, policy);
     else {
       const tensors = saveLora(policy);
       await writeAdapter(join(out, "adapter"), { config, tensors });
       const feeds = servingFeeds(tensors, (name) => scalingOf(config, name.replace(/\.lora_B\.weight$/, "")));
-      await pool.broadcast(async (worker) => await worker.setAdapter(feeds));
+      await pool.prepare(async (worker) => await worker.setAdapter(feeds));
     }
     const after = canAnswer ? await answer("answers after") : [];
     const seconds = (performance.now() - started) / 1000;

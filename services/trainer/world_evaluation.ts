@@ -6,8 +6,8 @@ import type { Question } from "../../shared/world/grammar.ts";
 import { judge } from "../../shared/world/judge.ts";
 import { Random } from "../../shared/random.ts";
 
-/** Answers are sampled as a chat would: at temperature 1, up to this many tokens. */
-export const worldSampling = { temperature: 1, maxNewTokens: 64 } as const;
+/** Answers are sampled as a chat would, for the feedback file as for the evaluation. */
+export const worldSampling = { temperature: 0.7, maxNewTokens: 64 } as const;
 
 const evaluationPrompts = 300;
 

@@ -14,7 +14,7 @@ import { injectLora, loraNames, selectTargets } from "./adapt.ts";
 import { decompose } from "./decompose.ts";
 import { differentiate } from "./differentiate.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
-import { applyConstants, measureShapes } from "./measure.ts";
+import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { cutHead, head, lowerHead } from "./score_head.ts";
 import { batch, closeInputs, foldConstants, liftConstants, sequence } from "./specialize.ts";
 import { trainableWeights } from "./trainable_weights.ts";
@@ -151,6 +151,7 @@ export async function compileScoring(
   const { constants } = await measureShapes(graph, rest.folder, rest.parameters);
   applyConstants(graph, constants);
   lowerHead(graph);
+  await annotateShapes(graph, rest.folder, []);
   return { ...rest, scoring: writeModel(graph) };
 }
 
@@ -189,6 +190,8 @@ export async function compileTraining(
   lowerHead(graph);
   prune(graph);
   sortTopologically(graph);
+  await annotateShapes(scoring, folder, []);
+  await annotateShapes(graph, folder, parameters);
   return { ...rest, scoring: writeModel(scoring), gradient: writeModel(graph) };
 }
 

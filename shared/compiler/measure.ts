@@ -5,6 +5,7 @@
 
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { cloneGraph, type Graph, prune, type Shape, type Tensor as GraphTensor } from "../onnx/graph.ts";
+import type { DataType } from "../onnx/schema.ts";
 import { writeModel } from "../onnx/write_model.ts";
 import { sessionOptions } from "../runtime/session.ts";
 import { lowerHead, prospect } from "./score_head.ts";
@@ -16,8 +17,8 @@ const probes: Record<string, number>[] = [
   { [batch]: 5, [sequence]: 11, tokens: 16, rows: 17 },
 ];
 
-/** Name of a size seen as `seen` in the two probes: a number, or a product of runtime sizes. */
-function nameSize(seen: [number, number], what: string): number | string {
+/** Name of a size seen as `seen` in the two probes: a number, a product of runtime sizes, or undefined for another. */
+function nameSize(seen: [number, number]): number | string | undefined {
   if (seen[0] === seen[1]) return seen[0];
   for (const factors of [[batch], [sequence], ["tokens"], ["rows"], [batch, sequence], [sequence, sequence]]) {
     const products = probes.map((probe) => factors.reduce((product, factor) => product * probe[factor]!, 1));
@@ -26,7 +27,54 @@ function nameSize(seen: [number, number], what: string): number | string {
       return ratio === 1 ? factors.join("*") : [ratio, ...factors].join("*");
     }
   }
-  throw new Error(`The compiler cannot name the size of ${what}: ${seen}.`);
+  return undefined;
+}
+
+interface Probed {
+  dataType: DataType;
+  /** undefined where an axis has a size that is not one of a run's, such as an open rank. */
+  shape: Shape | undefined;
+  /** Values in both probes, of small integers. */
+  integers: [BigInt64Array, BigInt64Array] | undefined;
+}
+
+const foldedElements = 64;
+
+/** Runs the graph at both sizes and returns what every value was. */
+async function probe(
+  graph: Graph,
+  folder: string,
+  fixed: { name: string; shape: number[] }[],
+): Promise<Map<string, Probed>> {
+  const given = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
+  for (const { name, shape } of fixed) given.set(name, shape);
+  const names = [...new Set(graph.nodes.flatMap((node) => node.outputs))].filter((name) => name !== "");
+  const open: Graph = { ...graph, outputs: names.map((name) => ({ name })) };
+  const session = await InferenceSession.create(writeModel(open), sessionOptions(folder));
+  const runs: Awaited<ReturnType<InferenceSession["run"]>>[] = [];
+  for (const [i, sizes] of probes.entries()) {
+    const feeds: Record<string, Tensor> = {};
+    for (const input of graph.inputs) {
+      // A size that no run chooses, such as an open rank, differs between the probes and so gets no name.
+      const dims = given.get(input.name)!.map((size) => typeof size === "number" ? size : sizes[size] ?? 2 + i);
+      const count = dims.reduce((product, size) => product * size, 1);
+      feeds[input.name] = input.dataType === "int64"
+        ? new Tensor("int64", new BigInt64Array(count), dims)
+        : new Tensor("float32", new Float32Array(count), dims);
+    }
+    runs.push(await session.run(feeds));
+  }
+  await session.release();
+  return new Map(names.map((name) => {
+    const [first, second] = [runs[0]![name]!, runs[1]![name]!];
+    const shape = first.dims.map((size, axis) => nameSize([size, second.dims[axis]!]));
+    const small = first.type === "int64" && first.size <= foldedElements && first.size === second.size;
+    return [name, {
+      dataType: first.type as DataType,
+      shape: shape.includes(undefined) ? undefined : shape as Shape,
+      integers: small ? [first.data as BigInt64Array, second.data as BigInt64Array] : undefined,
+    }];
+  }));
 }
 
 /** Values computed from shapes and constants alone, whatever is fed. */
@@ -39,8 +87,6 @@ function shapeArithmetic(graph: Graph): Set<string> {
   }
   return found;
 }
-
-const foldedElements = 64;
 
 export interface Measured {
   shapes: Map<string, Shape>;
@@ -65,50 +111,37 @@ export async function measureShapes(
   folder: string,
   fixed: { name: string; shape: number[] }[],
 ): Promise<Measured> {
+  const pseudo = graph.nodes.filter((node) => node.domain === prospect);
+  const lowered = cloneGraph(graph);
+  lowerHead(lowered);
+  const probed = await probe(lowered, folder, fixed);
+  const arithmetic = shapeArithmetic(graph);
   const shapes = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
   for (const { name, shape } of fixed) shapes.set(name, shape);
-  const pseudo = graph.nodes.filter((node) => node.domain === prospect);
-  const probe = cloneGraph(graph);
-  lowerHead(probe);
-  const inputs = new Set(graph.inputs.map((input) => input.name));
-  const names = [...new Set(graph.nodes.flatMap((node) => node.outputs))]
-    .filter((name) => name !== "" && !inputs.has(name) && !pseudo.some((node) => node.outputs[1] === name));
-  probe.outputs = names.map((name) => ({ name }));
-  const session = await InferenceSession.create(writeModel(probe), sessionOptions(folder));
-  const arithmetic = shapeArithmetic(graph);
-  const seen: Map<string, readonly number[]>[] = [];
-  const values: Map<string, BigInt64Array>[] = [];
-  for (const sizes of probes) {
-    const feeds: Record<string, Tensor> = {};
-    for (const input of graph.inputs) {
-      const dims = shapes.get(input.name)!.map((size) => typeof size === "number" ? size : sizes[size]!);
-      const count = dims.reduce((product, size) => product * size, 1);
-      feeds[input.name] = input.dataType === "int64"
-        ? new Tensor("int64", new BigInt64Array(count), dims)
-        : new Tensor("float32", new Float32Array(count), dims);
-    }
-    const results = await session.run(feeds);
-    values.push(
-      new Map(
-        Object.entries(results).flatMap(([name, { type, data, size }]) =>
-          type === "int64" && size <= foldedElements && arithmetic.has(name) ? [[name, data as BigInt64Array]] : []
-        ),
-      ),
-    );
-    seen.push(new Map(Object.entries(results).map(([name, tensor]) => [name, tensor.dims])));
-  }
-  await session.release();
-  for (const name of names) {
-    const [first, second] = [seen[0]!.get(name)!, seen[1]!.get(name)!];
-    shapes.set(name, first.map((size, axis) => nameSize([size, second[axis]!], `"${name}" axis ${axis}`)));
+  const constants = new Map<string, GraphTensor>();
+  for (const [name, { shape, integers }] of probed) {
+    if (shape) shapes.set(name, shape);
+    if (!integers || !shape || !arithmetic.has(name)) continue;
+    const [data, other] = integers;
+    if (!data.every((value, i) => value === other[i])) continue;
+    const bytes = new Uint8Array(BigInt64Array.from(data).buffer);
+    constants.set(name, { name, dataType: "int64", dims: shape as number[], data: { kind: "inline", bytes } });
   }
   for (const node of pseudo) shapes.set(node.outputs[1]!, shapes.get(node.inputs[0]!)!);
-  const constants = new Map<string, GraphTensor>();
-  for (const [name, data] of values[0]!) {
-    const other = values[1]!.get(name), dims = shapes.get(name)!;
-    if (other?.length !== data.length || !data.every((value, i) => value === other[i])) continue;
-    const bytes = new Uint8Array(BigInt64Array.from(data).buffer);
-    constants.set(name, { name, dataType: "int64", dims: dims as number[], data: { kind: "inline", bytes } });
-  }
   return { shapes, constants };
+}
+
+/**
+ * Writes the shape of every value into the graph. ONNX Runtime's planner then finds a buffer to use again at once;
+ * without shapes it compares every value with every free one, which took 25 s for the gradient of SmolLM2-135M.
+ */
+export async function annotateShapes(
+  graph: Graph,
+  folder: string,
+  fixed: { name: string; shape: number[] }[],
+): Promise<void> {
+  const outputs = new Set(graph.outputs.map((output) => output.name));
+  graph.values = [...await probe(graph, folder, fixed)].flatMap(([name, { dataType, shape }]) =>
+    shape && !outputs.has(name) ? [{ name, dataType, shape }] : []
+  );
 }

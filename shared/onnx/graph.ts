@@ -57,6 +57,8 @@ export interface Graph {
   outputs: (Value | { name: string })[];
   nodes: Node[];
   initializers: Map<string, Tensor>;
+  /** Types and shapes of inner values, where they are known. */
+  values?: Value[];
 }
 
 /** Domain of ONNX Runtime's own operators. */

@@ -69,6 +69,7 @@ const root = protobuf.Root.fromJSON({
         initializer: { rule: repeated, type: "TensorProto", id: 5 },
         input: { rule: repeated, type: "ValueInfoProto", id: 11 },
         output: { rule: repeated, type: "ValueInfoProto", id: 12 },
+        valueInfo: { rule: repeated, type: "ValueInfoProto", id: 13 },
       },
     },
     ModelProto: {

@@ -65,6 +65,7 @@ export function writeModel(graph: Graph): Uint8Array {
       initializer: [...graph.initializers.values()].map(tensorMessage),
       input: graph.inputs.map(valueMessage),
       output: graph.outputs.map(valueMessage),
+      valueInfo: (graph.values ?? []).map(valueMessage),
     },
   };
   return messages.model.encode(messages.model.create(model)).finish();

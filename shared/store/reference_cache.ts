@@ -37,7 +37,7 @@ export class ReferenceCache {
       Deno.mkdirSync(dirname(path), { recursive: true });
       const database = new DatabaseSync(path);
       const cache = new ReferenceCache(path, database);
-      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 10000;");
+      database.exec("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
       const version = database.prepare("PRAGMA user_version").get()?.user_version;
       if (version !== 0 && version !== schemaVersion) {
         database.close();

@@ -1,0 +1,140 @@
+// `deno task score`, `evaluate` and `generate` as processes: what they print and write, against TRL's numbers.
+
+import assert from "node:assert/strict";
+import { findModel, openModel } from "../../services/trainer/model.ts";
+import { readModel } from "../../shared/onnx/read_model.ts";
+import { writeModel } from "../../shared/onnx/write_model.ts";
+import { copyFolder, fixture, fixtureTest, readLines, runTask, succeed } from "./run_task.ts";
+
+const model = fixture("llama-genai"), data = `${model}/data.jsonl`;
+const golden = () => JSON.parse(Deno.readTextFileSync(`${model}/golden.json`));
+interface Score {
+  index: number;
+  log_prob: number;
+  tokens: number;
+  cached: boolean;
+}
+
+/** Log-probs under the fixture's adapter, which no batch of the goldens has trained yet. */
+const policyLogProbs = (): number[] =>
+  golden().kto["kto_beta0.1"].batches.flatMap((batch: { completion_logps: number[] }) => batch.completion_logps);
+
+function near(actual: number[], expected: number[], tolerance: number, what: string): void {
+  assert.equal(actual.length, expected.length, what);
+  actual.forEach((value, i) =>
+    assert(Math.abs(value - expected[i]!) <= tolerance, `${what}, ${i}: ${value} and ${expected[i]}`)
+  );
+}
+
+fixtureTest(
+  "score writes a line per row, from the cache where it can, and under an adapter without it",
+  async (cache) => {
+    const out = `${cache}/scores.jsonl`, args = ["--model", model, "--data", data, "--out", out];
+    const read = () => readLines<Score>(out);
+    const completions = golden().tokens.rows.map(({ completion_ids }: { completion_ids: number[] }) =>
+      completion_ids.length
+    );
+    for (const cached of [false, true]) {
+      const { stdout } = await succeed("score", args, { cache });
+      assert.match(stdout, /12 rows, \d+ tokens/);
+      const scores = read();
+      for (const line of scores) assert.deepEqual(Object.keys(line), ["index", "log_prob", "tokens", "cached"]);
+      assert.deepEqual(scores.map(({ index }) => index), Array.from({ length: 12 }, (_, i) => i));
+      assert.deepEqual(scores.map(({ tokens }) => tokens), completions);
+      assert(scores.every((score) => score.cached === cached));
+      near(scores.map(({ log_prob }) => log_prob), golden().ref_logps, 1e-4, "reference");
+    }
+    for (const _ of ["first", "second"]) {
+      await succeed("score", [...args, "--adapter", `${model}/adapter`], { cache });
+      assert(read().every(({ cached }) => !cached));
+      near(read().map(({ log_prob }) => log_prob), policyLogProbs(), 2e-4, "policy");
+    }
+  },
+);
+
+fixtureTest("a model that the compiler refuses is scored by transformers.js, and score says so", async (cache) => {
+  const changed = `${cache}/smooth`, path = `${changed}/onnx/model.onnx`, out = `${cache}/scores.jsonl`;
+  await copyFolder(model, changed);
+  const graph = readModel(path, { inlineLimit: Infinity });
+  const attention = graph.nodes.filter(({ operator }) => operator === "GroupQueryAttention");
+  assert(attention.length > 0);
+  attention[0]!.attributes.set("smooth_softmax", { kind: "int", value: 1 });
+  await Deno.writeFile(path, writeModel(graph));
+  const args = ["--model", changed, "--data", data, "--out", out];
+  const { stderr } = await succeed("score", args, { cache });
+  assert.match(stderr, /smooth_softmax.*Scoring with transformers\.js instead/);
+  const scores = readLines<Score>(out);
+  assert.equal(scores.length, 12);
+  // Another softmax, so other numbers, but of the same kind.
+  golden().ref_logps.forEach((value: number, i: number) => {
+    const ratio = scores[i]!.log_prob / value;
+    assert(ratio > 0.5 && ratio < 2 && ratio !== 1, `row ${i}: ${scores[i]!.log_prob} and ${value}`);
+  });
+  const again = await succeed("score", args, { cache });
+  assert.doesNotMatch(again.stderr, /transformers\.js/, "all is in the cache, so nothing was scored");
+  assert.deepEqual(readLines<Score>(out), scores.map((score) => ({ ...score, cached: true })));
+  // An adapter has no place in stock logits, and training needs the compiler.
+  for (const more of [["score", "--adapter", `${model}/adapter`], ["train"]] as const) {
+    const { code, stderr } = await runTask(more[0], [...args, ...more.slice(1)], { cache });
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /smooth_softmax/);
+  }
+});
+
+fixtureTest("evaluate reports AUC, margin, class means and counts as the log-probs have them", async (cache) => {
+  const args = ["--model", model, "--data", data, "--json"];
+  const evaluate = async (...more: string[]) => {
+    const { stdout } = await succeed("evaluate", [...args, ...more], { cache });
+    assert.equal(stdout.trim().split("\n").length, 1, "not one line");
+    return JSON.parse(stdout);
+  };
+  const result = await evaluate("--adapter", `${model}/adapter`);
+  assert.deepEqual(Object.keys(result).toSorted(), ["auc", "counts", "margin", "rewards"]);
+  assert.deepEqual(result.counts, { desirable: 7, undesirable: 5 });
+  const policy = policyLogProbs(), reference: number[] = golden().ref_logps;
+  const labels: boolean[] = golden().tokens.rows.map(({ label }: { label: boolean }) => label);
+  const rewards = policy.map((value, i) => 0.1 * (value - reference[i]!));
+  const [up, down] = [true, false].map((label) => rewards.filter((_, i) => labels[i] === label)) as [
+    number[],
+    number[],
+  ];
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  near([result.rewards.chosen, result.rewards.rejected], [mean(up), mean(down)], 1e-4, "rewards");
+  near([result.margin], [mean(up) - mean(down)], 1e-4, "margin");
+  const won = up.flatMap((a) => down.map((b) => a > b ? 1 : a === b ? 0.5 : 0));
+  near([result.auc.value], [mean(won)], 1e-9, "AUC");
+  assert(result.auc.low <= result.auc.value && result.auc.value <= result.auc.high);
+
+  const base = await evaluate();
+  assert.deepEqual(base.rewards, { chosen: 0, rejected: 0 }, "the base model is its own reference");
+  assert.equal(base.margin, 0);
+  assert.equal(base.auc.value, 0.5);
+
+  const { stdout } = await succeed("evaluate", args.slice(0, -1), { cache });
+  assert.match(stdout, /Rows: 7 desirable, 5 undesirable\./);
+});
+
+fixtureTest(
+  "generate prints the model's own greedy answer, the adapter's with one, and draws by its seed",
+  async (cache) => {
+    const { greedy } = golden(), { tokenizer } = await openModel(await findModel(model, "fp32", false), "fp32");
+    const args = [
+      "--model",
+      model,
+      "--prompt",
+      "What is the capital of France?",
+      "--max-new-tokens",
+      greedy.max_new_tokens,
+    ];
+    const generate = async (...more: (string | number)[]) =>
+      (await succeed("generate", [...args, ...more], { cache })).stdout;
+    const text = (ids: number[]) => tokenizer.decode(ids, { skipSpecialTokens: true }).trim() + "\n";
+    const adapter = ["--adapter", `${model}/adapter`];
+    const hot = (seed: number) => generate("--temperature", 1, "--seed", seed);
+    const [base, tuned, one, same, two] = await Promise.all([generate(), generate(...adapter), hot(1), hot(1), hot(2)]);
+    assert.equal(base, text(greedy.base));
+    assert.equal(tuned, text(greedy.lora));
+    assert.equal(same, one);
+    assert.notEqual(two, one);
+  },
+);

@@ -1,0 +1,46 @@
+// `--device webgpu` gives the CPU's numbers. Without a GPU it runs on SwiftShader, which Debian's chromium brings along
+// (and libvulkan1 the loader); where that is missing the test says so.
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fixture, fixtureTest, readLines, succeed } from "./run_task.ts";
+
+/** SwiftShader's driver description beside an installed browser, if its library and a Vulkan loader are there too. */
+function swiftShader(): string | undefined {
+  const browsers = ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"];
+  const folder = browsers.find((each) =>
+    ["vk_swiftshader_icd.json", "libvk_swiftshader.so"].every((file) => existsSync(join(each, file)))
+  );
+  const libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+  const loader = libraries.some((each) => existsSync(join(each, "libvulkan.so.1")));
+  return folder !== undefined && loader ? join(folder, "vk_swiftshader_icd.json") : undefined;
+}
+
+fixtureTest("steps on WebGPU have the CPU's losses, rewards and gradient norms", async (cache) => {
+  const driver = swiftShader();
+  if (!driver) return console.log("skipped: no SwiftShader (Debian: apt-get install chromium libvulkan1)");
+  const model = fixture("llama-genai"), data = `${cache}/data.jsonl`;
+  // Two prompts, since every distinct one is answered before and after, which SwiftShader takes its time for.
+  await Deno.writeTextFile(data, Deno.readTextFileSync(`${model}/data.jsonl`).split("\n").slice(2, 4).join("\n"));
+  const settings = ["--model", model, "--data", data, "--init-adapter", `${model}/adapter`, "--batch-size", 2];
+  const more = ["--epochs", 2, "--warmup-ratio", 0, "--learning-rate", 0.01, "--held-out", 0, "--workers", 1];
+  const run = async (device: string) => {
+    const out = `${cache}/${device}`, args = [...settings, ...more, "--device", device, "--out", out];
+    await succeed("train", args, { cache, env: { VK_DRIVER_FILES: driver } });
+    const { result, settings: used } = JSON.parse(Deno.readTextFileSync(`${out}/run.json`));
+    assert.equal(used.device, device);
+    assert.equal(result.reference.cached, 0, "one device took the other's log-probs from the cache");
+    return readLines<Record<string, number>>(`${out}/metrics.jsonl`);
+  };
+  const cpu = await run("cpu"), gpu = await run("webgpu");
+  assert.equal(cpu.length, 2);
+  assert.equal(gpu.length, 2);
+  for (const [i, expected] of cpu.entries()) {
+    for (const key of ["loss", "kl", "grad_norm", "rewards/chosen", "rewards/rejected"]) {
+      const off = Math.abs(gpu[i]![key]! - expected[key]!);
+      assert(off <= 1e-3, `step ${i + 1}, ${key}: ${gpu[i]![key]} on WebGPU, ${expected[key]} on the CPU`);
+    }
+  }
+  assert(cpu[1]!.loss !== cpu[0]!.loss, "nothing was trained");
+});

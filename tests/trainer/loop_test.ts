@@ -1,0 +1,195 @@
+// Whole runs of the trainer: TRL's six steps, the plan of batches, early stopping, and what a run leaves behind when it
+// fails or starts anew in an old folder.
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { NonFiniteError } from "../../services/trainer/kto_step.ts";
+import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
+import { readAdapter, writeAdapter } from "../../shared/runtime/adapter.ts";
+import { fixture, fixtureTest } from "../commands/run_task.ts";
+import { floatTensors, planned, readMetrics, runQuietly } from "./fixture_training.ts";
+
+interface Trajectory {
+  steps: { loss: number; lr_used: number; logged: Record<string, number> }[];
+}
+
+/** The settings of the goldens' trajectory. */
+const trl = (folder: string) => ({
+  initAdapter: `${folder}/adapter`,
+  pairing: "rotate",
+  order: "file",
+  batchSize: 4,
+  epochs: 2,
+  learningRate: 0.01,
+  schedule: "linear",
+  warmupRatio: 0,
+  weightDecay: 0.01,
+  maxGradNorm: 1,
+  beta: 0.1,
+  desirableWeight: 1,
+  undesirableWeight: 1.25,
+  heldOut: 0,
+});
+
+const logged = ["kl", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/margins"] as const;
+
+for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum"]) {
+  fixtureTest(`${name}: six steps are TRL's, metric by metric, and so is the adapter after them`, async (folder) => {
+    const source = fixture(name);
+    const { trajectory } = JSON.parse(Deno.readTextFileSync(`${source}/golden.json`)) as { trajectory: Trajectory };
+    const { metrics } = await runQuietly(source, folder, { ...trl(source), workers: 2, tokensPerMicroBatch: 128 });
+    assert.equal(metrics.length, trajectory.steps.length);
+    for (const [i, line] of metrics.entries()) {
+      const { loss, lr_used, logged: expected } = trajectory.steps[i]!;
+      const near = (actual: number | null, wanted: number | undefined, tolerance: number, what: string) => {
+        if (wanted === undefined) return assert.equal(actual, null, `step ${i + 1}, ${what}: TRL has none`);
+        assert(Math.abs(actual! - wanted) <= tolerance, `step ${i + 1}, ${what}: ${actual} where TRL has ${wanted}`);
+      };
+      assert.equal(line.step, i + 1);
+      near(line.epoch, expected.epoch, 1e-9, "epoch");
+      near(line.loss, loss, 1e-3, "loss");
+      near(line.learning_rate, lr_used, 1e-9, "learning rate");
+      for (const key of logged) near(line[key], expected[key], 1e-3, key);
+      for (const key of ["logps/chosen", "logps/rejected"] as const) near(line[key], expected[key], 1e-2, key);
+    }
+    const { tensors } = await readAdapter(`${folder}/run/adapter`);
+    let compared = 0;
+    for (const [key, { shape, data }] of await floatTensors(`${source}/golden.safetensors`)) {
+      if (!key.startsWith("trajectory/final/")) continue;
+      const ours = tensors.get(key.slice("trajectory/final/".length))!;
+      assert.deepEqual(ours.shape, shape);
+      data.forEach((value, i) => assert(Math.abs(value - ours.data[i]!) <= 1e-3, `${key}, ${i}`));
+      compared++;
+    }
+    assert.equal(compared, tensors.size);
+  });
+}
+
+fixtureTest("the first step of a fresh adapter reports reward 0, kl 0 and half the mean weight", async (folder) => {
+  const source = fixture("llama-genai");
+  const { metrics: [first] } = await runQuietly(source, folder, {
+    ...trl(source),
+    initAdapter: undefined,
+    maxSteps: 1,
+    workers: 2,
+    tokensPerMicroBatch: 64,
+  });
+  assert.equal(first!.loss, (1 + 1.25 + 1 + 1.25) / 4 / 2);
+  assert.equal(first!.kl, 0);
+  for (const key of ["rewards/chosen", "rewards/rejected", "rewards/margins"] as const) assert.equal(first![key], 0);
+  assert(first!.grad_norm > 0);
+});
+
+fixtureTest(
+  "early stopping ends a run whose held-out AUC no longer rises, and resuming does not wake it",
+  async (folder) => {
+    const source = fixture("llama-genai");
+    // Too small a rate to change the order of any two rewards.
+    const settings = {
+      heldOut: 0.4,
+      batchSize: 4,
+      epochs: 6,
+      learningRate: 1e-12,
+      schedule: "constant",
+      warmupRatio: 0,
+    };
+    const stopped = await runQuietly(source, `${folder}/stopped`, {
+      ...settings,
+      earlyStop: 2,
+      initAdapter: `${source}/adapter`,
+    });
+    const whole = await runQuietly(source, `${folder}/whole`, { ...settings, initAdapter: `${source}/adapter` });
+    const perEpoch = whole.metrics.length / 6;
+    assert.equal(stopped.metrics.length, 3 * perEpoch, "one evaluation to beat, then two without a rise");
+    assert.equal(stopped.result.steps, stopped.metrics.length);
+    assert.equal(stopped.result.auc?.value, whole.result.auc?.value);
+    const resumed = await runQuietly(source, `${folder}/stopped`, {
+      ...settings,
+      earlyStop: 2,
+      initAdapter: `${source}/adapter`,
+      resume: true,
+    });
+    assert.deepEqual(resumed.metrics, stopped.metrics, "a resumed run went on after it had stopped early");
+  },
+);
+
+fixtureTest(
+  "a run that meets a number that is not finite ends with the lines and leaves no adapter",
+  async (folder) => {
+    const source = fixture("llama-genai"), adapter = await readAdapter(`${source}/adapter`);
+    adapter.tensors.values().next().value!.data[5] = NaN;
+    await writeAdapter(`${folder}/broken`, adapter);
+    const run = runQuietly(source, folder, { ...trl(source), initAdapter: `${folder}/broken` });
+    await assert.rejects(run, (error) => {
+      assert(error instanceof NonFiniteError, `${error}`);
+      assert.match(error.message, /not finite .* row of line [1-4]\./);
+      return true;
+    });
+    for (const name of ["adapter", "run.json", "report.html", "checkpoint"]) {
+      assert(!existsSync(`${folder}/run/${name}`), `${name} is there`);
+    }
+  },
+);
+
+fixtureTest("a run that starts anew in the folder of another forgets the other's checkpoint", async (folder) => {
+  const source = fixture("llama-genai"), settings = trl(source);
+  const { metrics: whole } = await runQuietly(source, folder, settings);
+  // Ends as a kill would: no checkpoint of its own yet, two lines in metrics.jsonl.
+  let steps = 0;
+  const killed = runQuietly(source, folder, settings, () => {
+    if (++steps === 2) throw new Error("killed");
+    return false;
+  });
+  await assert.rejects(killed, /killed/);
+  assert.equal(readMetrics(`${folder}/run`).length, 2);
+  const untimed = (lines: typeof whole) => lines.map(({ tokens_per_second: _, ...line }) => line);
+  assert.deepEqual(untimed((await runQuietly(source, folder, { ...settings, resume: true })).metrics), untimed(whole));
+});
+
+/** Rows that differ in label, prompt and number only. */
+const rows = (labels: boolean[]): TokenizedRow[] =>
+  labels.map((label, index) => ({
+    index,
+    line: index + 1,
+    promptKey: `${index}`,
+    promptIds: [1],
+    completionIds: [index, 2],
+    label,
+  }));
+
+Deno.test("every epoch has the same batches and pairs, in another order, with both classes in each batch", () => {
+  const labels = Array.from({ length: 48 }, (_, i) => i >= 36);
+  const plan = planned(rows(labels), { batchSize: 8, epochs: 3, seed: 4 });
+  assert.equal(plan.stepsPerEpoch, 6);
+  assert.equal(plan.totalSteps, 18);
+  const epochs = [0, 1, 2].map((epoch) => Array.from({ length: 6 }, (_, i) => plan.batchAt(6 * epoch + i)));
+  for (const epoch of epochs) assert.deepEqual(new Set(epoch), new Set(plan.batches));
+  assert.notDeepEqual(epochs[1], epochs[0]);
+  assert.notDeepEqual(epochs[2], epochs[1]);
+  const seen = plan.batches.flatMap(({ rows }) => rows.map(({ index }) => index));
+  assert.deepEqual(seen.toSorted((a, b) => a - b), labels.map((_, i) => i));
+  for (const { rows, partners } of plan.batches) {
+    const desirable = rows.filter(({ label }) => label).length;
+    assert(desirable >= 1 && desirable <= 3, `${desirable} of ${rows.length} rows are desirable, a quarter of all are`);
+    assert.deepEqual(partners.toSorted((a, b) => a - b), rows.map((_, i) => i), "an answer is paired twice or never");
+    partners.forEach((partner, i) => assert.notEqual(partner, i, "a row is paired with itself"));
+  }
+  const same = planned(rows(labels), { batchSize: 8, epochs: 3, seed: 4 });
+  assert.deepEqual(same.batches, plan.batches);
+  assert.deepEqual(Array.from({ length: 18 }, (_, i) => same.batchAt(i)), epochs.flat());
+  assert.notDeepEqual(planned(rows(labels), { batchSize: 8, epochs: 3, seed: 5 }).batches, plan.batches);
+});
+
+Deno.test("the file's order stays the file's order in every epoch, and --max-steps cuts a run short", () => {
+  const plan = planned(rows([true, false, true, false, false, true, false]), {
+    batchSize: 3,
+    epochs: 4,
+    order: "file",
+    pairing: "rotate",
+    maxSteps: 7,
+  });
+  assert.equal(plan.totalSteps, 7);
+  const indices = [0, 1, 2, 3, 4, 5].map((step) => plan.batchAt(step).rows.map(({ index }) => index));
+  assert.deepEqual(indices, [[0, 1, 2], [3, 4, 5], [6], [0, 1, 2], [3, 4, 5], [6]]);
+  assert.deepEqual(plan.batches.map(({ partners }) => partners), [[2, 0, 1], [2, 0, 1], [0]]);
+});

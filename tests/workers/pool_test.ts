@@ -1,0 +1,106 @@
+// The pool's promises, on workers that fail when told to: order, names, one more try, and an end that says why.
+
+import assert from "node:assert/strict";
+import { WorkerFailure, WorkerPool } from "../../workers/pool.ts";
+import { behaviour } from "./scripted_worker.ts";
+
+const url = new URL("./scripted_worker.ts", import.meta.url);
+
+interface Share {
+  value: number;
+  what?: keyof typeof behaviour;
+  /** Numbers of the workers that misbehave. */
+  workers?: number[];
+}
+
+async function withPool(size: number, use: (pool: WorkerPool, warnings: string[]) => Promise<void>): Promise<void> {
+  const warnings: string[] = [];
+  const pool = await WorkerPool.start(size, (sentence) => warnings.push(sentence), url);
+  try {
+    await use(pool, warnings);
+  } finally {
+    pool.stop();
+  }
+}
+
+/** Runs shares and returns the answers: value, worker number, setups. */
+const run = (pool: WorkerPool, shares: Share[], onDone?: (share: Share) => void): Promise<number[][]> =>
+  pool.map(shares, async (worker, { value, what = "answer", workers = [] }) => {
+    return [...await worker.scoreStock({ promptIds: [behaviour[what], value], completionIds: workers })];
+  }, onDone);
+
+const values = (answers: number[][]) => answers.map(([value]) => value);
+const upTo = (count: number) => Array.from({ length: count }, (_, value) => ({ value }));
+const setUp = (pool: WorkerPool, mark: number) =>
+  pool.prepare(async (worker) => await worker.openStock({ folder: "", dtype: `${mark}`, device: "cpu" }));
+
+Deno.test("results come in the order of the shares, whoever was first, and every worker takes part", async () => {
+  await withPool(3, async (pool, warnings) => {
+    const done: number[] = [];
+    const answers = await run(pool, upTo(12), ({ value }) => done.push(value));
+    assert.deepEqual(values(answers), upTo(12).map(({ value }) => value));
+    assert.notDeepEqual(done, values(answers), "the slow first share was not overtaken");
+    assert.deepEqual([...done].sort((a, b) => a - b), values(answers));
+    assert.deepEqual(new Set(answers.map(([, worker]) => worker)), new Set([1, 2, 3]));
+    assert.deepEqual(warnings, []);
+  });
+});
+
+Deno.test("fewer shares than workers, or none, are no problem", async () => {
+  await withPool(2, async (pool) => {
+    assert.deepEqual(await run(pool, []), []);
+    assert.deepEqual(values(await run(pool, [{ value: 7 }])), [7]);
+  });
+});
+
+for (const what of ["throw", "die"] as const) {
+  const verb = what === "throw" ? "throws" : "dies outside a call";
+  const reason = what === "throw" ? /thrown over 2/ : /died of 2/;
+
+  Deno.test(`a worker that ${verb} is named, its share is tried once more on a fresh one, and the run goes on`, async () => {
+    await withPool(2, async (pool, warnings) => {
+      await setUp(pool, 41);
+      await setUp(pool, 42);
+      const shares: Share[] = upTo(8);
+      shares[2] = { value: 2, what, workers: [1, 2] };
+      const answers = await run(pool, shares);
+      assert.deepEqual(values(answers), upTo(8).map(({ value }) => value));
+      assert.equal(warnings.length, 1);
+      assert.match(warnings[0]!, /^worker [12] failed \(.*\); its share is tried once more on a fresh worker\.$/);
+      assert.match(warnings[0]!, reason);
+      assert.equal(answers[2]![1], 3, "the share was not tried on a fresh worker");
+      for (const answer of answers) assert.deepEqual(answer.slice(2), [41, 42], "setups differ between workers");
+      assert.deepEqual(values(await run(pool, upTo(4))), [0, 1, 2, 3], "the pool is of no more use");
+    });
+  });
+
+  Deno.test(`a share whose second worker ${verb} too ends the run with both names and reasons`, async () => {
+    await withPool(2, async (pool, warnings) => {
+      const shares: Share[] = upTo(40);
+      shares[2] = { value: 2, what, workers: [1, 2, 3] };
+      const started: number[] = [];
+      await assert.rejects(run(pool, shares, ({ value }) => started.push(value)), (error) => {
+        assert(error instanceof WorkerFailure, `${error}`);
+        assert.match(error.message, /^worker [12] failed \(.*\), then worker 3 failed too \(.*\)\.$/);
+        assert.equal(error.message.match(new RegExp(reason, "g"))?.length, 2);
+        return true;
+      });
+      assert.equal(warnings.length, 1);
+      assert(started.length < 39, "the shares that were left were done all the same");
+    });
+  });
+}
+
+Deno.test("a replacement that cannot be set up counts as the second failure", async () => {
+  await withPool(1, async (pool) => {
+    let times = 0;
+    await pool.prepare(async (worker) => {
+      if (++times > 1) throw new Error("no memory left");
+      await worker.openStock({ folder: "", dtype: "1", device: "cpu" });
+    });
+    await assert.rejects(
+      run(pool, [{ value: 1, what: "throw", workers: [1] }]),
+      /worker 1 failed \(thrown over 1\), then its replacement failed too \(no memory left\)/,
+    );
+  });
+});
