@@ -47,20 +47,12 @@ Deno.test("a folder is created with its parents, and a file in its place is name
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test({
-  name: "a full disk becomes a sentence about the disk",
-  ignore: Deno.build.os !== "linux",
-  fn() {
-    // The error is the operating system's own: /dev/full answers every write with ENOSPC.
-    let failure: unknown;
-    try {
-      Deno.writeTextFileSync("/dev/full", "x");
-    } catch (error) {
-      failure = writeFailure("runs/1/adapter_model.safetensors", error);
-    }
-    assert.ok(failure instanceof InputError);
-    assert.match(failure.message, /^runs\/1\/adapter_model\.safetensors: the disk is full/);
-  },
+Deno.test("a full disk becomes a sentence about the disk", () => {
+  // As Deno reports it (seen on /dev/full, which tests without -A may not open).
+  const full = Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
+  const failure = writeFailure("runs/1/adapter_model.safetensors", full);
+  assert.ok(failure instanceof InputError);
+  assert.match(failure.message, /^runs\/1\/adapter_model\.safetensors: the disk is full/);
 });
 
 Deno.test("an error that is no file error is passed on untouched", () => {
