@@ -87,7 +87,7 @@ sharedTest(
         }));
         const options = { maxNewTokens: 16, temperature: 1, stopIds: [2] };
         const [[alone], [, together], [other]] = await pool.map(
-          [[first!], [second!, first!], [{ ...first!, seed: 10 }]],
+          [[first!], [{ ...second!, seed: 8 }, first!], [{ ...first!, seed: 10 }]],
           (worker, requests) => worker.generate(requests, options),
         ) as [number[][], number[][], number[][]];
         assert.deepEqual(together, alone);
