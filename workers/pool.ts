@@ -62,11 +62,6 @@ export class WorkerPool {
     await Promise.all(this.#members.map(({ remote, death }) => Promise.race([setup(remote), death])));
   }
 
-  /** Runs something in every worker now, without repeating it in later ones. */
-  async broadcast(action: Setup): Promise<void> {
-    await Promise.all(this.#members.map(({ remote, death }) => Promise.race([action(remote), death])));
-  }
-
   /**
    * Runs every share on some worker and returns the results in the order of the shares, whoever finished first.
    *

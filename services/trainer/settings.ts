@@ -53,13 +53,18 @@ export type TrainSettings = z.infer<typeof trainSettingsSchema>;
 /** `--learning-rate` for a setting's name `learningRate`. */
 const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
-/** Checks settings and fills in defaults. @throws InputError naming the flag, what it was and what it takes. */
-export function parseTrainSettings(input: Record<string, unknown>): TrainSettings {
-  const parsed = trainSettingsSchema.safeParse(input);
+/** Checks settings against a schema. @throws InputError naming the flag, what it was and what it takes. */
+export function parseSettings<Settings>(schema: z.ZodType<Settings>, input: Record<string, unknown>): Settings {
+  const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const name = String(issue.path[0] ?? "settings");
   throw new InputError(`${flagOf(name)} cannot be ${JSON.stringify(input[name])}: ${issue.message}.`);
+}
+
+/** Checks training settings and fills in defaults. @throws InputError as parseSettings does. */
+export function parseTrainSettings(input: Record<string, unknown>): TrainSettings {
+  return parseSettings(trainSettingsSchema, input);
 }
 
 /**

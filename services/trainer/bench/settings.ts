@@ -2,8 +2,7 @@
 // so that the benchmark runs what training runs. It does not know how anything is measured.
 
 import { z } from "zod";
-import { InputError } from "../../../shared/errors.ts";
-import { parseTrainSettings, type TrainSettings, trainSettingsSchema } from "../settings.ts";
+import { parseSettings, parseTrainSettings, type TrainSettings, trainSettingsSchema } from "../settings.ts";
 
 const { model, dtype, workers, tokensPerMicroBatch, seed } = trainSettingsSchema.shape;
 
@@ -29,16 +28,9 @@ export const stepSettingsSchema = z.object({
 
 export type StepSettings = z.infer<typeof stepSettingsSchema>;
 
-/** `--batch-size` for a setting's name `batchSize`. */
-const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-
 /** Checks settings. @throws InputError naming the flag, what it was and what it takes. */
 export function parseStepSettings(input: Record<string, unknown>): StepSettings {
-  const parsed = stepSettingsSchema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  const name = String(issue.path[0] ?? "settings");
-  throw new InputError(`${flagOf(name)} cannot be ${JSON.stringify(input[name])}: ${issue.message}.`);
+  return parseSettings(stepSettingsSchema, input);
 }
 
 /** The training run that a configuration is a piece of. */
