@@ -54,7 +54,7 @@ export function modelOptions(program: Command): Command {
       count,
       navigator.hardwareConcurrency,
     )
-    .option("--tokens-per-micro-batch <n>", "memory against speed", count, 1024)
+    .option("--tokens-per-micro-batch <n>", "memory against speed (default: 256, on webgpu 2048)", count)
     .option("--max-length <n>", "most tokens of prompt and completion", count, 1024);
 }
 

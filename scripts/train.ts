@@ -27,7 +27,11 @@ report.html.`,
   .option("--epochs <n>", "passes over the data (default: 3)", number)
   .option("--max-steps <n>", "stop after this many optimizer steps", number)
   .option("--batch-size <n>", "rows per optimizer step (default: 16)", number)
-  .option("--tokens-per-micro-batch <n>", "memory against speed; does not change the result (default: 1024)", number)
+  .option(
+    "--tokens-per-micro-batch <n>",
+    "memory against speed; does not change the result (default: 256, on webgpu 2048)",
+    number,
+  )
   .option("--max-length <n>", "most tokens of prompt and completion (default: 1024)", number)
   .option("--lora-rank <n>", "rank of the adapter (default: 8)", number)
   .option("--lora-alpha <n>", "scaling is alpha/rank (default: twice the rank)", number)

@@ -16,7 +16,7 @@ import { evaluateRewards } from "./loop.ts";
 import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
 import { servingFeeds } from "./parameters.ts";
 import type { ScoreSettings } from "./score.ts";
-import { ReferenceScorer } from "./scorer.ts";
+import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { adapterPart } from "./trained_part.ts";
 import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
 
@@ -51,7 +51,7 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   const progress = createProgress({ label: "reference", total: rows.length, unit: "rows", json });
   try {
     const { compiled } = await startScoring(model, part, pool, device);
-    const layout = { tokensPerMicroBatch: settings.tokensPerMicroBatch, tokenMultiple: compiled.tokenMultiple };
+    const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, await referenceKey(model, device), layout);
     await reference.prepare(rows, (count) => progress.advance(count));
     progress.done();

@@ -106,7 +106,10 @@ export async function ktoStep(
       ),
       [ktoInputs.referencePoint.name]: { data: Float32Array.of(kl), shape: [] },
     };
-    return { ...await worker.gradient(micro, inputs, version, blocks.block(share)), micro };
+    const result = await worker.gradient(micro, inputs, version, blocks.block(share));
+    const norm = gradientNorm([new Float32Array(blocks.block(share))]);
+    blocks.finish(share);
+    return { ...result, micro, norm };
   });
 
   const logProbs = new Array<number>(rows.length), referenceLogProbs = new Array<number>(rows.length);
@@ -114,8 +117,8 @@ export async function ktoStep(
   results.forEach((result, g) => {
     const members = groups[g]!.map((i) => rows[i]!);
     requireFinite(result.loss, "The loss", members);
+    requireFinite(result.norm, "The gradient norm", members);
     loss += result.loss;
-    requireFinite(gradientNorm([new Float32Array(blocks.block(g))]), "The gradient norm", members);
     perRow(result.logProbs, result.micro).forEach((values, k) => {
       const i = groups[g]![k]!;
       logProbs[i] = logProb(values);
@@ -124,6 +127,6 @@ export async function ktoStep(
     });
   });
   const lengths = [...rows, ...mismatchedPairs(batch)].map(sequenceLength);
-  const gradients = blocks.sum(groups.length);
+  const gradients = blocks.sum();
   return { loss, kl, logProbs, referenceLogProbs, gradients, tokens: lengths.reduce((sum, length) => sum + length, 0) };
 }

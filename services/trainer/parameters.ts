@@ -44,26 +44,45 @@ export class ParameterBlock {
 }
 
 /**
- * Shared blocks that workers write gradients into, one per share of a step, used again every step: buffers sent to and
- * fro would be new memory each time, which the garbage collector is slow to see.
+ * Shared blocks that workers write the gradients of a step's shares into. They are added up in the order of the shares,
+ * whoever finished first, so that sums do not depend on timing, and used again as soon as they are added: about as many
+ * exist as there are workers. Buffers sent to and fro would be new memory each time, which the garbage collector is slow
+ * to see.
  */
 export class GradientBlocks {
-  #blocks: SharedArrayBuffer[] = [];
-  constructor(readonly policy: ParameterBlock) {}
+  #free: SharedArrayBuffer[] = [];
+  #ofShare = new Map<number, SharedArrayBuffer>();
+  #finished = new Set<number>();
+  #added = 0;
+  #total: Float32Array;
 
-  /** The block of share `index`. */
-  block(index: number): SharedArrayBuffer {
-    return this.#blocks[index] ??= new SharedArrayBuffer(this.policy.buffer.byteLength);
+  constructor(readonly policy: ParameterBlock) {
+    this.#total = new Float32Array(policy.length);
   }
 
-  /** Sum over the first `count` shares, in their order whoever finished first, as views per parameter of block 0. */
-  sum(count: number): Float32Array[] {
-    const total = new Float32Array(this.block(0));
-    for (let share = 1; share < count; share++) {
-      const part = new Float32Array(this.block(share));
-      for (let i = 0; i < total.length; i++) total[i]! += part[i]!;
+  /** The block of share `index`, the same one when asked again. */
+  block(index: number): SharedArrayBuffer {
+    const block = this.#ofShare.get(index) ?? this.#free.pop() ?? new SharedArrayBuffer(4 * this.policy.length);
+    this.#ofShare.set(index, block);
+    return block;
+  }
+
+  /** Says that share `index` is written. */
+  finish(index: number): void {
+    this.#finished.add(index);
+    while (this.#finished.delete(this.#added)) {
+      const block = this.#ofShare.get(this.#added)!, part = new Float32Array(block), total = this.#total;
+      if (this.#added === 0) total.set(part);
+      else for (let i = 0; i < total.length; i++) total[i]! += part[i]!;
+      this.#ofShare.delete(this.#added++);
+      this.#free.push(block);
     }
-    return this.policy.split(this.block(0));
+  }
+
+  /** Sum over all finished shares as views per parameter, valid until the next step begins. */
+  sum(): Float32Array[] {
+    this.#added = 0;
+    return this.policy.split(this.#total.buffer);
   }
 }
 

@@ -119,9 +119,11 @@ async function trainWeights(
       const real = micro.rowTokens.reduce((sum, count) => sum + count, 0);
       const weight = Float32Array.from(micro.targets, (_, i) => i < real ? 1 / scored : 0);
       const inputs = { [nextTokenInputs.tokenWeight.name]: { data: weight, shape: [weight.length] } };
-      return await worker.gradient(micro, inputs, step, blocks.block(share));
+      const result = await worker.gradient(micro, inputs, step, blocks.block(share));
+      blocks.finish(share);
+      return result;
     });
-    const gradients = blocks.sum(groups.length);
+    const gradients = blocks.sum();
     const norm = clipGradients(gradients, 1);
     const loss = results.reduce((sum, result) => sum + result.loss, 0);
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {

@@ -13,7 +13,7 @@ import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { findModel, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
-import { logProb, scoreSequences } from "./scorer.ts";
+import { layoutFor, logProb, scoreSequences } from "./scorer.ts";
 import { adapterPart } from "./trained_part.ts";
 
 export interface ScoreSettings {
@@ -24,7 +24,7 @@ export interface ScoreSettings {
   dtype: string;
   device: Device;
   workers: number;
-  tokensPerMicroBatch: number;
+  tokensPerMicroBatch?: number | undefined;
   maxLength: number;
   json: boolean;
 }
@@ -53,7 +53,7 @@ async function openScorer(
   try {
     const part = adapter === undefined ? undefined : await adapterPart(adapter);
     const { compiled } = await startScoring(model, part, pool, device);
-    const layout = { tokensPerMicroBatch: settings.tokensPerMicroBatch, tokenMultiple: compiled.tokenMultiple };
+    const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     return (rows, onDone) => scoreSequences(pool, rows, layout, "policy", 0, onDone);
   } catch (error) {
     if (!(error instanceof RefusedModelError) || adapter !== undefined) throw error;

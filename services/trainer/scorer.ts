@@ -1,9 +1,11 @@
 // Scores sequences across the workers: policy log-probs, and reference log-probs through the cache. It knows sequences
 // and micro-batches; nothing of labels, objectives or optimizers.
 
+import type { CompiledScoring } from "../../shared/compiler/compile.ts";
 import { microBatches } from "../../shared/feedback/batches.ts";
 import { packMicroBatch, perRow, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { type ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
+import type { Device } from "../../shared/runtime/session.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
 import type { Policy } from "../../workers/protocol.ts";
 
@@ -12,6 +14,16 @@ export interface Layout {
   tokensPerMicroBatch: number;
   /** Scored positions per micro-batch are a multiple of this (CompiledModel.tokenMultiple). */
   tokenMultiple: number;
+}
+
+/**
+ * The layout for a compiled model.
+ *
+ * @param budget tokens of a micro-batch. Without one: a core is as fast with 256 rows of a product as with more, keeps less
+ * memory and has less unbalanced work to wait for (docs/LOG.md); a GPU wants many.
+ */
+export function layoutFor({ tokenMultiple }: CompiledScoring, device: Device, budget: number | undefined): Layout {
+  return { tokensPerMicroBatch: budget ?? (device === "webgpu" ? 2048 : 256), tokenMultiple };
 }
 
 /** Indices of sequences per micro-batch: within the budget, and at least one share per worker where there is work for all. */

@@ -27,7 +27,8 @@ export const trainSettingsSchema = z.object({
   epochs: z.number().int().positive().default(3),
   maxSteps: z.number().int().positive().optional(),
   batchSize: z.number().int().positive().default(16),
-  tokensPerMicroBatch: z.number().int().positive().default(1024),
+  /** Default: layoutFor's. */
+  tokensPerMicroBatch: z.number().int().positive().optional(),
   maxLength: z.number().int().min(2).default(1024),
   loraRank: z.number().int().positive().default(8),
   /** Default: twice the rank. */

@@ -25,7 +25,7 @@ import { findModel, openModel, referenceKey, startGeneration, startTraining } fr
 import { printResult, type RunResult, writeOutputs } from "./outputs.ts";
 import { saveLora, servingFeeds } from "./parameters.ts";
 import type { ReportSample } from "./report.ts";
-import { ReferenceScorer } from "./scorer.ts";
+import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { automaticLearningRate, type TrainSettings } from "./settings.ts";
 import { alphaOf, trainedPart } from "./trained_part.ts";
 import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
@@ -129,7 +129,7 @@ export async function train(
         resumed ? `Going on after step ${resumed.state.step}.` : "No checkpoint here yet: starting from the beginning.",
       );
     }
-    const layout = { tokensPerMicroBatch: settings.tokensPerMicroBatch, tokenMultiple: compiled.tokenMultiple };
+    const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, modelKey, layout);
     await prepareReference(reference, plan, data, json);
     const { computed, cached } = reference;

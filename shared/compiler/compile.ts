@@ -16,7 +16,7 @@ import { differentiate } from "./differentiate.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
 import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { cutHead, head, lowerHead } from "./score_head.ts";
-import { batch, closeInputs, foldConstants, liftConstants, sequence } from "./specialize.ts";
+import { batch, closeInputs, foldConstants, liftConstants, refuseOperator, sequence } from "./specialize.ts";
 import { trainableWeights } from "./trainable_weights.ts";
 
 /** A trained tensor: a graph input of the compiled graphs. */
@@ -118,22 +118,22 @@ interface Forward extends Omit<CompiledScoring, "scoring"> {
 /** The forward pass from ids to log-probs, with what is trained (if anything) as inputs. */
 async function compileForward(path: string, config: AttentionSizes, trained: Trained | undefined): Promise<Forward> {
   const open = openForward(path);
+  const folder = dirname(path);
   let layers: LinearLayer[] = [];
+  let parameters: Parameter[] = [];
   if (trained?.kind === "lora") {
     layers = selectTargets(linearLayers(open, config), trained.targetModules, path, trained.asker);
     injectLora(open, layers, trained.scalingOf);
-  }
-  const graph = await foldConstants(open, path);
-  const { vocabulary, chunks } = cutHead(graph, path, trained?.kind !== "full");
-  let parameters: Parameter[] = [];
-  if (trained?.kind === "full") parameters = openWeights(graph, trainableWeights(graph));
-  if (trained?.kind === "lora") {
     parameters = layers.flatMap(({ module, inSize, outSize }) => {
       const { a, b } = loraNames(module), rank = trained.rankOf(module);
       return [{ name: a, shape: [inSize, rank] }, { name: b, shape: [rank, outSize] }];
     });
   }
-  return { graph, folder: dirname(path), layers, parameters, vocabulary, tokenMultiple: chunks };
+  await annotateShapes(open, folder, parameters).catch((error: Error) => refuseOperator(open, path, error));
+  const graph = await foldConstants(open, path);
+  const { vocabulary, chunks } = cutHead(graph, path, trained?.kind !== "full");
+  if (trained?.kind === "full") parameters = openWeights(graph, trainableWeights(graph));
+  return { graph, folder, layers, parameters, vocabulary, tokenMultiple: chunks };
 }
 
 /**

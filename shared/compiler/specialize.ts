@@ -129,7 +129,7 @@ export async function foldConstants(graph: Graph, path: string): Promise<Graph> 
 }
 
 /** ONNX Runtime's complaint about the graph, with the node that it is about where its message names the operator. */
-function refuseOperator(graph: Graph, path: string, error: Error): never {
+export function refuseOperator(graph: Graph, path: string, error: Error): never {
   const node =
     graph.nodes.find(({ operator }) =>
       new RegExp(`\\b${operator}\\b[^a-z]*(\\(|is not|with domain)`).test(error.message)

@@ -13,7 +13,9 @@ export type SessionOptions = InferenceSession.SessionOptions;
  *
  * One thread per session: parallelism comes from workers, and a row's numbers then do not depend on how many threads
  * share a product, so losses are the same to the bit whatever the worker count. No prepacking: it would copy the
- * weights out of the shared mapping, once per session.
+ * weights out of the shared mapping, once per session. No arena and no memory pattern: an arena keeps the most that
+ * its session ever used, and a pattern holds a second block of that size beside it (SmolLM2-135M, 384 tokens: 3.7 GB
+ * instead of 2.8), for no speed (docs/LOG.md).
  *
  * @param folder where external data is resolved
  */
@@ -24,6 +26,8 @@ export function sessionOptions(folder: string, device: Device = "cpu"): SessionO
     intraOpNumThreads: 1,
     interOpNumThreads: 1,
     executionMode: "sequential",
+    enableMemPattern: false,
+    enableCpuMemArena: false,
     logSeverityLevel: 3,
     extra: { session: { model_external_initializers_file_folder_path: folder, disable_prepacking: "1" } },
   };

@@ -194,7 +194,11 @@ export const refusedLayout: Record<string, Use[]> = {
   Slice: [
     slice("a step of 2", [5], [0], [5], [0], [2]),
     slice("backwards", [5], [4], [0], [0], [-1]),
-    slice("the tail of an open axis", ["batch", "sequence"], [1], [end], [1]),
+    // Summed, since a size of sequence - 1 is none that the compiler can name.
+    of("the tail of an open axis", any("batch", "sequence"), (build) => {
+      const tail = build.operator("Slice", ["x", build.ints([1]), build.ints([end]), build.ints([1])]);
+      return build.reduceSum(tail, [1], false);
+    }),
     fedSlice("starts", ["from", "1"]),
     fedSlice("ends", ["1", "to"]),
     fedSlice("axes", ["1", "1", "axes"]),

@@ -8,7 +8,7 @@ import { type KtoBatch, ktoStep, mismatchedPairs } from "../kto_step.ts";
 import { planRun } from "../loop.ts";
 import { findModel, openModel, startTraining } from "../model.ts";
 import { GradientBlocks } from "../parameters.ts";
-import { ReferenceScorer } from "../scorer.ts";
+import { layoutFor, ReferenceScorer } from "../scorer.ts";
 import { automaticLearningRate } from "../settings.ts";
 import { trainedPart } from "../trained_part.ts";
 import { type MemoryPeak, PeakMemory } from "./memory.ts";
@@ -51,7 +51,7 @@ export async function prepareSteps(settings: StepSettings, pool: WorkerPool): Pr
     seed,
   });
   const { batches } = planRun(rows, train);
-  const layout = { tokensPerMicroBatch: train.tokensPerMicroBatch, tokenMultiple: compiled.tokenMultiple };
+  const layout = layoutFor(compiled, "cpu", train.tokensPerMicroBatch);
   const optimizer = createAdamW(policy.views.map((view) => view.length));
   const blocks = new GradientBlocks(policy);
   const learningRate = automaticLearningRate(model.folder.config.hidden_size ?? 576, false);
