@@ -2,13 +2,13 @@
 // operators that compute the gradient of each trained input. It does not know any operator itself (gradients/ does).
 
 import { RefusedModelError } from "../errors.ts";
-import type { Builder } from "../onnx/builder.ts";
+import { type Builder, UnknownShapeError } from "../onnx/builder.ts";
 import { type Graph, type Node, operatorKey, sortTopologically } from "../onnx/graph.ts";
 import { elementwiseGradients } from "./gradients/elementwise.ts";
 import { layoutGradients } from "./gradients/layout.ts";
 import { productGradients } from "./gradients/products.ts";
 import { reductionGradients } from "./gradients/reductions.ts";
-import type { GradientRule } from "./gradients/rule.ts";
+import type { GradientContext, GradientRule } from "./gradients/rule.ts";
 
 /** Every gradient rule, by operator (with its domain where that is not ai.onnx). */
 export const gradientRules: Readonly<Record<string, GradientRule>> = {
@@ -54,6 +54,18 @@ function dependents(graph: Graph, trained: Iterable<string>): Set<string> {
   return found;
 }
 
+/** Applies a rule; a size that the compiler cannot name is a refusal like any other. */
+function apply(rule: GradientRule, context: GradientContext): (string | undefined)[] {
+  try {
+    return rule(context);
+  } catch (error) {
+    if (!(error instanceof UnknownShapeError)) throw error;
+    return context.refuse(
+      `sizes that are fixed, or batch and sequence and their products ("${error.value}" has another)`,
+    );
+  }
+}
+
 /**
  * Appends the gradients of `loss` to the builder's graph.
  *
@@ -91,7 +103,7 @@ export function differentiate(build: Builder, loss: string, trained: string[], p
       );
     }
     const outputs = node.outputs.map((output) => reached.has(output) ? total(output) : undefined);
-    const results = rule!({ node, build, outputs, wanted: (i) => reached.has(node.inputs[i]!), refuse });
+    const results = apply(rule!, { node, build, outputs, wanted: (i) => reached.has(node.inputs[i]!), refuse });
     results.forEach((gradient, i) => {
       const input = node.inputs[i];
       if (gradient === undefined || input === undefined || !reached.has(input)) return;

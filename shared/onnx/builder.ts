@@ -27,6 +27,13 @@ export interface RuntimeSize {
   axis: number;
 }
 
+/** A value has an axis whose size is neither fixed nor made of the run's sizes. */
+export class UnknownShapeError extends Error {
+  constructor(readonly value: string) {
+    super(`The shape of "${value}" is not known to the compiler.`);
+  }
+}
+
 /**
  * Writes nodes into `graph`. Shapes of values are kept in `shapes`; a symbolic dimension is the name of a runtime size,
  * or a product such as `3*batch*sequence`.
@@ -43,11 +50,11 @@ export class Builder {
     readonly runtimeSizes: ReadonlyMap<string, RuntimeSize> = new Map(),
   ) {}
 
-  /** Shape of a value. @throws Error when it was never measured or given: a fault of the compiler, not of the input. */
+  /** Shape of a value. @throws UnknownShapeError when no shape was measured or given. */
   shape(value: string): Shape {
     const initializer = this.graph.initializers.get(value);
     const shape = this.shapes.get(value) ?? initializer?.dims;
-    if (!shape) throw new Error(`The shape of "${value}" is not known to the compiler.`);
+    if (!shape) throw new UnknownShapeError(value);
     return shape;
   }
 
