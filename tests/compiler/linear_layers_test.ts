@@ -23,6 +23,7 @@ for (
     "llama-genai",
     "llama-untied-genai",
     "llama-optimum",
+    "llama-dynamo",
     "llama-genai-mha",
     "qwen2-genai",
     "qwen2-optimum",
