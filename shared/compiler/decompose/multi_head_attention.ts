@@ -1,7 +1,7 @@
 // MultiHeadAttention of com.microsoft over a whole sequence with an empty past, in ordinary operators. Semantics are
 // those of ONNX Runtime's CPU kernel (1.30); packed inputs, which that kernel refuses, are those of the schema.
 
-import { attribute, type Builder } from "../../onnx/builder.ts";
+import type { Builder } from "../../onnx/builder.ts";
 import { consumers, floatAttribute, intAttribute, type Node } from "../../onnx/graph.ts";
 import { attend, causalMask } from "./attend.ts";
 import { declaredShape, type Decomposition, optionalInput } from "./rule.ts";

@@ -2,7 +2,7 @@
 // are read off the tensors as the graph runs, since inputs of four axes do not say them. Semantics are the schema's,
 // compared with ONNX Runtime's CPU kernel (1.30).
 
-import { type Builder } from "../../onnx/builder.ts";
+import type { Builder } from "../../onnx/builder.ts";
 import { consumers, floatAttribute, intAttribute, type Node } from "../../onnx/graph.ts";
 import { attend, causalMask } from "./attend.ts";
 import { type Decomposition, elementType, optionalInput } from "./rule.ts";
