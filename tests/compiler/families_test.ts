@@ -3,7 +3,13 @@
 
 import assert from "node:assert/strict";
 import { Tensor } from "onnxruntime-node";
-import { compileTraining, gradientName, type Trained } from "../../shared/compiler/compile.ts";
+import {
+  type CompiledModel,
+  compileGeneration,
+  compileTraining,
+  gradientName,
+  type Trained,
+} from "../../shared/compiler/compile.ts";
 import type { AttentionSizes } from "../../shared/compiler/linear_layers.ts";
 import { head } from "../../shared/compiler/score_head.ts";
 import { attribute } from "../../shared/onnx/builder.ts";
@@ -83,6 +89,28 @@ const cases: Record<string, Case> = {
     modules: phi3,
   },
   "phi 3 with states split as well": { family: llama, modelType: "phi3", modules: phi3 },
+  "phi 3.5: short caches for short sequences": {
+    family: { ...llama, packedStates: true, rotary: everywhere("outside"), longFrom: 16 },
+    modelType: "phi3",
+    modules: phi3,
+  },
+  "phi 3.5: long caches for long sequences": {
+    family: { ...llama, packedStates: true, packedGate: "Split", longFrom: 8 },
+    modelType: "phi3",
+    modules: phi3,
+  },
+  "phi 4: long caches for a part of each head": {
+    family: {
+      ...llama,
+      packedStates: true,
+      packedGate: "Split",
+      longFrom: 8,
+      rotary: everywhere("outside"),
+      rotated: 8,
+    },
+    modelType: "phi3",
+    modules: phi3,
+  },
   "smollm 3: layers without rotation": {
     family: { ...llama, rotary: (layer) => layer === 0 ? "inside" : "none" },
     modules: usual,
@@ -111,14 +139,15 @@ const batch = 2, sequence = 9, rank = 2, scaling = 1.5;
 const random = new Random(5);
 const ids = Array.from({ length: batch * sequence }, () => Math.floor(random.next() * sizes.vocabulary));
 
-/** Log-probs of every token but the first of each row, by stock ONNX Runtime. */
-async function stockLogProbs(graph: Graph): Promise<number[]> {
-  const session = await sessionFor(writeModel(graph));
+/** Log-probs of every token but the first of each row, by the model's own graph in stock ONNX Runtime. */
+async function stockLogProbs(graph: Graph, model: Uint8Array, folder = ".", lora = {}): Promise<number[]> {
+  const session = await sessionFor(model, folder);
   const past = graph.inputs.filter(({ name }) => name.startsWith("past_key_values."));
   const { logits } = await session.run({
     input_ids: ints(ids, [batch, sequence]),
     attention_mask: ints(ids.map(() => 1), [batch, sequence]),
     position_ids: ints(ids.map((_, i) => i % sequence), [batch, sequence]),
+    ...lora,
     ...Object.fromEntries(past.map(({ name }) => [name, floats([], [batch, sizes.kvHeads, 0, sizes.size])])),
   }, ["logits"]);
   await session.release();
@@ -141,7 +170,7 @@ const tokens = {
 async function withCompiled(
   graph: Graph,
   config: AttentionSizes,
-  use: (compiled: Awaited<ReturnType<typeof compileTraining>>) => Promise<void>,
+  use: (compiled: CompiledModel) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "prospect-test-" });
   const trained: Trained = {
@@ -168,8 +197,9 @@ for (const [name, { family, stock, modelType, modules }] of Object.entries(cases
     hidden_size: sizes.hidden,
   };
   Deno.test(`${name}: scores are those of stock ONNX Runtime, LoRA's gradients those of finite differences`, async () => {
-    const expected = await stockLogProbs(tinyDecoder(stock ?? family));
-    await withCompiled(tinyDecoder(family), config, async (compiled) => {
+    const graph = tinyDecoder(family), stockGraph = tinyDecoder(stock ?? family);
+    const expected = await stockLogProbs(stockGraph, writeModel(stockGraph));
+    await withCompiled(graph, config, async (compiled) => {
       assert.deepEqual(
         compiled.layers.map(({ module }) => module).sort(),
         [0, 1].flatMap((layer) =>
@@ -182,17 +212,36 @@ for (const [name, { family, stock, modelType, modules }] of Object.entries(cases
       );
       const { log_probs } = await scoring.run({ ...tokens, ...Object.fromEntries(none) });
       await scoring.release();
-      (log_probs!.data as Float32Array).forEach((value, i) => {
-        assert(Math.abs(value - expected[i]!) < 3e-5, `log-prob ${i}: ${value}, stock ${expected[i]}`);
-      });
-      await checkGradients(compiled);
+      near(expected, log_probs!.data as Float32Array, "without LoRA");
+      const { lora, logProbs } = await checkGradients(compiled);
+      if (stock) return;
+      // The graph that answers takes B with the scaling in it.
+      for (const [name, tensor] of Object.entries(lora)) {
+        if (!name.includes("lora_B")) continue;
+        lora[name] = floats((tensor.data as Float32Array).map((value) => scaling * value), [...tensor.dims]);
+      }
+      const generation = compileGeneration(`${compiled.folder}/model.onnx`, config);
+      near(await stockLogProbs(graph, generation, compiled.folder, lora), logProbs, "with LoRA");
     });
   });
 }
+
+function near(stock: number[], compiled: Float32Array, what: string): void {
+  stock.forEach((value, i) => {
+    assert(Math.abs(compiled[i]! - value) < 3e-5, `log-prob ${i} ${what}: ${compiled[i]}, stock ${value}`);
+  });
+}
+
 const gateOrDown = /^(gate|up|down|gate_up)_proj$/;
 
-/** Every LoRA matrix: some elements against fourth-order central differences of Σ weight·log-prob, kept in float64. */
-async function checkGradients(compiled: Awaited<ReturnType<typeof compileTraining>>): Promise<void> {
+/**
+ * Every LoRA matrix: some elements against fourth-order central differences of Σ weight·log-prob, kept in float64.
+ *
+ * @returns the matrices, and the log-probs under them
+ */
+async function checkGradients(
+  compiled: CompiledModel,
+): Promise<{ lora: Record<string, Tensor>; logProbs: Float32Array }> {
   const session = await sessionFor(compiled.gradient, compiled.folder), source = new Random(3);
   const weights = predicted.map(() => 0.5 + source.next());
   const feeds: Record<string, Tensor> = { ...tokens, token_weight: floats(weights) };
@@ -222,4 +271,6 @@ async function checkGradients(compiled: Awaited<ReturnType<typeof compileTrainin
     }
   }
   await session.release();
+  const lora = Object.fromEntries(compiled.parameters.map(({ name }) => [name, feeds[name]!]));
+  return { lora, logProbs: results[head.logProbs]!.data as Float32Array };
 }

@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import { compileTraining, type Trained } from "../../shared/compiler/compile.ts";
 import type { AttentionSizes } from "../../shared/compiler/linear_layers.ts";
 import { InputError } from "../../shared/errors.ts";
-import type { Graph, Node } from "../../shared/onnx/graph.ts";
+import type { Attribute, Graph, Node } from "../../shared/onnx/graph.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
+import { messages } from "../../shared/onnx/schema.ts";
 import { writeModel } from "../../shared/onnx/write_model.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 
@@ -121,6 +122,33 @@ refused(
   "a mixture of experts in ordinary operators is refused at the choice of experts",
   (graph) => Object.assign(first(graph, "Sigmoid"), { operator: "TopK" }),
   [/TopK node "\S+" cannot be trained/, /expected a dense decoder; a mixture of experts/],
+);
+
+/** A branch of one node. */
+const branch = (opType: string, input: string[]): Attribute => {
+  const graph = { node: [{ opType, input, output: ["y"] }], output: [{ name: "y" }] };
+  return { kind: "graph", value: messages.graph.encode(messages.graph.create(graph)).finish() };
+};
+refused(
+  "branches that read the graph around them are refused, with the value that they read",
+  (graph) => {
+    const attributes = new Map(["then_branch", "else_branch"].map((name) => [name, branch("Identity", ["around"])]));
+    Object.assign(first(graph, "Sigmoid"), { operator: "If", attributes });
+  },
+  [/If node "\S+" cannot be trained/, /expected branches that read no value .+ \(they read "around"\)/],
+);
+refused(
+  "branches that compute are refused",
+  (graph) => {
+    const attributes = new Map(["then_branch", "else_branch"].map((name) => [name, branch("RandomNormal", [])]));
+    Object.assign(first(graph, "Sigmoid"), { operator: "If", attributes });
+  },
+  [/If node "\S+" cannot be trained/, /expected branches that are constants/],
+);
+refused(
+  "a loop is refused",
+  (graph) => Object.assign(first(graph, "Sigmoid"), { operator: "Loop" }),
+  [/Loop node "\S+" cannot be trained: expected a graph without loops/],
 );
 
 refused(

@@ -2,7 +2,9 @@
 // are random; a family is a set of switches. It does not know how the graphs are compared.
 
 import { attribute, Builder } from "../../shared/onnx/builder.ts";
-import { type Attribute, type Graph, microsoft, sortTopologically } from "../../shared/onnx/graph.ts";
+import { type Attribute, type Graph, microsoft, sortTopologically, type Tensor } from "../../shared/onnx/graph.ts";
+import { messages } from "../../shared/onnx/schema.ts";
+import { writeModel } from "../../shared/onnx/write_model.ts";
 import { Random } from "../../shared/random.ts";
 
 const { int, float } = attribute;
@@ -18,6 +20,8 @@ export interface Family {
   /** Where positions come in; a layer may go without. */
   rotary: (layer: number) => "inside" | "outside" | "none";
   interleaved?: boolean;
+  /** Another pair of caches for sequences longer than this, picked by an If as for long contexts. */
+  longFrom?: number;
   /** Numbers of each head that are rotated; all of them if not said. */
   rotated?: number;
   attention?: (layer: number) => Record<string, Attribute>;
@@ -35,6 +39,28 @@ export interface Family {
   tied?: boolean;
   logitScale?: number;
   logitCap?: number;
+}
+
+/** A graph without inputs whose outputs are the given tensors, as the bytes of a branch. */
+function constants(tensors: Tensor[]): Uint8Array {
+  const model = writeModel({
+    irVersion: 10,
+    opsets: new Map([["", 21]]),
+    inputs: [],
+    outputs: tensors.map(({ name, dataType, dims }) => ({ name, dataType, shape: dims })),
+    nodes: tensors.map((value) => ({
+      operator: "Constant",
+      domain: "",
+      name: `${value.name}/Constant`,
+      inputs: [],
+      outputs: [value.name],
+      attributes: new Map([["value", { kind: "tensor", value }]]),
+      metadata: new Map(),
+    })),
+    initializers: new Map(),
+  });
+  const { graph } = messages.model.decode(model) as unknown as { graph: object };
+  return messages.graph.encode(messages.graph.create(graph)).finish();
 }
 
 /** A decoder with cache inputs and outputs, as transformers.js runs it. The same family has the same weights. */
@@ -81,10 +107,22 @@ export function tinyDecoder(family: Family): Graph {
     );
 
   const rotated = family.rotated ?? size;
-  weight("cosine", [32, rotated / 2], 1);
-  weight("sine", [32, rotated / 2], 1);
   const lengths = build.subtract(build.reduceSum("attention_mask", [1], false), build.int(1));
   const total = build.gather(build.operator("Shape", ["attention_mask"]), build.int(1), 0);
+  const caches = ["cosine", "sine"];
+  if (family.longFrom) {
+    const branch = (name: string, rows: number) =>
+      constants(caches.map((cache) => {
+        const tensor = graph.initializers.get(weight(`${cache}.${name}`, [rows, rotated / 2], 1))!;
+        graph.initializers.delete(tensor.name);
+        return tensor;
+      }));
+    const [cosine, sine] = build.operators("If", [build.operator("Greater", [total, build.int(family.longFrom)])], 2, {
+      then_branch: { kind: "graph", value: branch("long", 32) },
+      else_branch: { kind: "graph", value: branch("short", family.longFrom) },
+    });
+    caches.splice(0, 2, cosine!, sine!);
+  } else caches.forEach((name) => weight(name, [32, rotated / 2], 1));
   const lastPositions = build.cast(lengths, 6), length = build.cast(total, 6);
 
   const table = weight("embed_tokens.weight", [vocabulary, hidden], 1);
@@ -126,8 +164,7 @@ export function tinyDecoder(family: Family): Graph {
         states[i] = node(`/${attention}/${i}/RotaryEmbedding`, "RotaryEmbedding", [
           states[i]!,
           "position_ids",
-          "cosine",
-          "sine",
+          ...caches,
         ], {
           interleaved,
           num_heads: int(count),
@@ -135,9 +172,20 @@ export function tinyDecoder(family: Family): Graph {
         }, microsoft);
       });
     }
-    const caches = rotary === "inside" ? ["cosine", "sine"] : ["", ""];
     const sink = family.sinks ? weight(`${attention}/sinks`, [heads], 1) : "";
-    const inputs = [...states, ...past, lastPositions, length, ...caches, "", "", sink, "", "", ...inside];
+    const inputs = [
+      ...states,
+      ...past,
+      lastPositions,
+      length,
+      ...(rotary === "inside" ? caches : ["", ""]),
+      "",
+      "",
+      sink,
+      "",
+      "",
+      ...inside,
+    ];
     while (inputs.at(-1) === "") inputs.pop();
     const [mixed] = build.operators("GroupQueryAttention", inputs, 3, {
       num_heads: int(heads),

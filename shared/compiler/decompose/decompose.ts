@@ -6,6 +6,7 @@ import { RefusedModelError } from "../../errors.ts";
 import { Builder } from "../../onnx/builder.ts";
 import { type Graph, operatorKey, type Shape, sortTopologically } from "../../onnx/graph.ts";
 import { activations } from "./activation.ts";
+import { choice, loop } from "./control_flow.ts";
 import { groupedQueryAttention } from "./grouped_query_attention.ts";
 import { multiHeadAttention } from "./multi_head_attention.ts";
 import { normalizations } from "./normalization.ts";
@@ -24,6 +25,9 @@ export const decompositions: Readonly<Record<string, Decomposition>> = {
   Attention: onnxAttention,
   "com.microsoft.MoE": experts,
   "com.microsoft.QMoE": experts,
+  If: choice,
+  Loop: loop,
+  Scan: loop,
   // What ordinary operators choose experts with.
   TopK: experts,
 };

@@ -4,6 +4,7 @@
 import type { Builder } from "../../onnx/builder.ts";
 import { intAttribute, type Node, producers, type Shape } from "../../onnx/graph.ts";
 import { type DataType, dataTypeOfCode } from "../../onnx/schema.ts";
+import { subgraphs } from "../../onnx/subgraph.ts";
 
 /**
  * Writes one fused node, which is no longer in the graph, as ordinary operators that write the same outputs.
@@ -16,12 +17,14 @@ export function optionalInput(node: Node, i: number): string | undefined {
   return node.inputs[i] || undefined;
 }
 
-/** Shape of a weight or of an input of the model; a cast, and no other operator, is looked through. */
+/** Shape of a weight or of an input of the model, seen through a cast; or of a table that an If picks. */
 export function declaredShape(build: Builder, value: string): Shape | undefined {
   const shape = build.shapes.get(value) ?? build.graph.initializers.get(value)?.dims;
   if (shape) return shape;
   const writer = producers(build.graph).get(value);
-  return writer?.operator === "Cast" ? declaredShape(build, writer.inputs[0]!) : undefined;
+  if (writer?.operator === "Cast") return declaredShape(build, writer.inputs[0]!);
+  if (writer?.operator !== "If") return undefined;
+  return subgraphs(writer).get("then_branch")?.outputs[writer.outputs.indexOf(value)];
 }
 
 const truthValues = /^(Equal|Less|LessOrEqual|Greater|GreaterOrEqual|And|Or|Not|Xor|IsNaN|IsInf)$/;
