@@ -130,6 +130,7 @@ const cases: Record<string, Case> = {
     modelType: "glm",
     modules: [...attentionModules, "gate_up_proj", "down_proj"],
   },
+  "logits of chosen positions only": { family: { ...llama, keepsLogits: true }, modules: usual },
   "attention sinks": { family: { ...llama, sinks: true }, modules: usual },
   "norms and activation of opset 24": { family: { ...llama, onnxNorm: true, activation: "Swish" }, modules: usual },
   "SiLU as QuickGelu": { family: { ...llama, activation: "QuickGelu" }, modules: usual },
@@ -148,6 +149,7 @@ async function stockLogProbs(graph: Graph, model: Uint8Array, folder = ".", lora
     attention_mask: ints(ids.map(() => 1), [batch, sequence]),
     position_ids: ints(ids.map((_, i) => i % sequence), [batch, sequence]),
     ...lora,
+    ...(graph.inputs.some(({ name }) => name === "num_logits_to_keep") ? { num_logits_to_keep: ints([0], []) } : {}),
     ...Object.fromEntries(past.map(({ name }) => [name, floats([], [batch, sizes.kvHeads, 0, sizes.size])])),
   }, ["logits"]);
   await session.release();

@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { type AttentionSizes, linearLayers } from "../../shared/compiler/linear_layers.ts";
+import { attribute, Builder } from "../../shared/onnx/builder.ts";
+import type { Graph } from "../../shared/onnx/graph.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 
@@ -62,3 +64,27 @@ for (
     },
   );
 }
+
+Deno.test("weights that an exporter left as torch keeps them, [out, in], are found with their own sizes", () => {
+  const graph: Graph = {
+    irVersion: 10,
+    opsets: new Map([["", 21]]),
+    inputs: [{ name: "x", dataType: "float32", shape: ["rows", 3] }],
+    outputs: [],
+    nodes: [],
+    initializers: new Map(["q", "k"].map((name) => [name, {
+      name,
+      dataType: "float32",
+      dims: [5, 3],
+      data: { kind: "inline", bytes: new Uint8Array(60) },
+    }])),
+  };
+  const build = new Builder(graph, "test");
+  const module = "/model/layers.0/self_attn";
+  build.operator("MatMul", ["x", build.transpose("q", [1, 0])], {}, { name: `${module}/q_proj/MatMul` });
+  build.operator("Gemm", ["x", "k"], { transB: attribute.int(1) }, { name: `${module}/k_proj/Gemm` });
+  assert.deepEqual(
+    linearLayers(graph, {}).map(({ module, inSize, outSize, width }) => [module, inSize, outSize, width]),
+    [["model.layers.0.self_attn.q_proj", 3, 5, 5], ["model.layers.0.self_attn.k_proj", 3, 5, 5]],
+  );
+});

@@ -168,12 +168,6 @@ export const reductionUses: Record<string, Use[]> = {
   ReduceMean: [
     ...reductions("ReduceMean"),
     doNothing("ReduceMean"),
-    {
-      use: "axes as an attribute, as up to opset 17",
-      inputs: { x: any("batch", 2, 3) },
-      apply: (build) => build.operator("ReduceMean", ["x"], { axes: attribute.ints([-1, 1]), keepdims: int(0) }),
-      opset: 17,
-    },
   ],
   ReduceLogSumExp: [
     ...reductions("ReduceLogSumExp"),
@@ -189,18 +183,10 @@ export const reductionUses: Record<string, Use[]> = {
   ],
   Softmax: softmaxes("Softmax"),
   LogSoftmax: softmaxes("LogSoftmax"),
-  SimplifiedLayerNormalization: [
-    ...normalization("SimplifiedLayerNormalization", false),
-    ...normalization("SimplifiedLayerNormalization", false).map((use) => ({
-      ...use,
-      use: `${use.use}, opset 14`,
-      opset: 14,
-    })),
-  ],
+  SimplifiedLayerNormalization: normalization("SimplifiedLayerNormalization", false),
   LayerNormalization: [
     ...normalization("LayerNormalization", false),
     ...normalization("LayerNormalization", true),
-    ...normalization("LayerNormalization", true).map((use) => ({ ...use, use: `${use.use}, opset 17`, opset: 17 })),
   ],
   "com.microsoft.RotaryEmbedding": [...rotaries(0), ...rotaries(1)],
   RotaryEmbedding: [...onnxRotaries(0), ...onnxRotaries(1)],

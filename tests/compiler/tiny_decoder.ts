@@ -37,6 +37,8 @@ export interface Family {
   embeddingScale?: number;
   residualScale?: number;
   tied?: boolean;
+  /** An input that says how many last positions have logits, 0 for all. */
+  keepsLogits?: boolean;
   logitScale?: number;
   logitCap?: number;
 }
@@ -203,6 +205,11 @@ export function tinyDecoder(family: Family): Graph {
     stream = residual(`/${at}/residual_1`, stream, change);
   }
   stream = norm("model/norm", stream);
+  if (family.keepsLogits) {
+    graph.inputs.push({ name: "num_logits_to_keep", dataType: "int64", shape: [] });
+    const start = build.unsqueeze(build.negate("num_logits_to_keep"), [0]);
+    stream = build.operator("Slice", [stream, start, build.ints([2 ** 53 - 1]), build.ints([1])]);
+  }
   let logits = node("/lm_head/MatMul", "MatMul", [
     stream,
     family.tied ? build.transpose(table, [1, 0]) : weight("lm_head.weight", [hidden, vocabulary], 0.5),

@@ -30,7 +30,7 @@ export function declaredShape(build: Builder, value: string): Shape | undefined 
 const truthValues = /^(Equal|Less|LessOrEqual|Greater|GreaterOrEqual|And|Or|Not|Xor|IsNaN|IsInf)$/;
 /** Operators whose output has the element type of their first input. */
 const keepsType =
-  /^(Identity|Unsqueeze|Squeeze|Reshape|Transpose|Expand|Tile|Slice|Gather|Concat|Trilu|Add|Mul|Sub|Neg|Min|Max)$/;
+  /^(Identity|Unsqueeze|Squeeze|Reshape|Transpose|Expand|Tile|Slice|Gather|GatherND|Concat|Trilu|Add|Mul|Sub|Neg|Min|Max)$/;
 
 /** Element type of a value, as far as operators up to it say it. */
 export function elementType(build: Builder, value: string): DataType | undefined {

@@ -72,6 +72,7 @@ const slice: GradientRule = ({ node, build, outputs, refuse }) => {
     // Less than 0 where the zeros behind the last element reach over the end: Pad then takes them off.
     after[axis] = length - before[axis]! - (taken[axis] as number);
   });
+  if ([...before, ...after].every((count) => count === 0)) return [gradient];
   return [build.operator("Pad", [gradient, build.ints([...before, ...after])])];
 };
 

@@ -1,15 +1,13 @@
 // Gradients of reductions, softmax and normalisations.
 
 import type { Builder } from "../../onnx/builder.ts";
-import { floatAttribute, inlineNumbers, intAttribute, intsAttribute, type Node } from "../../onnx/graph.ts";
+import { floatAttribute, inlineNumbers, intAttribute, type Node } from "../../onnx/graph.ts";
 import { type GradientContext, type GradientRule, unbroadcast } from "./rule.ts";
 
-/** Axes of a reduction, counted from the front; an attribute up to opset 17 (ReduceSum: 12), then an input. */
+/** Axes of a reduction, counted from the front. */
 function reducedAxes({ node, build, refuse }: GradientContext): number[] {
   const rank = build.shape(node.inputs[0]!).length;
-  const given = node.inputs[1]
-    ? inlineNumbers(build.graph.initializers.get(node.inputs[1]))
-    : intsAttribute(node, "axes");
+  const given = node.inputs[1] ? inlineNumbers(build.graph.initializers.get(node.inputs[1])) : undefined;
   if (node.inputs[1] && !given) refuse("constant axes");
   // An empty list means every axis, as does none, unless the node says that it means none.
   if (given?.length || intAttribute(node, "noop_with_empty_axes", 0) === 1) {
