@@ -46,17 +46,38 @@ const packedInCheckpoint: Record<string, { module: string; parts: string[] }[]> 
   glm4: [gateUp],
 };
 
+/** Modules that the GenAI builder calls as most checkpoints do, by the model_type of those that do not. */
+const otherNames: Record<string, Record<string, string>> = { phi: { o_proj: "dense" } };
+
 /**
  * Module path of a node. Most exporters name nodes after it, `/model/layers.0/self_attn/q_proj/MatMul`; torch's dynamo
  * exporter keeps the scopes of a node in its metadata, as a Python list whose last entry is the operation.
  */
-function modulePath(node: Node): string | undefined {
+function modulePath(node: Node, config: AttentionSizes): string | undefined {
   const scopes = node.metadata.get("pkg.torch.onnx.name_scopes");
   if (scopes !== undefined) return [...scopes.matchAll(/'([^']*)'/g)].at(-2)?.[1];
-  const parts = node.name.split("/").filter((part) => part !== "");
-  if (parts.length < 2) return undefined;
+  const parts = node.name.split("/").filter((part) => part !== "").slice(0, -1);
+  if (parts.length === 0) return undefined;
   // The GenAI builder says `attn` where the checkpoints that it reads say `self_attn`.
-  return parts.slice(0, -1).join(".").replace(/\.layers\.(\d+)\.attn\./, ".layers.$1.self_attn.");
+  return parts.join(".").replace(/(\.layers\.\d+)\.attn\.(.+)$/, (_, layer: string, name: string) => {
+    return `${layer}.self_attn.${otherNames[config.model_type ?? ""]?.[name] ?? name}`;
+  });
+}
+
+/**
+ * What a path lacks in front: TorchScript leaves out a module that was not called itself but only one inside it, as OPT's
+ * `model`. The weights that kept their names have it.
+ */
+function missingPrefix(path: string, initializers: Iterable<string>): string {
+  const block = path.match(/^.*?\.\d+\./)?.[0];
+  if (block === undefined) return "";
+  let prefix = "";
+  for (const name of initializers) {
+    if (name.startsWith(block)) return "";
+    const at = name.indexOf(`.${block}`);
+    if (at >= 0) prefix = name.slice(0, at + 1);
+  }
+  return prefix;
 }
 
 /** Sizes `[in, out]` of the weight that a node multiplies its first input by, or undefined where it is no such node. */
@@ -116,11 +137,12 @@ export function linearLayers(graph: Graph, config: AttentionSizes): LinearLayer[
   const layers: LinearLayer[] = [];
   const writer = producers(graph);
   for (const node of graph.nodes) {
-    const sizes = weightSizes(node, graph, writer), path = modulePath(node);
+    const sizes = weightSizes(node, graph, writer), path = modulePath(node, config);
     if (!sizes || !path || !/\.\d+\./.test(path)) continue;
     const [inSize, width] = sizes;
+    const name = missingPrefix(path, graph.initializers.keys()) + path;
     let outOffset = 0;
-    for (const { module, outSize } of split(path, width, config)) {
+    for (const { module, outSize } of split(name, width, config)) {
       layers.push({ module, node, inSize, outSize, outOffset, width });
       outOffset += outSize;
     }
