@@ -96,6 +96,9 @@ export class GenerationSession {
       if (has("position_ids")) {
         feeds.position_ids = int64(ids.map((_, i) => past + i % width), [batch, width]);
       }
+      if (has("num_logits_to_keep")) {
+        feeds.num_logits_to_keep = int64([0], this.#metadata("num_logits_to_keep").shape.map(() => 1));
+      }
       const results = await this.#session.run(feeds);
       const logits = results.logits!.data as Float32Array, vocabulary = results.logits!.dims[2]!;
       ids = requests.map((_, row) => {

@@ -3,8 +3,8 @@
 // on disk, which is transposed: A here is [in, rank], B is [rank, out].
 
 import { InputError } from "../errors.ts";
-import { Builder } from "../onnx/builder.ts";
-import { type Graph, redirect, sortTopologically } from "../onnx/graph.ts";
+import { attribute, Builder } from "../onnx/builder.ts";
+import { type Graph, type Node, redirect, sortTopologically } from "../onnx/graph.ts";
 import type { LinearLayer } from "./linear_layers.ts";
 
 /** Names of a module's LoRA inputs: PEFT's own names of the two tensors. */
@@ -36,6 +36,32 @@ export function selectTargets(layers: LinearLayer[], targets: string[], path: st
   return layers.filter((layer) => targets.some((target) => matches(layer, target)));
 }
 
+/** The columns of one product that a pair of LoRA matrices adds to. */
+interface Piece {
+  node: Node;
+  inSize: number;
+  /** Columns of the whole product, and which of them these are. */
+  width: number;
+  offset: number;
+  size: number;
+  a: string;
+  b: string;
+  scaling: number;
+}
+
+/** A layer's pieces: one, or one for each product that an exporter split it into, with the columns of B that are its. */
+function piecesOf(layer: LinearLayer, scaling: number, build: Builder): Piece[] {
+  const { node, inSize, outSize, width, outOffset, continued = [] } = layer;
+  const { a, b } = loraNames(layer.module);
+  const piece = { node, inSize, width, offset: outOffset, size: outSize, a, b, scaling };
+  if (continued.length === 0) return [piece];
+  const products = [{ node, width }, ...continued];
+  const columns = build.operators("Split", [b, build.ints(products.map((product) => product.width))], products.length, {
+    axis: attribute.int(1),
+  });
+  return products.map((product, i) => ({ ...piece, ...product, offset: 0, size: product.width, b: columns[i]! }));
+}
+
 /**
  * Injects LoRA at the given layers. Inputs are named as PEFT names the tensors and may have any rank, 0 included.
  *
@@ -43,16 +69,23 @@ export function selectTargets(layers: LinearLayer[], targets: string[], path: st
  */
 export function injectLora(graph: Graph, layers: LinearLayer[], scaling: (module: string) => number): void {
   const build = new Builder(graph, "lora");
-  const products = new Map<string, LinearLayer[]>();
+  const products = new Map<string, Piece[]>();
   for (const layer of layers) {
-    const output = layer.node.outputs[0]!;
-    products.set(output, [...products.get(output) ?? [], layer]);
+    const { a, b } = loraNames(layer.module), rank = `rank of ${layer.module}`;
+    graph.inputs.push(
+      { name: a, dataType: "float32", shape: [layer.inSize, rank] },
+      { name: b, dataType: "float32", shape: [rank, layer.outSize] },
+    );
+    for (const piece of piecesOf(layer, scaling(layer.module), build)) {
+      const output = piece.node.outputs[0]!;
+      products.set(output, [...products.get(output) ?? [], piece]);
+    }
   }
   for (const [output, parts] of products) {
-    const { node, width } = parts[0]!;
-    const pieces: string[] = [];
+    const { node, width, inSize } = parts[0]!, x = node.inputs[0]!;
+    const deltas: string[] = [];
     let column = 0;
-    const leave = (count: number, x: string) => {
+    const leave = (count: number) => {
       // Columns of a packed product without an adapter get a delta of zero: a product with rank 0.
       if (count === 0) return;
       const name = build.fresh("none");
@@ -61,25 +94,20 @@ export function injectLora(graph: Graph, layers: LinearLayer[], scaling: (module
         graph.initializers.set(tensor.name, { ...tensor, data: { kind: "inline", bytes: new Uint8Array(0) } });
         return tensor.name;
       };
-      const inside = build.matMul(x, empty([parts[0]!.inSize, 0]));
-      pieces.push(build.operator("MatMul", [inside, empty([0, count])], {}, { name }));
+      const inside = build.matMul(x, empty([inSize, 0]));
+      deltas.push(build.operator("MatMul", [inside, empty([0, count])], {}, { name }));
     };
-    for (const layer of parts) {
-      const { a, b } = loraNames(layer.module);
-      const x = node.inputs[0]!;
-      leave(layer.outOffset - column, x);
-      const rank = `rank of ${layer.module}`;
-      graph.inputs.push(
-        { name: a, dataType: "float32", shape: [layer.inSize, rank] },
-        { name: b, dataType: "float32", shape: [rank, layer.outSize] },
-      );
-      const scale = scaling(layer.module);
-      const inside = build.matMul(x, a);
-      pieces.push(build.matMul(scale === 1 ? inside : build.multiply(inside, build.float(scale)), b));
-      column = layer.outOffset + layer.outSize;
+    for (const { offset, size, a, b, scaling } of parts) {
+      leave(offset - column);
+      const inside = build.once(`${x} by ${a}`, () => {
+        const product = build.matMul(x, a);
+        return scaling === 1 ? product : build.multiply(product, build.float(scaling));
+      });
+      deltas.push(build.matMul(inside, b));
+      column = offset + size;
     }
-    leave(width - column, node.inputs[0]!);
-    const delta = pieces.length === 1 ? pieces[0]! : build.concat(pieces, -1);
+    leave(width - column);
+    const delta = deltas.length === 1 ? deltas[0]! : build.concat(deltas, -1);
     const sum = build.fresh("adapted");
     redirect(graph, output, sum);
     build.operator("Add", [output, delta], {}, { output: sum });

@@ -11,13 +11,14 @@ import { writeModel } from "../onnx/write_model.ts";
 import { kto, ktoInputs, ktoOutputs } from "../objectives/kto.ts";
 import { nextToken, nextTokenInputs } from "../objectives/next_token.ts";
 import { injectLora, loraNames, selectTargets } from "./adapt.ts";
-import { decompose } from "./decompose.ts";
+import { decompose } from "./decompose/decompose.ts";
 import { differentiate } from "./differentiate.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
 import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { cutHead, head, lowerHead } from "./score_head.ts";
 import { batch, closeInputs, foldConstants, liftConstants, refuseOperator, sequence } from "./specialize.ts";
 import { trainableWeights } from "./trainable_weights.ts";
+import { upgradeOpset } from "./upgrade.ts";
 
 /** A trained tensor: a graph input of the compiled graphs. */
 export interface Parameter {
@@ -76,6 +77,7 @@ function openForward(path: string): Graph {
   const graph = readModel(path);
   const inputShapes = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
   liftConstants(graph);
+  upgradeOpset(graph, path);
   closeInputs(graph, path);
   decompose(graph, path, inputShapes);
   return graph;
@@ -169,11 +171,6 @@ export async function compileTraining(
 ): Promise<CompiledModel> {
   const { graph, ...rest } = await compileForward(path, config, trained);
   const { parameters, folder } = rest;
-  if ((graph.opsets.get("") ?? 0) < 16) {
-    throw new RefusedModelError(
-      `${path}: expected opset 16 or newer to train (it is ${graph.opsets.get("")}); export it again.`,
-    );
-  }
   if (parameters.length === 0) throw new RefusedModelError(`${path}: it has no weight that Prospect can train.`);
 
   const scoring = cloneGraph(graph);

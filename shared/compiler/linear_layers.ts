@@ -1,7 +1,8 @@
 // Finds the checkpoint's linear layers, under their PEFT names, in an exported graph: also where an exporter packed q,
-// k and v into one product. It reads node names and shapes only; it does not change the graph.
+// k and v into one product, or split one layer into several. It reads names and shapes only; it does not change the
+// graph.
 
-import type { Graph, Node } from "../onnx/graph.ts";
+import { type Graph, intAttribute, intsAttribute, type Node, producers } from "../onnx/graph.ts";
 
 export interface LinearLayer {
   /** PEFT's module name, e.g. `model.layers.0.self_attn.q_proj`. */
@@ -14,49 +15,137 @@ export interface LinearLayer {
   outOffset: number;
   /** Columns of the whole product. */
   width: number;
+  /** Where an exporter split the layer: the products that compute its columns behind those of `node`, in order. */
+  continued?: Product[];
+}
+
+/** A product of the graph with its number of columns. */
+export interface Product {
+  node: Node;
+  width: number;
 }
 
 /** What the finder needs of config.json. */
 export interface AttentionSizes {
+  /** Says which checkpoint the graph was made of, and so which tensors PEFT adapts as one. */
+  model_type?: string | undefined;
   num_attention_heads?: number | null | undefined;
   num_key_value_heads?: number | null | undefined;
   head_dim?: number | null | undefined;
   hidden_size?: number | null | undefined;
 }
 
-/** Module path of a node: exporters name nodes after it, `/model/layers.0/self_attn/q_proj/MatMul`. */
-function modulePath(node: Node): string | undefined {
-  const parts = node.name.split("/").filter((part) => part !== "");
-  if (parts.length < 2) return undefined;
+/** Layers that some checkpoints keep in one tensor: PEFT then has one adapter for all of it. */
+const queryKeyValue = { module: "qkv_proj", parts: ["q_proj", "k_proj", "v_proj"] };
+const gateUp = { module: "gate_up_proj", parts: ["gate_proj", "up_proj"] };
+
+/** Which tensors of a checkpoint are such, by config.json's model_type. This is about names alone. */
+const packedInCheckpoint: Record<string, { module: string; parts: string[] }[]> = {
+  phi3: [queryKeyValue, gateUp],
+  glm: [gateUp],
+  glm4: [gateUp],
+};
+
+/** Modules that the GenAI builder calls as most checkpoints do, by the model_type of those that do not. */
+const otherNames: Record<string, Record<string, string>> = { phi: { o_proj: "dense" } };
+
+/**
+ * Module path of a node. Most exporters name nodes after it, `/model/layers.0/self_attn/q_proj/MatMul`; torch's dynamo
+ * exporter keeps the scopes of a node in its metadata, as a Python list whose last entry is the operation.
+ */
+function modulePath(node: Node, config: AttentionSizes): string | undefined {
+  const scopes = node.metadata.get("pkg.torch.onnx.name_scopes");
+  if (scopes !== undefined) return [...scopes.matchAll(/'([^']*)'/g)].at(-2)?.[1];
+  const parts = node.name.split("/").filter((part) => part !== "").slice(0, -1);
+  if (parts.length === 0) return undefined;
   // The GenAI builder says `attn` where the checkpoints that it reads say `self_attn`.
-  return parts.slice(0, -1).join(".").replace(/\.layers\.(\d+)\.attn\./, ".layers.$1.self_attn.");
+  return parts.join(".").replace(/(\.layers\.\d+)\.attn\.(.+)$/, (_, layer: string, name: string) => {
+    return `${layer}.self_attn.${otherNames[config.model_type ?? ""]?.[name] ?? name}`;
+  });
 }
 
-/** Layers that one product holds: a packed `qkv_proj` is three. */
+/**
+ * What a path lacks in front: TorchScript leaves out a module that was not called itself but only one inside it, as OPT's
+ * `model`. The weights that kept their names have it.
+ */
+function missingPrefix(path: string, initializers: Iterable<string>): string {
+  const block = path.match(/^.*?\.\d+\./)?.[0];
+  if (block === undefined) return "";
+  let prefix = "";
+  for (const name of initializers) {
+    if (name.startsWith(block)) return "";
+    const at = name.indexOf(`.${block}`);
+    if (at >= 0) prefix = name.slice(0, at + 1);
+  }
+  return prefix;
+}
+
+/** Sizes `[in, out]` of the weight that a node multiplies its first input by, or undefined where it is no such node. */
+function weightSizes(node: Node, graph: Graph, writer: Map<string, Node>): [number, number] | undefined {
+  if (node.operator !== "MatMul" && node.operator !== "Gemm") return undefined;
+  if (intAttribute(node, "transA", 0) === 1) return undefined;
+  let turned = intAttribute(node, "transB", 0) === 1;
+  let weight = node.inputs[1] ?? "";
+  const transpose = writer.get(weight);
+  // Exports without constant folding keep torch's [out, in] and turn it on the way.
+  if (transpose?.operator === "Transpose" && `${intsAttribute(transpose, "perm") ?? [1, 0]}` === "1,0") {
+    weight = transpose.inputs[0]!;
+    turned = !turned;
+  }
+  const dims = graph.initializers.get(weight)?.dims;
+  if (dims?.length !== 2) return undefined;
+  return turned ? [dims[1]!, dims[0]!] : [dims[0]!, dims[1]!];
+}
+
+/** Layers that one product holds: a packed `qkv_proj` is three, unless the checkpoint has it packed itself. */
 function split(module: string, width: number, config: AttentionSizes): { module: string; outSize: number }[] {
-  if (!module.endsWith(".qkv_proj")) return [{ module, outSize: width }];
+  const whole = [{ module, outSize: width }];
+  if (!module.endsWith(".qkv_proj") || packedInCheckpoint[config.model_type ?? ""]?.includes(queryKeyValue)) {
+    return whole;
+  }
   const heads = config.num_attention_heads ?? 0, kvHeads = config.num_key_value_heads ?? heads;
   const size = config.head_dim ?? (config.hidden_size ?? 0) / heads;
   const parent = module.slice(0, -"qkv_proj".length);
   const parts = [["q_proj", heads], ["k_proj", kvHeads], ["v_proj", kvHeads]] as const;
   const layers = parts.map(([name, count]) => ({ module: parent + name, outSize: count * size }));
-  return layers.reduce((sum, layer) => sum + layer.outSize, 0) === width ? layers : [{ module, outSize: width }];
+  return layers.reduce((sum, layer) => sum + layer.outSize, 0) === width ? layers : whole;
 }
 
-/** Every linear layer of the decoder blocks, in graph order. The output head is left out, as PEFT's `all-linear` does. */
+/** Puts together again what the checkpoint has in one tensor and an exporter split into products of the same input. */
+function join(layers: LinearLayer[], config: AttentionSizes): LinearLayer[] {
+  const byModule = new Map(layers.map((layer) => [layer.module, layer]));
+  for (const { module, parts } of packedInCheckpoint[config.model_type ?? ""] ?? []) {
+    for (const first of layers.filter((layer) => layer.module.endsWith(`.${parts[0]}`))) {
+      const parent = first.module.slice(0, -parts[0]!.length);
+      const found = parts.map((part) => byModule.get(parent + part));
+      if (!found.every((layer) => layer && layer.node.inputs[0] === first.node.inputs[0])) continue;
+      const pieces = found as LinearLayer[];
+      for (const piece of pieces) byModule.delete(piece.module);
+      byModule.set(parent + module, {
+        ...first,
+        module: parent + module,
+        outSize: pieces.reduce((sum, piece) => sum + piece.outSize, 0),
+        continued: pieces.slice(1).map(({ node, width }) => ({ node, width })),
+      });
+    }
+  }
+  return [...byModule.values()];
+}
+
+/** Every linear layer of the decoder blocks. The output head is left out, as PEFT's `all-linear` does. */
 export function linearLayers(graph: Graph, config: AttentionSizes): LinearLayer[] {
   const layers: LinearLayer[] = [];
+  const writer = producers(graph);
   for (const node of graph.nodes) {
-    if (node.operator !== "MatMul" && node.operator !== "Gemm") continue;
-    const weight = graph.initializers.get(node.inputs[1] ?? "");
-    const path = modulePath(node);
-    if (!weight || weight.dims.length !== 2 || !path || !/\.\d+\./.test(path)) continue;
-    const [inSize, width] = weight.dims as [number, number];
+    const sizes = weightSizes(node, graph, writer), path = modulePath(node, config);
+    if (!sizes || !path || !/\.\d+\./.test(path)) continue;
+    const [inSize, width] = sizes;
+    const name = missingPrefix(path, graph.initializers.keys()) + path;
     let outOffset = 0;
-    for (const { module, outSize } of split(path, width, config)) {
+    for (const { module, outSize } of split(name, width, config)) {
       layers.push({ module, node, inSize, outSize, outOffset, width });
       outOffset += outSize;
     }
   }
-  return layers;
+  return join(layers, config);
 }

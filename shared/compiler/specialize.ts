@@ -77,6 +77,10 @@ export function closeInputs(graph: Graph, path: string): void {
         element ? { value: { kind: "tensor", value: { name: "", dataType, dims: [1], data: element } } } : {},
         { output: name },
       );
+    } else if (name === "num_logits_to_keep" && dataType === "int64") {
+      // transformers.js feeds 0 where it wants the logits of every position.
+      const dims = input.shape.map(() => 1);
+      graph.initializers.set(name, { name, dataType, dims, data: { kind: "inline", bytes: new Uint8Array(8) } });
     } else {
       throw new RefusedModelError(
         `${path}: input "${name}" (${dataType} [${input.shape}]) is not one of a text decoder (input_ids, attention_mask, ` +

@@ -145,15 +145,9 @@ export class Builder {
     this.operator("Gather", [a, indices], { axis: attribute.int(axis) });
   reduceSum = (a: string, axes: number[], keep: boolean) =>
     this.operator("ReduceSum", [a, this.ints(axes)], { keepdims: attribute.int(keep ? 1 : 0) });
+  reduceMean = (a: string, axes: number[], keep: boolean) =>
+    this.operator("ReduceMean", [a, this.ints(axes)], { keepdims: attribute.int(keep ? 1 : 0) });
   cast = (a: string, code: number) => this.operator("Cast", [a], { to: attribute.int(code) });
-
-  /** Mean over axes. The axes are an attribute up to opset 17 and an input from 18 on. */
-  reduceMean(a: string, axes: number[], keep: boolean): string {
-    const keepdims = attribute.int(keep ? 1 : 0);
-    return (this.graph.opsets.get("") ?? 0) < 18
-      ? this.operator("ReduceMean", [a], { axes: attribute.ints(axes), keepdims })
-      : this.operator("ReduceMean", [a, this.ints(axes)], { keepdims });
-  }
 
   /** A·B for matrices, either side transposed in place, times alpha. */
   gemm(a: string, b: string, options: { transA?: boolean; transB?: boolean; alpha?: number } = {}): string {

@@ -87,6 +87,7 @@ const root = protobuf.Root.fromJSON({
 export const messages = {
   tensor: root.lookupType("TensorProto"),
   node: root.lookupType("NodeProto"),
+  graph: root.lookupType("GraphProto"),
   valueInfo: root.lookupType("ValueInfoProto"),
   opset: root.lookupType("OperatorSetIdProto"),
   entry: root.lookupType("StringStringEntryProto"),

@@ -98,6 +98,12 @@ export const elementwiseUses: Record<string, Use[]> = {
     inputs: { x: nonZero(6) },
     apply: (build) => build.operator("LeakyRelu", ["x"], { alpha: attribute.float(0.3) }),
   }]),
+  Clip: [["-0.55", "0.55"], ["", "0.55"], ["-0.55", ""], ["", ""]].map(([low, high]) => ({
+    use: `between ${low || "nothing"} and ${high || "nothing"}`,
+    inputs: { x: steps(0, "batch", 6) },
+    apply: (build) =>
+      build.operator("Clip", ["x", ...[low, high].map((bound) => bound ? build.float(Number(bound)) : "")]),
+  })),
   Gelu: unary("Gelu", any, [gelu("none"), gelu("tanh")]),
   Pow: [
     ...powers,

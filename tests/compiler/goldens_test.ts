@@ -21,14 +21,18 @@ import {
 } from "./golden_runs.ts";
 import { floats } from "./sessions.ts";
 
+/** Fixtures, with the name of the ONNX file where it is not model.onnx. */
 const fixtures = [
   "llama-genai",
   "llama-untied-genai",
+  "llama-genai-mha",
   "llama-optimum",
+  "llama-dynamo",
   "qwen2-genai",
   "qwen2-optimum",
   "gemma3-genai",
   "gpt2-optimum",
+  "gpt2-optimum/model_opset14",
 ];
 
 const rowOf = (prompt: number[], completion: number[]): Row => ({
@@ -51,8 +55,11 @@ function nearGradient(actual: ArrayLike<number>, { data }: Golden2d, what: strin
 }
 
 for (const name of fixtures) {
+  const [fixture, file = "model"] = name.split("/");
   const test = (sentence: string, run: (fixture: Fixture) => Promise<void>) =>
-    sharedTest(`fixtures/${name}`, `${name}: ${sentence}`, async (folder) => await run(await readFixture(folder)));
+    sharedTest(`fixtures/${fixture}`, `${name}: ${sentence}`, async (folder) => {
+      await run({ ...await readFixture(folder), model: `${folder}/onnx/${file}.onnx` });
+    });
 
   test("reference log-probs are TRL's, one row at a time and padded in a batch", async (fixture) => {
     const { golden } = fixture;

@@ -135,6 +135,11 @@ export const layoutUses: Record<string, Use[]> = {
     slice("open sizes in front", ["batch", "sequence", 6], [3], [end], [2]),
     slice("the whole of an open axis", ["batch", 4], [0, 1], [end, 3], [0, 1]),
     slice("to nothing", [2, 4], [3], [1], [1]),
+    slice("a step of 2", [5], [0], [5], [0], [2]),
+    slice("every second, as interleaved rotations take them", ["batch", "sequence", 6], [1], [end], [2], [2]),
+    slice("steps along two axes, short of both ends", [5, 7], [1, 0], [5, 6], [0, 1], [3, 4]),
+    slice("a step longer than the axis", [2, 3], [1], [3], [1], [9]),
+    slice("a step along one axis, an open axis whole", ["batch", 5], [0, 0], [end, 4], [0, 1], [1, 3]),
     of(
       "no axes given, steps given",
       any(4, 5),
@@ -156,6 +161,10 @@ export const layoutUses: Record<string, Use[]> = {
     gather("a vector's elements", [4], integers([1, 1, 3], 3)),
     gather("blocks of three axes", [3, 2, 2], integers([2, 2, 0], 3)),
     gather("open rows, at positions of a batch", ["batch", 3], integers([1, 0, 1], 3)),
+    of("one place along an inner axis, as packed states are taken apart", any("batch", "sequence", 3, 2), (build) => [
+      build.gather("x", build.int(1), 2),
+      build.gather("x", build.int(-3), -2),
+    ]),
   ],
   GatherElements: [
     gatherElements("last axis", [2, 3], 1, rows(2, 2)),
@@ -192,7 +201,6 @@ const fedSlice = (what: string, inputs: string[]): Use => ({
 export const refusedLayout: Record<string, Use[]> = {
   Concat: [concat("open sizes along the axis", 1, ["batch", "sequence"], ["batch", "sequence"], ["batch", "sequence"])],
   Slice: [
-    slice("a step of 2", [5], [0], [5], [0], [2]),
     slice("backwards", [5], [4], [0], [0], [-1]),
     // Summed, since a size of sequence - 1 is none that the compiler can name.
     of("the tail of an open axis", any("batch", "sequence"), (build) => {
@@ -204,11 +212,15 @@ export const refusedLayout: Record<string, Use[]> = {
     fedSlice("axes", ["1", "1", "axes"]),
     fedSlice("steps", ["1", "1", "", "steps"]),
   ],
-  Gather: [{
-    use: "the last axis",
-    inputs: { table: any(2, 3), indices: integers([0], 1) },
-    apply: (build) => build.gather("table", "indices", 1),
-  }],
+  Gather: [
+    {
+      use: "the last axis, where it is fed",
+      inputs: { table: any(2, 3), indices: integers([0], 1) },
+      apply: (build) => build.gather("table", "indices", 1),
+    },
+    of("several places along the last axis", any(2, 3), (build) => build.gather("x", build.ints([0, 2]), 1)),
+    of("one place along an open axis", any(2, "sequence"), (build) => build.gather("x", build.int(0), 1)),
+  ],
   ScatterElements: [
     scatter("reduction none", any(3), 0, integers([2, 0], 2), any(2), "none"),
     scatter("reduction mul", any(3), 0, rows(4), any(4), "mul"),

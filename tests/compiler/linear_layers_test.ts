@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { type AttentionSizes, linearLayers } from "../../shared/compiler/linear_layers.ts";
+import { attribute, Builder } from "../../shared/onnx/builder.ts";
+import type { Graph } from "../../shared/onnx/graph.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 
@@ -23,6 +25,7 @@ for (
     "llama-genai",
     "llama-untied-genai",
     "llama-optimum",
+    "llama-dynamo",
     "llama-genai-mha",
     "qwen2-genai",
     "qwen2-optimum",
@@ -61,3 +64,51 @@ for (
     },
   );
 }
+
+/** A graph of products of `x`, each with its own weight. */
+function products(write: (build: Builder) => void, weights: Record<string, number[]>): Graph {
+  const graph: Graph = {
+    irVersion: 10,
+    opsets: new Map([["", 21]]),
+    inputs: [{ name: "x", dataType: "float32", shape: ["rows", 3] }],
+    outputs: [],
+    nodes: [],
+    initializers: new Map(
+      Object.entries(weights).map(([name, dims]) => [name, {
+        name,
+        dataType: "float32",
+        dims,
+        data: { kind: "inline", bytes: new Uint8Array() },
+      }]),
+    ),
+  };
+  write(new Builder(graph, "test"));
+  return graph;
+}
+
+const found = (graph: Graph, config: AttentionSizes = {}) =>
+  linearLayers(graph, config).map(({ module, inSize, outSize }) => `${module} ${inSize}→${outSize}`);
+
+Deno.test("weights that an exporter left as torch keeps them, [out, in], are found with their own sizes", () => {
+  const graph = products((build) => {
+    const module = "/model/layers.0/self_attn";
+    build.operator("MatMul", ["x", build.transpose("q", [1, 0])], {}, { name: `${module}/q_proj/MatMul` });
+    build.operator("Gemm", ["x", "k"], { transB: attribute.int(1) }, { name: `${module}/k_proj/Gemm` });
+  }, { q: [5, 3], k: [4, 3] });
+  assert.deepEqual(found(graph), ["model.layers.0.self_attn.q_proj 3→5", "model.layers.0.self_attn.k_proj 3→4"]);
+});
+
+Deno.test("a module that TorchScript left out of the nodes' names is read off the weights' names", () => {
+  const graph = products((build) => {
+    build.operator("MatMul", ["x", "onnx::MatMul_1"], {}, { name: "/decoder/layers.0/fc1/MatMul" });
+  }, { "onnx::MatMul_1": [3, 5], "model.decoder.layers.0.fc1.bias": [5] });
+  assert.deepEqual(found(graph), ["model.decoder.layers.0.fc1 3→5"]);
+});
+
+Deno.test("a layer that the GenAI builder calls by another name has its checkpoint's", () => {
+  const graph = products((build) => {
+    build.operator("MatMul", ["x", "o"], {}, { name: "/model/layers.0/attn/o_proj/MatMul" });
+  }, { o: [3, 3] });
+  assert.deepEqual(found(graph), ["model.layers.0.self_attn.o_proj 3→3"]);
+  assert.deepEqual(found(graph, { model_type: "phi" }), ["model.layers.0.self_attn.dense 3→3"]);
+});

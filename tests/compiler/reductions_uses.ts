@@ -96,6 +96,41 @@ function rotary(use: string, x: Shape, head: number, positions: Input, attribute
   };
 }
 
+/** The rotation of ai.onnx: positions come last, or the caches are those of each token already. */
+function onnxRotary(use: string, x: Shape, caches: Shape, positions: boolean, attributes: Record<string, number>): Use {
+  return {
+    use,
+    inputs: {
+      x: any(...x),
+      cosine: frozen(any(...caches)),
+      sine: frozen(any(...caches)),
+      ...(positions ? { positions: integers([3, 0, 5, 1, 7, 2], "batch", "sequence") } : {}),
+    },
+    apply: (build) =>
+      build.operator(
+        "RotaryEmbedding",
+        ["x", "cosine", "sine", ...(positions ? ["positions"] : [])],
+        Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, int(value)])),
+      ),
+    opset: 23,
+  };
+}
+
+function onnxRotaries(interleaved: number): Use[] {
+  const kind = interleaved ? "interleaved" : "halves";
+  const each: Shape = ["batch", "sequence", 2];
+  return [
+    onnxRotary(`${kind}, three axes`, ["batch", "sequence", 8], [12, 2], true, { interleaved, num_heads: 2 }),
+    onnxRotary(`${kind}, four axes`, ["batch", 2, "sequence", 4], [12, 2], true, { interleaved }),
+    onnxRotary(`${kind}, a cache of each token`, ["batch", 2, "sequence", 4], each, false, { interleaved }),
+    onnxRotary(`${kind}, a part of each head`, ["batch", "sequence", 12], [12, 2], true, {
+      interleaved,
+      num_heads: 2,
+      rotary_embedding_dim: 4,
+    }),
+  ];
+}
+
 function rotaries(interleaved: number): Use[] {
   const kind = interleaved ? "interleaved" : "halves";
   const offset = integers([0], 1), each = integers([3, 0, 5, 1, 7, 2], "batch", "sequence");
@@ -133,29 +168,28 @@ export const reductionUses: Record<string, Use[]> = {
   ReduceMean: [
     ...reductions("ReduceMean"),
     doNothing("ReduceMean"),
+  ],
+  ReduceLogSumExp: [
+    ...reductions("ReduceLogSumExp"),
     {
-      use: "axes as an attribute, as up to opset 17",
-      inputs: { x: any("batch", 2, 3) },
-      apply: (build) => build.operator("ReduceMean", ["x"], { axes: attribute.ints([-1, 1]), keepdims: int(0) }),
-      opset: 17,
+      use: "masked by −inf",
+      inputs: { x: any("batch", 3) },
+      apply: (build) =>
+        build.operator("ReduceLogSumExp", [
+          build.add("x", build.operator("Where", [mask(build), build.float(0), build.float(-Infinity)])),
+          build.ints([-1]),
+        ]),
     },
   ],
   Softmax: softmaxes("Softmax"),
   LogSoftmax: softmaxes("LogSoftmax"),
-  SimplifiedLayerNormalization: [
-    ...normalization("SimplifiedLayerNormalization", false),
-    ...normalization("SimplifiedLayerNormalization", false).map((use) => ({
-      ...use,
-      use: `${use.use}, opset 14`,
-      opset: 14,
-    })),
-  ],
+  SimplifiedLayerNormalization: normalization("SimplifiedLayerNormalization", false),
   LayerNormalization: [
     ...normalization("LayerNormalization", false),
     ...normalization("LayerNormalization", true),
-    ...normalization("LayerNormalization", true).map((use) => ({ ...use, use: `${use.use}, opset 17`, opset: 17 })),
   ],
   "com.microsoft.RotaryEmbedding": [...rotaries(0), ...rotaries(1)],
+  RotaryEmbedding: [...onnxRotaries(0), ...onnxRotaries(1)],
   "prospect.LinearLogProb": [true, false].flatMap((transposed) => [
     scoredHead(transposed, 1, [4, 3], integers([5, 0, 2, 2], 4)),
     scoredHead(transposed, 4, [8, 3], integers([5, 0, 2, 2, 1, 4, 3], 8)),

@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import { compileTraining, type Trained } from "../../shared/compiler/compile.ts";
 import type { AttentionSizes } from "../../shared/compiler/linear_layers.ts";
 import { InputError } from "../../shared/errors.ts";
-import type { Graph, Node } from "../../shared/onnx/graph.ts";
+import type { Attribute, Graph, Node } from "../../shared/onnx/graph.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
+import { messages } from "../../shared/onnx/schema.ts";
 import { writeModel } from "../../shared/onnx/write_model.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 
@@ -23,7 +24,7 @@ function refused(
   sentence: string,
   change: (graph: Graph) => void,
   expected: RegExp[],
-  { fixture = "llama-genai", trained = lora } = {},
+  { fixture = "llama-genai", trained = lora }: { fixture?: string; trained?: Trained } = {},
 ): void {
   sharedTest(`fixtures/${fixture}`, sentence, async (folder) => {
     const config = JSON.parse(await Deno.readTextFile(`${folder}/config.json`)) as AttentionSizes;
@@ -103,6 +104,97 @@ refused(
 );
 
 refused(
+  "a model that reads images is refused, with the input that gives it away",
+  (graph) => {
+    graph.inputs.push({ name: "pixel_values", dataType: "float32", shape: ["images", 3, 224, 224] });
+  },
+  [/input "pixel_values" \(float32 \[images,3,224,224\]\)/, /decoder/],
+);
+
+for (const operator of ["MoE", "QMoE"]) {
+  refused(
+    `a mixture of experts is refused: com.microsoft.${operator}`,
+    (graph) => Object.assign(first(graph, "Sigmoid"), { operator, domain: "com.microsoft" }),
+    [new RegExp(`com\\.microsoft\\.${operator} node "\\S+" cannot be trained`), /expected a dense decoder/],
+  );
+}
+refused(
+  "a mixture of experts in ordinary operators is refused at the choice of experts",
+  (graph) => Object.assign(first(graph, "Sigmoid"), { operator: "TopK" }),
+  [/TopK node "\S+" cannot be trained/, /expected a dense decoder; a mixture of experts/],
+);
+
+/** A branch of one node. */
+const branch = (opType: string, input: string[]): Attribute => {
+  const graph = { node: [{ opType, input, output: ["y"] }], output: [{ name: "y" }] };
+  return { kind: "graph", value: messages.graph.encode(messages.graph.create(graph)).finish() };
+};
+refused(
+  "branches that read the graph around them are refused, with the value that they read",
+  (graph) => {
+    const attributes = new Map(["then_branch", "else_branch"].map((name) => [name, branch("Identity", ["around"])]));
+    Object.assign(first(graph, "Sigmoid"), { operator: "If", attributes });
+  },
+  [/If node "\S+" cannot be trained/, /expected branches that read no value .+ \(they read "around"\)/],
+);
+refused(
+  "branches that compute are refused",
+  (graph) => {
+    const attributes = new Map(["then_branch", "else_branch"].map((name) => [name, branch("RandomNormal", [])]));
+    Object.assign(first(graph, "Sigmoid"), { operator: "If", attributes });
+  },
+  [/If node "\S+" cannot be trained/, /expected branches that are constants/],
+);
+refused(
+  "a loop is refused",
+  (graph) => Object.assign(first(graph, "Sigmoid"), { operator: "Loop" }),
+  [/Loop node "\S+" cannot be trained: expected a graph without loops/],
+);
+
+refused(
+  "an export that is too old is refused, with the oldest opset that is read",
+  (graph) => graph.opsets.set("", 8),
+  [/expected opset 9 or newer \(it is 8\)/],
+);
+
+const manyHeads = { fixture: "llama-genai-mha" };
+const heads = [/MultiHeadAttention node "\/model\/layers\.0\/attn\/MultiHeadAttention" cannot be trained/, /expected/];
+refused(
+  "attention of many heads without a mask is refused, since it sees what comes after",
+  (graph) => first(graph, "MultiHeadAttention").inputs[5] = "",
+  [...heads, /causal attention: unidirectional 1, or an attention_bias that masks/],
+  manyHeads,
+);
+refused(
+  "cross-attention of many heads is refused",
+  (graph) => {
+    const node = first(graph, "MultiHeadAttention");
+    node.inputs.splice(1, 2, "past_key_values.0.key", "past_key_values.0.value");
+  },
+  [...heads, /keys that the decoder computes/],
+  manyHeads,
+);
+refused(
+  "a past of many heads that is no cache is refused",
+  (graph) => {
+    const node = first(graph, "MultiHeadAttention");
+    node.inputs.splice(6, 2, "present.0.key", "present.0.value");
+  },
+  [...heads, /a past that is a cache input/],
+  manyHeads,
+);
+refused(
+  "a mask of lengths in attention of many heads is refused",
+  (graph) => {
+    const lengths = { kind: "inline" as const, bytes: new Uint8Array(4) };
+    graph.initializers.set("lengths", { name: "lengths", dataType: "int32", dims: [1], data: lengths });
+    first(graph, "MultiHeadAttention").inputs[4] = "lengths";
+  },
+  [...heads, /a key_padding_mask of \[batch, sequence\]/],
+  manyHeads,
+);
+
+refused(
   "a cache whose number of heads is open is refused",
   (graph) => {
     const cache = graph.inputs.find(({ name }) => name === "past_key_values.0.key")!;
@@ -113,19 +205,37 @@ refused(
 );
 
 const attention = [/GroupQueryAttention node "\/model\/layers\.0\/attn\/GroupQueryAttention"/, /expected/];
+/** Grouped attention with an input put at a place, and an attribute. */
+const grouped = (place: number, value: string, name = "do_rotary", number = 1) => (graph: Graph) => {
+  const { inputs, attributes } = first(graph, "GroupQueryAttention");
+  while (inputs.length <= place) inputs.push("");
+  if (place >= 0) inputs[place] = value;
+  attributes.set(name, { kind: "int", value: number });
+};
 refused(
-  "smooth softmax in grouped attention is refused",
-  (graph) => first(graph, "GroupQueryAttention").attributes.set("smooth_softmax", { kind: "int", value: 1 }),
-  [...attention, /smooth_softmax/],
+  "grouped attention that sees what comes after is refused",
+  grouped(-1, "", "causal", 0),
+  [...attention, /causal attention \(causal 1\)/],
 );
 refused(
-  "an attention bias in grouped attention is refused",
-  (graph) => {
-    const { inputs } = first(graph, "GroupQueryAttention");
-    while (inputs.length < 10) inputs.push("");
-    inputs.push(inputs[0]!);
-  },
-  [...attention, /attention_bias/],
+  "a quantised cache in grouped attention is refused",
+  grouped(12, "cos_cache"),
+  [...attention, /no quantised cache/],
+);
+refused(
+  "a window of no keys in grouped attention is refused",
+  grouped(-1, "", "local_window_size", 0),
+  [...attention, /local_window_size of -1 or at least 1/],
+);
+refused(
+  "a query norm without a key norm in grouped attention is refused",
+  grouped(14, "model.layers.0.input_layernorm.weight"),
+  [...attention, /q_norm_weight and k_norm_weight together/],
+);
+refused(
+  "rotation without its caches in grouped attention is refused",
+  grouped(7, ""),
+  [...attention, /cos_cache and sin_cache where do_rotary is 1/],
 );
 refused(
   "grouped attention whose heads do not divide is refused",

@@ -33,7 +33,7 @@ const trl = (folder: string) => ({
 
 const logged = ["kl", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/margins"] as const;
 
-for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum"]) {
+for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum", "llama-dynamo", "llama-genai-mha"]) {
   fixtureTest(`${name}: six steps are TRL's, metric by metric, and so is the adapter after them`, async (folder) => {
     const source = fixture(name);
     const { trajectory } = JSON.parse(Deno.readTextFileSync(`${source}/golden.json`)) as { trajectory: Trajectory };

@@ -1,7 +1,6 @@
 // Gradients of operators that work element by element, with broadcasting. y is the output, g its gradient.
 
-import { floatAttribute } from "../../onnx/graph.ts";
-import { inlineNumbers } from "../../onnx/graph.ts";
+import { floatAttribute, inlineNumbers } from "../../onnx/graph.ts";
 import { type GradientContext, type GradientRule, toInput, unbroadcast } from "./rule.ts";
 
 /** Rule of a one-input operator: gives the factor that the output gradient is multiplied by. */
@@ -77,6 +76,17 @@ function extreme(comparison: string): GradientRule {
   };
 }
 
+/** Clip to bounds, either of which may be left out: the gradient passes inside them. */
+const clip: GradientRule = ({ node, build, outputs }) => {
+  const [x, low, high] = node.inputs as [string, string?, string?];
+  const inside = [
+    ...(low ? [build.operator("GreaterOrEqual", [x, low])] : []),
+    ...(high ? [build.operator("LessOrEqual", [x, high])] : []),
+  ];
+  const zero = build.float(0);
+  return [inside.reduce((g, test) => build.operator("Where", [test, g, zero]), outputs[0]!)];
+};
+
 export const elementwiseGradients: Record<string, GradientRule> = {
   Identity: ({ outputs }) => [outputs[0]],
   Add: two((_, g) => g, (_, g) => g),
@@ -116,6 +126,7 @@ export const elementwiseGradients: Record<string, GradientRule> = {
     const slope = build.float(floatAttribute(node, "alpha", 0.01));
     return [build.operator("Where", [positive, outputs[0]!, build.multiply(outputs[0]!, slope)])];
   },
+  Clip: clip,
   Gelu: gelu,
   Pow: power,
   Max: extreme("GreaterOrEqual"),

@@ -1,9 +1,9 @@
 // Gradients of operators that move elements without computing: reshapes, slices, joins, look-ups, casts.
 
-import { attribute, sameShape } from "../../onnx/builder.ts";
-import { inlineNumbers, intAttribute, intsAttribute } from "../../onnx/graph.ts";
+import { attribute, type Builder, sameShape } from "../../onnx/builder.ts";
+import { inlineNumbers, intAttribute, intsAttribute, type Shape } from "../../onnx/graph.ts";
 import { dataTypes } from "../../onnx/schema.ts";
-import { type GradientRule, unbroadcast } from "./rule.ts";
+import { type GradientContext, type GradientRule, unbroadcast } from "./rule.ts";
 
 /** The gradient in the shape of the first input: the operator only renamed axes. */
 const likeInput: GradientRule = ({ node, build, outputs }) => [
@@ -40,37 +40,70 @@ const split: GradientRule = ({ node, build, outputs }) => {
   return [build.concat(parts, axis)];
 };
 
-/** Slice with constant bounds and step 1: the gradient stands between zeros. */
+/** `value` with `count - 1` zeros after each element along an axis. */
+function spaced(build: Builder, value: string, shape: Shape, axis: number, count: number): string {
+  const rank = shape.length, none = Array.from({ length: rank + 1 }, () => 0);
+  const after = none.map((_, i) => i === axis + 1 ? count - 1 : 0);
+  const padded = build.operator("Pad", [build.unsqueeze(value, [axis + 1]), build.ints([...none, ...after])]);
+  return build.reshapeTo(padded, shape.map((size, i) => i === axis ? (size as number) * count : size));
+}
+
+/** Slice with constant bounds and forward steps: the gradient stands between zeros. */
 const slice: GradientRule = ({ node, build, outputs, refuse }) => {
   const shape = build.shape(node.inputs[0]!);
   const constants = node.inputs.slice(1).map((input) => inlineNumbers(build.graph.initializers.get(input)));
-  const [starts, ends, axes = shape.map((_, i) => i), steps = [1]] = constants;
+  const [starts, ends, axes = shape.map((_, i) => i), steps = axes.map(() => 1)] = constants;
   const fed = node.inputs.slice(1).some((input, i) => input !== "" && !constants[i]);
-  if (fed || !starts || !ends || steps.some((step) => step !== 1)) return refuse("constant bounds and a step of 1");
+  if (fed || !starts || !ends || steps.some((step) => step < 1)) return refuse("constant bounds and forward steps");
   const before = shape.map(() => 0), after = shape.map(() => 0);
+  const taken = [...build.shape(node.outputs[0]!)];
+  let gradient = outputs[0]!;
   axes.forEach((each, i) => {
-    const axis = (each + shape.length) % shape.length, size = shape[axis]!;
+    const axis = (each + shape.length) % shape.length, size = shape[axis]!, step = steps[i]!;
     if (typeof size !== "number") {
-      if (starts[i] === 0 && ends[i]! >= 2 ** 31) return;
+      if (starts[i] === 0 && ends[i]! >= 2 ** 31 && step === 1) return;
       refuse(`a fixed size along axis ${axis}`);
     }
     const length = size as number;
     const bound = (value: number) => Math.min(length, Math.max(0, value < 0 ? value + length : value));
     before[axis] = bound(starts[i]!);
-    after[axis] = length - Math.max(before[axis]!, bound(ends[i]!));
+    if (step > 1) gradient = spaced(build, gradient, taken, axis, step);
+    taken[axis] = (taken[axis] as number) * step;
+    // Less than 0 where the zeros behind the last element reach over the end: Pad then takes them off.
+    after[axis] = length - before[axis]! - (taken[axis] as number);
   });
-  return [build.operator("Pad", [outputs[0]!, build.ints([...before, ...after])])];
+  if ([...before, ...after].every((count) => count === 0)) return [gradient];
+  return [build.operator("Pad", [gradient, build.ints([...before, ...after])])];
 };
 
 const expand: GradientRule = ({ node, build, outputs }) => [
   unbroadcast(build, outputs[0]!, build.shape(node.outputs[0]!), build.shape(node.inputs[0]!)),
 ];
 
+/** Gather of one place along an axis: the gradient stands between zeros. */
+function placed(context: GradientContext, axis: number, place: number): string {
+  const { node, build, outputs, refuse } = context;
+  const shape = build.shape(node.inputs[0]!), size = shape[axis]!;
+  if (typeof size !== "number") return refuse(`a fixed size along axis ${axis}`);
+  const at = (place + size) % size, none = shape.map(() => 0);
+  const around = (count: number) => none.map((_, i) => i === axis ? count : 0);
+  return build.operator("Pad", [
+    build.unsqueeze(outputs[0]!, [axis]),
+    build.ints([...around(at), ...around(size - 1 - at)]),
+  ]);
+}
+
 /** Gather along the first axis, the embedding look-up: rows are added up where they were taken from. */
-const gather: GradientRule = ({ node, build, outputs, refuse }) => {
+const gather: GradientRule = (context) => {
+  const { node, build, outputs, refuse } = context;
   const [data, indices] = node.inputs as [string, string];
   const shape = build.shape(data);
-  if (intAttribute(node, "axis", 0) !== 0) return refuse("axis 0");
+  const axis = (intAttribute(node, "axis", 0) + shape.length) % shape.length;
+  if (axis !== 0) {
+    const place = inlineNumbers(build.graph.initializers.get(indices));
+    if (!place || build.shape(indices).length !== 0) return refuse("axis 0, or one constant place");
+    return [placed(context, axis, place[0]!), undefined];
+  }
   const at = build.unsqueeze(indices, [build.shape(indices).length]);
   return [
     build.operator("ScatterND", [build.zeros(shape), at, outputs[0]!], { reduction: attribute.string("add") }),

@@ -1,15 +1,13 @@
 // Gradients of reductions, softmax and normalisations.
 
 import type { Builder } from "../../onnx/builder.ts";
-import { floatAttribute, inlineNumbers, intAttribute, intsAttribute, microsoft, type Node } from "../../onnx/graph.ts";
+import { floatAttribute, inlineNumbers, intAttribute, type Node } from "../../onnx/graph.ts";
 import { type GradientContext, type GradientRule, unbroadcast } from "./rule.ts";
 
-/** Axes of a reduction, counted from the front; an attribute up to opset 17 (ReduceSum: 12), then an input. */
+/** Axes of a reduction, counted from the front. */
 function reducedAxes({ node, build, refuse }: GradientContext): number[] {
   const rank = build.shape(node.inputs[0]!).length;
-  const given = node.inputs[1]
-    ? inlineNumbers(build.graph.initializers.get(node.inputs[1]))
-    : intsAttribute(node, "axes");
+  const given = node.inputs[1] ? inlineNumbers(build.graph.initializers.get(node.inputs[1])) : undefined;
   if (node.inputs[1] && !given) refuse("constant axes");
   // An empty list means every axis, as does none, unless the node says that it means none.
   if (given?.length || intAttribute(node, "noop_with_empty_axes", 0) === 1) {
@@ -35,6 +33,15 @@ const reduceMean: GradientRule = (context) => {
     return typeof size === "number" ? product * size : refuse("a mean over fixed sizes");
   }, 1);
   return [build.multiply(spread(context, axes), build.float(1 / count)), undefined];
+};
+
+/** y = log Σ exp(x): dx = g·exp(x − y), the softmax. */
+const reduceLogSumExp: GradientRule = (context) => {
+  const { node, build } = context;
+  const axes = reducedAxes(context), x = node.inputs[0]!, y = node.outputs[0]!;
+  const kept = intAttribute(node, "keepdims", 1) === 1 ? y : build.unsqueeze(y, axes);
+  const softmax = build.operator("Exp", [build.subtract(x, kept)]);
+  return [build.multiply(spread(context, axes), softmax), undefined];
 };
 
 /** y = softmax(x): dx = y·(g − Σ g·y). */
@@ -104,16 +111,15 @@ const layerNormalization: GradientRule = (context) => {
   ];
 };
 
-/** Rotation by an angle: the gradient is rotated back, by the negated sine. */
-const rotaryEmbedding: GradientRule = ({ node, build, outputs }) => {
-  const [, positions, cosine, sine] = node.inputs as [string, string, string, string];
-  const back = build.once(`negated ${sine}`, () => build.negate(sine));
-  return [
-    build.operator("RotaryEmbedding", [outputs[0]!, positions, cosine, back], Object.fromEntries(node.attributes), {
-      domain: microsoft,
-    }),
-  ];
-};
+/** Rotation by an angle: the gradient is rotated back, by the negated sine, which is input `at`. */
+function rotation(at: number): GradientRule {
+  return ({ node, build, outputs }) => {
+    const sine = node.inputs[at]!;
+    const back = build.once(`negated ${sine}`, () => build.negate(sine));
+    const inputs = [outputs[0]!, ...node.inputs.slice(1).map((input, i) => i + 1 === at ? back : input)];
+    return [build.operator("RotaryEmbedding", inputs, Object.fromEntries(node.attributes), { domain: node.domain })];
+  };
+}
 
 /** Second output of the head is the gradient of each log-prob with respect to its hidden state. */
 const linearLogProb: GradientRule = ({ node, build, outputs, wanted, refuse }) => {
@@ -124,10 +130,12 @@ const linearLogProb: GradientRule = ({ node, build, outputs, wanted, refuse }) =
 export const reductionGradients: Record<string, GradientRule> = {
   ReduceSum: reduceSum,
   ReduceMean: reduceMean,
+  ReduceLogSumExp: reduceLogSumExp,
   Softmax: softmax,
   LogSoftmax: logSoftmax,
   SimplifiedLayerNormalization: simplifiedLayerNormalization,
   LayerNormalization: layerNormalization,
-  "com.microsoft.RotaryEmbedding": rotaryEmbedding,
+  "com.microsoft.RotaryEmbedding": rotation(3),
+  RotaryEmbedding: rotation(2),
   "prospect.LinearLogProb": linearLogProb,
 };
