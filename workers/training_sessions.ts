@@ -3,7 +3,9 @@
 
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { gradientName, rowOfToken } from "../shared/compiler/compile.ts";
+import { microBatchFeeds } from "../shared/compiler/feeds.ts";
 import { head } from "../shared/compiler/score_head.ts";
+import { tree } from "../shared/compiler/specialize.ts";
 import type { MicroBatch } from "../shared/feedback/micro_batch.ts";
 import { type Device, sessionOptions } from "../shared/runtime/session.ts";
 import type { GradientResult, ObjectiveInputs, Policy, WorkerSetup } from "./protocol.ts";
@@ -27,15 +29,6 @@ function take(tensor: Tensor): Float32Array {
   const values = (tensor.data as Float32Array).slice();
   tensor.dispose();
   return values;
-}
-
-function batchFeeds(batch: MicroBatch): Feeds {
-  const vector = (data: BigInt64Array) => new Tensor("int64", data, [data.length]);
-  return {
-    input_ids: new Tensor("int64", batch.inputIds, [batch.batch, batch.sequence]),
-    [head.positions]: vector(batch.positions),
-    [head.targets]: vector(batch.targets),
-  };
 }
 
 export class TrainingSessions {
@@ -84,9 +77,13 @@ export class TrainingSessions {
     return this.#policy;
   }
 
+  #tokens(batch: MicroBatch): Feeds {
+    return microBatchFeeds(batch, this.#scoring.inputNames.includes(tree.ends));
+  }
+
   /** Log-prob per scored token [tokens]. */
   async score(batch: MicroBatch, policy: Policy, version: number): Promise<Float32Array> {
-    const results = await this.#scoring.run({ ...batchFeeds(batch), ...this.#parameters(policy, version) });
+    const results = await this.#scoring.run({ ...this.#tokens(batch), ...this.#parameters(policy, version) });
     return take(results[head.logProbs]!);
   }
 
@@ -98,7 +95,7 @@ export class TrainingSessions {
     gradients: SharedArrayBuffer,
   ): Promise<GradientResult> {
     const session = this.#gradient!;
-    const feeds: Feeds = { ...batchFeeds(batch), ...this.#parameters("policy", version) };
+    const feeds: Feeds = { ...this.#tokens(batch), ...this.#parameters("policy", version) };
     if (session.inputNames.includes(rowOfToken)) {
       feeds[rowOfToken] = new Tensor("int64", batch.rowOfToken, [batch.rowOfToken.length]);
     }

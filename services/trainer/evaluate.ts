@@ -53,7 +53,7 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
     const { compiled } = await startScoring(model, part, pool, device);
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, await referenceKey(model, device), layout);
-    await reference.prepare(rows, (count) => progress.advance(count));
+    await reference.prepare([rows], (count) => progress.advance(count));
     progress.done();
     const { auc, margin, rewards } = await evaluateRewards(rows, pool, reference, layout, settings.beta, 0);
     const desirable = rows.filter(({ label }) => label).length;

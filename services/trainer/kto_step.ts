@@ -3,13 +3,13 @@
 // update anything.
 
 import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
-import { packMicroBatch, perRow, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
+import { perRow, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { ktoInputs } from "../../shared/objectives/kto.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
 import type { ObjectiveInputs } from "../../workers/protocol.ts";
 import { gradientNorm } from "./adamw.ts";
 import type { GradientBlocks } from "./parameters.ts";
-import { type Layout, logProb, logRatio, type ReferenceScorer, scoreSequences, shares } from "./scorer.ts";
+import { type Layout, logProb, logRatio, pack, type ReferenceScorer, scoreSequences, shares } from "./scorer.ts";
 
 /** A number that is not finite, and the rows that it came from. */
 export class NonFiniteError extends Error {}
@@ -90,7 +90,7 @@ export async function ktoStep(
   const indexed = groups.map((group, share) => ({ group, share }));
   const results = await pool.map(indexed, async (worker, { group, share }) => {
     const members = group.map((i) => rows[i]!);
-    const micro = packMicroBatch(members, layout.tokenMultiple);
+    const micro = pack(members, layout);
     const referenceLogProbs = new Float32Array(micro.targets.length);
     let token = 0;
     for (const row of members) {

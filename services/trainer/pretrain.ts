@@ -10,7 +10,7 @@ import {
   writeLlamaModel,
 } from "../../shared/architectures/llama.ts";
 import { ensureWritableFolder, writeFileAtomic } from "../../shared/atomic_file.ts";
-import { packMicroBatch, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
+import { packRows, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { nextTokenInputs } from "../../shared/objectives/next_token.ts";
 import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
 import { createProgress, type Reporter } from "../../shared/progress.ts";
@@ -96,7 +96,7 @@ async function trainWeights(
     });
   });
   const { policy, compiled } = model;
-  const layout = { tokensPerMicroBatch: 1024, tokenMultiple: compiled.tokenMultiple };
+  const layout = { tokensPerMicroBatch: 1024, tokenMultiple: compiled.tokenMultiple, sharesPrefixes: false };
   const blocks = new GradientBlocks(policy);
   const optimizer = createAdamW(policy.views.map((view) => view.length), { weightDecay: 0.05, beta2: 0.98 });
   const schedule = {
@@ -115,7 +115,7 @@ async function trainWeights(
     const groups = shares(sequences, layout, pool.size);
     const indexed = groups.map((group, share) => ({ group, share }));
     const results = await pool.map(indexed, async (worker, { group, share }) => {
-      const micro = packMicroBatch(group.map((i) => sequences[i]!), layout.tokenMultiple);
+      const micro = packRows(group.map((i) => sequences[i]!), layout.tokenMultiple);
       const real = micro.rowTokens.reduce((sum, count) => sum + count, 0);
       const weight = Float32Array.from(micro.targets, (_, i) => i < real ? 1 / scored : 0);
       const inputs = { [nextTokenInputs.tokenWeight.name]: { data: weight, shape: [weight.length] } };

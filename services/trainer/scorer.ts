@@ -3,7 +3,15 @@
 
 import type { CompiledScoring } from "../../shared/compiler/compile.ts";
 import { microBatches } from "../../shared/feedback/batches.ts";
-import { packMicroBatch, perRow, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
+import {
+  type MicroBatch,
+  packRows,
+  packTree,
+  perRow,
+  type Sequence,
+  sequenceLength,
+  treeGroups,
+} from "../../shared/feedback/micro_batch.ts";
 import { type ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
@@ -14,6 +22,8 @@ export interface Layout {
   tokensPerMicroBatch: number;
   /** Scored positions per micro-batch are a multiple of this (CompiledModel.tokenMultiple). */
   tokenMultiple: number;
+  /** Whether rows are packed as one tree (CompiledModel.treeTokens), or padded side by side. */
+  sharesPrefixes: boolean;
 }
 
 /**
@@ -22,15 +32,27 @@ export interface Layout {
  * @param budget tokens of a micro-batch. Without one: a core is as fast with 256 rows of a product as with more, keeps less
  * memory and has less unbalanced work to wait for (docs/LOG.md); a GPU wants many.
  */
-export function layoutFor({ tokenMultiple }: CompiledScoring, device: Device, budget: number | undefined): Layout {
-  return { tokensPerMicroBatch: budget ?? (device === "webgpu" ? 2048 : 256), tokenMultiple };
+export function layoutFor(compiled: CompiledScoring, device: Device, budget: number | undefined): Layout {
+  const { tokenMultiple, treeTokens } = compiled;
+  const tokens = budget ?? (device === "webgpu" ? 2048 : 256);
+  return {
+    tokensPerMicroBatch: treeTokens > 0 ? Math.min(tokens, treeTokens) : tokens,
+    tokenMultiple,
+    sharesPrefixes: treeTokens > 0,
+  };
 }
 
 /** Indices of sequences per micro-batch: within the budget, and at least one share per worker where there is work for all. */
 export function shares(sequences: readonly Sequence[], layout: Layout, workers: number): number[][] {
+  if (layout.sharesPrefixes) return treeGroups(sequences, layout.tokensPerMicroBatch, workers);
   const lengths = sequences.map((sequence) => ({ length: sequenceLength(sequence) }));
   const total = lengths.reduce((sum, { length }) => sum + length, 0);
   return microBatches(lengths, Math.min(layout.tokensPerMicroBatch, Math.ceil(total / workers)));
+}
+
+/** Lays out the sequences of one share. */
+export function pack(sequences: readonly Sequence[], { sharesPrefixes, tokenMultiple }: Layout): MicroBatch {
+  return sharesPrefixes ? packTree(sequences, tokenMultiple) : packRows(sequences, tokenMultiple);
 }
 
 /** Per-token log-probs of each sequence's completion under `policy`. */
@@ -42,14 +64,41 @@ export async function scoreSequences(
   version: number,
   onDone: (sequences: number) => void = () => {},
 ): Promise<Float32Array[]> {
-  const groups = shares(sequences, layout, pool.size);
-  const results: Float32Array[] = new Array(sequences.length);
-  const scored = await pool.map(groups, async (worker, group) => {
-    const batch = packMicroBatch(group.map((i) => sequences[i]!), layout.tokenMultiple);
+  return (await scoreLists(pool, [sequences], layout, policy, version, onDone))[0]!;
+}
+
+/** As scoreSequences, for several lists at once, each laid out as if it were alone. */
+async function scoreLists(
+  pool: WorkerPool,
+  lists: readonly (readonly Sequence[])[],
+  layout: Layout,
+  policy: Policy,
+  version: number,
+  onDone: (sequences: number) => void,
+): Promise<Float32Array[][]> {
+  const groups = lists.flatMap((list, l) => shares(list, layout, pool.size).map((members) => ({ l, members })));
+  const results = lists.map((list) => new Array<Float32Array>(list.length));
+  const scored = await pool.map(groups, async (worker, { l, members }) => {
+    const batch = pack(members.map((i) => lists[l]![i]!), layout);
     return perRow(await worker.score(batch, policy, version), batch);
-  }, (group) => onDone(group.length));
-  groups.forEach((group, g) => group.forEach((i, k) => results[i] = scored[g]![k]!));
+  }, ({ members }) => onDone(members.length));
+  groups.forEach(({ l, members }, g) => members.forEach((i, k) => results[l]![i] = scored[g]![k]!));
   return results;
+}
+
+/** Runs of whole lists with about `size` elements each. */
+function slices<Element>(lists: Element[][], size: number): Element[][][] {
+  const parts: Element[][][] = [];
+  let room = 0;
+  for (const list of lists) {
+    if (room <= 0) {
+      parts.push([]);
+      room = size;
+    }
+    parts.at(-1)!.push(list);
+    room -= list.length;
+  }
+  return parts;
 }
 
 /** Reference log-probs with a memory: what the cache has is not computed again. */
@@ -69,31 +118,40 @@ export class ReferenceScorer {
   /**
    * Makes sure that the log-probs of all sequences are known. Stores them in slices, so that an interrupted run keeps
    * what it has done.
+   *
+   * @param lists sequences that the policy will score together: laid out alike, policy and reference agree to the last
+   * bit where the adapter changes nothing
    */
-  async prepare(sequences: readonly Sequence[], onDone: (sequences: number) => void = () => {}): Promise<void> {
-    const missing = new Map<string, { key: Uint8Array; sequence: Sequence }>();
-    for (const sequence of sequences) {
-      const key = sequenceKey(this.modelKey, sequence), name = key.toHex();
-      if (this.#memory.has(name) || missing.has(name)) {
-        onDone(1);
-        continue;
-      }
-      const found = this.cache.find(key, sequence.completionIds.length);
-      if (found) {
-        this.#memory.set(name, found);
-        this.cached++;
-        onDone(1);
-      } else missing.set(name, { key, sequence });
-    }
-    const todo = [...missing.values()];
-    const slice = 256;
-    for (let start = 0; start < todo.length; start += slice) {
-      const part = todo.slice(start, start + slice);
-      const sequencesOfPart = part.map(({ sequence }) => sequence);
-      const logProbs = await scoreSequences(this.pool, sequencesOfPart, this.layout, "reference", 0, onDone);
-      this.cache.store(part.map(({ key }, i) => ({ key, logProbs: logProbs[i]! })));
-      part.forEach(({ key }, i) => this.#memory.set(key.toHex(), logProbs[i]!));
-      this.computed += part.length;
+  async prepare(
+    lists: readonly (readonly Sequence[])[],
+    onDone: (sequences: number) => void = () => {},
+  ): Promise<void> {
+    const seen = new Set<string>();
+    const missing = lists.map((list) =>
+      list.flatMap((sequence) => {
+        const key = sequenceKey(this.modelKey, sequence), name = key.toHex();
+        if (this.#memory.has(name) || seen.has(name)) {
+          onDone(1);
+          return [];
+        }
+        const found = this.cache.find(key, sequence.completionIds.length);
+        if (found) {
+          this.#memory.set(name, found);
+          this.cached++;
+          onDone(1);
+          return [];
+        }
+        seen.add(name);
+        return [{ key, name, sequence }];
+      })
+    );
+    for (const part of slices(missing.filter((list) => list.length > 0), 256)) {
+      const sequences = part.map((list) => list.map(({ sequence }) => sequence));
+      const logProbs = await scoreLists(this.pool, sequences, this.layout, "reference", 0, onDone);
+      const scored = part.flatMap((list, l) => list.map((each, i) => ({ ...each, logProbs: logProbs[l]![i]! })));
+      this.cache.store(scored);
+      for (const { name, logProbs } of scored) this.#memory.set(name, logProbs);
+      this.computed += scored.length;
     }
   }
 

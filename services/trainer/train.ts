@@ -64,10 +64,11 @@ async function prepareReference(
   data: TrainingData,
   json: boolean,
 ): Promise<void> {
-  const sequences = [...data.train, ...plan.batches.flatMap(mismatchedPairs), ...data.heldOut];
-  const progress = createProgress({ label: "reference", total: sequences.length, unit: "rows", json });
+  const lists = [...plan.batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]), data.heldOut];
+  const total = lists.reduce((sum, list) => sum + list.length, 0);
+  const progress = createProgress({ label: "reference", total, unit: "rows", json });
   try {
-    await reference.prepare(sequences, (count) => progress.advance(count));
+    await reference.prepare(lists, (count) => progress.advance(count));
   } finally {
     progress.done();
   }

@@ -11,12 +11,14 @@ import { writeModel } from "../onnx/write_model.ts";
 import { kto, ktoInputs, ktoOutputs } from "../objectives/kto.ts";
 import { nextToken, nextTokenInputs } from "../objectives/next_token.ts";
 import { injectLora, loraNames, selectTargets } from "./adapt.ts";
-import { decompose } from "./decompose/decompose.ts";
+import { decompose, decomposePrefix } from "./decompose/decompose.ts";
 import { differentiate } from "./differentiate.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
 import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { cutHead, head, lowerHead } from "./score_head.ts";
 import { batch, closeInputs, foldConstants, liftConstants, refuseOperator, sequence } from "./specialize.ts";
+import { sharePrefixes } from "./share_prefixes.ts";
+import { holdsForTrees } from "./try_tree.ts";
 import { trainableWeights } from "./trainable_weights.ts";
 import { upgradeOpset } from "./upgrade.ts";
 
@@ -52,6 +54,8 @@ export interface CompiledScoring {
   vocabulary: number;
   /** Scored positions are fed in multiples of this. */
   tokenMultiple: number;
+  /** Most tokens of a tree of rows that share prefixes (share_prefixes.ts); 0 where rows cannot be laid out as one. */
+  treeTokens: number;
   /** ONNX bytes. Inputs: input_ids, completion_positions, completion_targets, parameters. Output: log_probs. */
   scoring: Uint8Array;
 }
@@ -112,6 +116,17 @@ function appendObjective(build: Builder, objective: Objective): string[] {
   return [ktoOutputs.logRatios];
 }
 
+/** How many tokens a tree of rows may hold, as far as the exporter's own nodes limit it. */
+function mostTreeTokens(graph: Graph, masks: string[], config: AttentionSizes): number {
+  const exported = (name: string) => !name.startsWith(`${decomposePrefix}/`);
+  // A window in an exporter's mask counts places in the sequence, which are positions only up to the window's size.
+  const window = config.use_sliding_window !== false && masks.some(exported) ? config.sliding_window : undefined;
+  // The kernel refuses sequences that are longer than its cache of cosines.
+  const caches = graph.nodes.filter(({ operator, name }) => operator === "RotaryEmbedding" && exported(name))
+    .map(({ inputs }) => graph.initializers.get(inputs[2]!)?.dims[0] ?? Infinity);
+  return Math.min(window ?? Infinity, ...caches);
+}
+
 interface Forward extends Omit<CompiledScoring, "scoring"> {
   /** Ends in `log_probs`; the head is still the pseudo-operator. */
   graph: Graph;
@@ -131,11 +146,14 @@ async function compileForward(path: string, config: AttentionSizes, trained: Tra
       return [{ name: a, shape: [inSize, rank] }, { name: b, shape: [rank, outSize] }];
     });
   }
-  await annotateShapes(open, folder, parameters).catch((error: Error) => refuseOperator(open, path, error));
+  const causal = await annotateShapes(open, folder, parameters)
+    .catch((error: Error) => refuseOperator(open, path, error));
+  const masks = sharePrefixes(open, causal);
   const graph = await foldConstants(open, path);
   const { vocabulary, chunks } = cutHead(graph, path, trained?.kind !== "full");
   if (trained?.kind === "full") parameters = openWeights(graph, trainableWeights(graph));
-  return { graph, folder, layers, parameters, vocabulary, tokenMultiple: chunks };
+  const treeTokens = trained?.kind === "full" ? 0 : mostTreeTokens(graph, masks, config);
+  return { graph, folder, layers, parameters, vocabulary, tokenMultiple: chunks, treeTokens };
 }
 
 /**
@@ -154,7 +172,8 @@ export async function compileScoring(
   applyConstants(graph, constants);
   lowerHead(graph);
   await annotateShapes(graph, rest.folder, []);
-  return { ...rest, scoring: writeModel(graph) };
+  const scoring = writeModel(graph);
+  return { ...rest, scoring, treeTokens: await holdsForTrees(graph, scoring, rest) ? rest.treeTokens : 0 };
 }
 
 /**
@@ -189,7 +208,9 @@ export async function compileTraining(
   sortTopologically(graph);
   await annotateShapes(scoring, folder, []);
   await annotateShapes(graph, folder, parameters);
-  return { ...rest, scoring: writeModel(scoring), gradient: writeModel(graph) };
+  const scoringBytes = writeModel(scoring);
+  const treeTokens = rest.treeTokens > 0 && await holdsForTrees(scoring, scoringBytes, rest) ? rest.treeTokens : 0;
+  return { ...rest, treeTokens, scoring: scoringBytes, gradient: writeModel(graph) };
 }
 
 /**

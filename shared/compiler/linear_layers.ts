@@ -33,6 +33,8 @@ export interface AttentionSizes {
   num_key_value_heads?: number | null | undefined;
   head_dim?: number | null | undefined;
   hidden_size?: number | null | undefined;
+  sliding_window?: number | null | undefined;
+  use_sliding_window?: boolean | null | undefined;
 }
 
 /** Layers that some checkpoints keep in one tensor: PEFT then has one adapter for all of it. */

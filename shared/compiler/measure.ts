@@ -9,7 +9,7 @@ import type { DataType } from "../onnx/schema.ts";
 import { writeModel } from "../onnx/write_model.ts";
 import { sessionOptions } from "../runtime/session.ts";
 import { lowerHead, prospect } from "./score_head.ts";
-import { batch, sequence } from "./specialize.ts";
+import { batch, sequence, tree } from "./specialize.ts";
 
 /** Two runs whose sizes, products included, are told apart from each other and from any fixed size. */
 const probes: Record<string, number>[] = [
@@ -36,6 +36,19 @@ interface Probed {
   shape: Shape | undefined;
   /** Values in both probes, of small integers. */
   integers: [BigInt64Array, BigInt64Array] | undefined;
+  /** Whether it was a causal mask in both probes. */
+  causal: boolean;
+}
+
+/** Whether a tensor `[…, m·n, n]` lets each of n queries, m times over, see itself and what stands before it. */
+function isCausalMask({ type, dims, data }: Tensor): boolean {
+  const n = dims.at(-1) ?? 0, rows = dims.at(-2) ?? 0;
+  if ((type !== "bool" && type !== "float32") || n < 2 || rows === 0 || rows % n !== 0) return false;
+  const visible = type === "bool" ? (value: number) => value === 1 : (value: number) => value === 0;
+  const hidden = type === "bool" ? (value: number) => value === 0 : (value: number) => value <= -1e4;
+  return (data as Uint8Array | Float32Array).every((value, i) =>
+    (i % n <= Math.floor(i / n) % n ? visible : hidden)(value)
+  );
 }
 
 const foldedElements = 64;
@@ -58,8 +71,9 @@ async function probe(
       // A size that no run chooses, such as an open rank, differs between the probes and so gets no name.
       const dims = given.get(input.name)!.map((size) => typeof size === "number" ? size : sizes[size] ?? 2 + i);
       const count = dims.reduce((product, size) => product * size, 1);
+      const index = (at: number) => input.name === tree.positions ? at : input.name === tree.ends ? count : 0;
       feeds[input.name] = input.dataType === "int64"
-        ? new Tensor("int64", new BigInt64Array(count), dims)
+        ? new Tensor("int64", BigInt64Array.from({ length: count }, (_, at) => BigInt(index(at))), dims)
         : new Tensor("float32", new Float32Array(count), dims);
     }
     runs.push(await session.run(feeds));
@@ -73,6 +87,7 @@ async function probe(
       dataType: first.type as DataType,
       shape: shape.includes(undefined) ? undefined : shape as Shape,
       integers: small ? [first.data as BigInt64Array, second.data as BigInt64Array] : undefined,
+      causal: isCausalMask(first) && isCausalMask(second),
     }];
   }));
 }
@@ -131,6 +146,9 @@ export async function measureShapes(
   return { shapes, constants };
 }
 
+/** What annotateShapes found besides: causal masks computed from shapes alone, and their types. */
+export type CausalMasks = Map<string, "bool" | "float32">;
+
 /**
  * Writes the shape of every value into the graph. ONNX Runtime's planner then finds a buffer to use again at once;
  * without shapes it compares every value with every free one, which took 25 s for the gradient of SmolLM2-135M.
@@ -139,9 +157,16 @@ export async function annotateShapes(
   graph: Graph,
   folder: string,
   fixed: { name: string; shape: number[] }[],
-): Promise<void> {
+): Promise<CausalMasks> {
   const outputs = new Set(graph.outputs.map((output) => output.name));
-  graph.values = [...await probe(graph, folder, fixed)].flatMap(([name, { dataType, shape }]) =>
+  const probed = await probe(graph, folder, fixed);
+  graph.values = [...probed].flatMap(([name, { dataType, shape }]) =>
     shape && !outputs.has(name) ? [{ name, dataType, shape }] : []
+  );
+  const arithmetic = shapeArithmetic(graph);
+  return new Map(
+    [...probed].flatMap(([name, { causal, dataType }]) =>
+      causal && arithmetic.has(name) ? [[name, dataType as "bool" | "float32"]] : []
+    ),
   );
 }

@@ -13,6 +13,18 @@ import { writeModel } from "../onnx/write_model.ts";
 /** Names of the sizes that a run chooses. */
 export const batch = "batch", sequence = "sequence";
 
+/** Values by which a sequence is a tree of tokens (share_prefixes.ts): int64 [sequence]. */
+export const tree = { positions: "token_positions", ends: "subtree_ends" } as const;
+
+/** The position of every token of a row, int64 [sequence]: 0, 1, 2 … until share_prefixes.ts makes it an input. */
+export function tokenPositions(build: Builder): string {
+  if (!build.graph.nodes.some((node) => node.outputs.includes(tree.positions))) {
+    const length = build.gather(build.operator("Shape", ["input_ids"]), build.int(1), 0);
+    build.operator("Range", [build.int(0), length, build.int(1)], {}, { output: tree.positions });
+  }
+  return tree.positions;
+}
+
 /**
  * Replaces every graph input but `input_ids` by what it is for whole, right-padded sequences, and drops every output
  * but `logits`. Right padding needs no mask: under a causal mask no real token sees what stands behind it.
@@ -58,8 +70,8 @@ export function closeInputs(graph: Graph, path: string): void {
     if (name === "attention_mask" && (dataType === "int64" || dataType === "int32")) {
       build.operator("ConstantOfShape", [idsShape()], one(dataType), { output: name });
     } else if (name === "position_ids" && (dataType === "int64" || dataType === "int32")) {
-      const range = build.operator("Range", [build.int(0), build.squeeze(size(1), [0]), build.int(1)]);
-      const typed = dataType === "int64" ? range : build.cast(range, integerCodes.int32);
+      const positions = tokenPositions(build);
+      const typed = dataType === "int64" ? positions : build.cast(positions, integerCodes.int32);
       build.operator("Expand", [typed, idsShape()], {}, { output: name });
     } else if (name.startsWith("past_key_values.") && input.shape.length === 4) {
       const fixed = (axis: number) => {

@@ -18,7 +18,12 @@ const weightInputs: Record<string, number[]> = {
 /** Names of the float weights of one or two axes, in graph order, each once (a tied embedding is one weight). */
 export function trainableWeights(graph: Graph): string[] {
   const names = new Set<string>();
+  const rotations = new Set(
+    graph.nodes.filter((node) => node.operator === "RotaryEmbedding").flatMap(({ inputs }) => inputs),
+  );
   for (const node of graph.nodes) {
+    // Cosines and sines that are looked up by position.
+    if (node.operator === "Gather" && rotations.has(node.outputs[0]!)) continue;
     for (const i of weightInputs[node.operator] ?? []) {
       const tensor = graph.initializers.get(node.inputs[i] ?? "");
       if (!tensor || tensor.dataType !== "float32" || tensor.dims.length === 0 || tensor.dims.length > 2) continue;

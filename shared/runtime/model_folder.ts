@@ -54,6 +54,8 @@ const ModelConfigSchema = z.looseObject({
   num_attention_heads: z.number().nullish(),
   num_key_value_heads: z.number().nullish(),
   head_dim: z.number().nullish(),
+  sliding_window: z.number().nullish(),
+  use_sliding_window: z.boolean().nullish(),
 });
 
 /** config.json: the few fields Prospect reads are typed, all others are kept as they are. */

@@ -11,6 +11,7 @@ import {
   type Trained,
 } from "../../shared/compiler/compile.ts";
 import type { AttentionSizes } from "../../shared/compiler/linear_layers.ts";
+import { tree } from "../../shared/compiler/specialize.ts";
 import { head } from "../../shared/compiler/score_head.ts";
 import { attribute } from "../../shared/onnx/builder.ts";
 import type { Graph } from "../../shared/onnx/graph.ts";
@@ -164,6 +165,8 @@ async function stockLogProbs(graph: Graph, model: Uint8Array, folder = ".", lora
 const predicted = ids.flatMap((target, i) => i % sequence === 0 ? [] : [{ position: i - 1, target }]);
 const tokens = {
   input_ids: ints(ids, [batch, sequence]),
+  [tree.positions]: ints(Array.from({ length: sequence }, (_, i) => i)),
+  [tree.ends]: ints(new Array<number>(sequence).fill(sequence)),
   [head.positions]: ints(predicted.map(({ position }) => position)),
   [head.targets]: ints(predicted.map(({ target }) => target)),
 };

@@ -11,6 +11,7 @@ import {
   type Trained,
 } from "../../shared/compiler/compile.ts";
 import type { AttentionSizes } from "../../shared/compiler/linear_layers.ts";
+import { tree } from "../../shared/compiler/specialize.ts";
 import { head } from "../../shared/compiler/score_head.ts";
 import { readSafetensors, toFloat32 } from "../../shared/onnx/safetensors.ts";
 import { sessionOptions } from "../../shared/runtime/session.ts";
@@ -108,6 +109,8 @@ export function packRows(rows: Row[]) {
   const padded = rows.flatMap(({ ids }) => [...ids, ...new Array<number>(width - ids.length).fill(0)]);
   const feeds: Record<string, Tensor> = {
     input_ids: ints(padded, [rows.length, width]),
+    [tree.positions]: ints(Array.from({ length: width }, (_, i) => i)),
+    [tree.ends]: ints(new Array<number>(width).fill(width)),
     [head.positions]: ints(positions),
     [head.targets]: ints(targets),
   };

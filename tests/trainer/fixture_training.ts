@@ -7,7 +7,7 @@ import { planRun } from "../../services/trainer/loop.ts";
 import type { StepMetrics } from "../../services/trainer/metrics.ts";
 import type { RunResult } from "../../services/trainer/outputs.ts";
 import { initializeLora } from "../../services/trainer/parameters.ts";
-import { type Layout, ReferenceScorer } from "../../services/trainer/scorer.ts";
+import { type Layout, layoutFor, ReferenceScorer } from "../../services/trainer/scorer.ts";
 import { parseTrainSettings, type TrainSettings } from "../../services/trainer/settings.ts";
 import { train } from "../../services/trainer/train.ts";
 import { adapterPart } from "../../services/trainer/trained_part.ts";
@@ -56,7 +56,7 @@ export async function withTraining(
         if (adapter) fill(policy);
         else initializeLora(policy, 0);
       });
-      const layout = { tokensPerMicroBatch, tokenMultiple: model.compiled.tokenMultiple };
+      const layout = layoutFor(model.compiled, "cpu", tokensPerMicroBatch);
       const reference = new ReferenceScorer(pool, cache, "test", layout);
       await use({ model, pool, rows, reference, layout, cache });
     } finally {
@@ -68,10 +68,10 @@ export async function withTraining(
 
 /** Scores the reference of whole batches. */
 export async function prepare(
-  { reference, rows }: OpenTraining,
+  { reference }: OpenTraining,
   batches: Parameters<typeof mismatchedPairs>[0][],
 ): Promise<void> {
-  await reference.prepare([...rows, ...batches.flatMap(mismatchedPairs)]);
+  await reference.prepare(batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]));
 }
 
 /** Batches as a run with these settings would have them. */

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { answerPrompts } from "../../services/trainer/generate.ts";
 import { findModel, type OpenModel, openModel, startGeneration, startScoring } from "../../services/trainer/model.ts";
 import { servingFeeds } from "../../services/trainer/parameters.ts";
-import { scoreSequences } from "../../services/trainer/scorer.ts";
+import { layoutFor, scoreSequences } from "../../services/trainer/scorer.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
 import { readAdapter, scalingOf } from "../../shared/runtime/adapter.ts";
@@ -124,7 +124,7 @@ for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum"]) {
       const model = await open(folder), rows = await rowsOf(folder, model);
       await withPool(2, async (pool) => {
         const { compiled } = await startScoring(model, undefined, pool, "cpu");
-        const layout = { tokensPerMicroBatch: 256, tokenMultiple: compiled.tokenMultiple };
+        const layout = layoutFor(compiled, "cpu", 256);
         const scored = await scoreSequences(pool, rows, layout, "policy", 0);
         await pool.prepare((worker) => worker.openStock({ folder, dtype: "fp32", device: "cpu" }));
         const stock = await pool.map(

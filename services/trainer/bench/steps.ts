@@ -57,7 +57,7 @@ export async function prepareSteps(settings: StepSettings, pool: WorkerPool): Pr
   const learningRate = automaticLearningRate(model.folder.config.hidden_size ?? 576, false);
   const freshReference = async (batches: KtoBatch[]) => {
     const reference = new ReferenceScorer(pool, ReferenceCache.open(":memory:"), "bench", layout);
-    await reference.prepare(batches.flatMap((batch) => [...batch.rows, ...mismatchedPairs(batch)]));
+    await reference.prepare(batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]));
     return reference;
   };
   const known = settings.precomputed ? await freshReference(batches) : undefined;

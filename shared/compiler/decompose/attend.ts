@@ -3,6 +3,7 @@
 // `[batch, kvHeads, group*sequence, size]`. It does not know the operators' inputs and attributes.
 
 import { attribute, type Builder } from "../../onnx/builder.ts";
+import { tokenPositions } from "../specialize.ts";
 
 export interface Attention {
   /** `[batch, kvHeads, group*sequence, size]`, already scaled. */
@@ -48,18 +49,21 @@ export function sequenceLength(build: Builder): string {
  * @param window keys that a query sees, its own included; 0 is all of them
  */
 export function causalMask(build: Builder, rows: string | undefined, window: number): string {
+  const additive = (visible: string) => build.operator("Where", [visible, build.float(0), build.float(-Infinity)]);
   return build.once(`mask ${rows} ${window}`, () => {
     const length = sequenceLength(build);
     const range = (end: string) =>
       build.once(`range ${end}`, () => build.operator("Range", [build.int(0), end, build.int(1)]));
     const keys = range(length);
-    const positions = rows === undefined ? keys : build.operator("Mod", [range(rows), length]);
-    const queries = build.unsqueeze(positions, [1]);
-    let visible = build.operator("LessOrEqual", [keys, queries]);
+    const places = rows === undefined ? keys : build.operator("Mod", [range(rows), length]);
+    const visible = build.operator("LessOrEqual", [keys, build.unsqueeze(places, [1])]);
     if (window > 0) {
-      const inWindow = build.operator("Greater", [keys, build.subtract(queries, build.int(window))]);
-      visible = build.operator("And", [visible, inWindow]);
+      // A window is counted in positions, which are not places where rows share a prefix.
+      const positions = tokenPositions(build);
+      const query = build.unsqueeze(build.gather(positions, places, 0), [1]);
+      const inWindow = build.operator("Greater", [positions, build.subtract(query, build.int(window))]);
+      return additive(build.operator("And", [visible, inWindow]));
     }
-    return build.operator("Where", [visible, build.float(0), build.float(-Infinity)]);
+    return additive(visible);
   });
 }

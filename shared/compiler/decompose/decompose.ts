@@ -16,6 +16,9 @@ import type { Decomposition } from "./rule.ts";
 const experts: Decomposition = (_node, _build, refuse) =>
   refuse("a dense decoder; a mixture of experts picks layers token by token, which Prospect does not train");
 
+/** Names that decompositions make begin with this and a slash. */
+export const decomposePrefix = "decompose";
+
 /** Every decomposition, by operator (with its domain where that is not ai.onnx). */
 export const decompositions: Readonly<Record<string, Decomposition>> = {
   ...normalizations,
@@ -39,7 +42,7 @@ export const decompositions: Readonly<Record<string, Decomposition>> = {
  * @throws RefusedModelError naming operator, node and what was expected, for a variant that is not covered.
  */
 export function decompose(graph: Graph, path: string, inputShapes: Map<string, Shape>): void {
-  const build = new Builder(graph, "decompose", inputShapes);
+  const build = new Builder(graph, decomposePrefix, inputShapes);
   const fused = graph.nodes.filter((node) => decompositions[operatorKey(node)]);
   for (const node of fused) {
     const refuse = (expected: string): never => {

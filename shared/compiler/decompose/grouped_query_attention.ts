@@ -3,6 +3,7 @@
 
 import { attribute, type Builder } from "../../onnx/builder.ts";
 import { consumers, floatAttribute, intAttribute, microsoft, type Node } from "../../onnx/graph.ts";
+import { tokenPositions } from "../specialize.ts";
 import { attend, causalMask, sequenceLength } from "./attend.ts";
 import { declaredShape, type Decomposition, optionalInput } from "./rule.ts";
 
@@ -14,7 +15,6 @@ const at = {
   pastValue: 4,
   cosine: 7,
   sine: 8,
-  positions: 9,
   bias: 10,
   sink: 11,
   queryNorm: 14,
@@ -70,14 +70,13 @@ function normalizeHeads(states: string, count: number, scale: string, node: Node
 function rotate(states: string, count: number, node: Node, build: Builder, size: number, refuse: Refuse): string {
   const cosine = optionalInput(node, at.cosine), sine = optionalInput(node, at.sine);
   if (!cosine || !sine) return refuse("cos_cache and sin_cache where do_rotary is 1");
-  // The kernel reads the first position only, and counts from there.
-  const positions = optionalInput(node, at.positions);
-  const first = positions
-    ? build.once(`first of ${positions}`, () => build.gather(build.reshape(positions, [-1]), build.ints([0]), 0))
-    : build.ints([0]);
+  // The kernel reads only the first of its own position_ids and counts from there: that is 0 for whole sequences. The
+  // caches are laid out along the sequence, which may hold a tree of rows and be longer than any position.
+  const along = (cache: string) =>
+    build.once(`${cache} along the sequence`, () => build.gather(cache, tokenPositions(build), 0));
   const half = declaredShape(build, cosine)?.at(-1);
   const partial = typeof half === "number" && 2 * half < size ? 2 * half : 0;
-  return build.operator("RotaryEmbedding", [states, first, cosine, sine], {
+  return build.operator("RotaryEmbedding", [states, build.ints([0]), along(cosine), along(sine)], {
     num_heads: attribute.int(count),
     rotary_embedding_dim: attribute.int(partial),
     interleaved: attribute.int(intAttribute(node, "rotary_interleaved", 0)),
