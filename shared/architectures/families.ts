@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { InputError, RefusedModelError } from "../errors.ts";
 import type { Decoder, DecoderLayer } from "./decoder.ts";
+import { whyNotDecoder } from "./other_kinds.ts";
 import { rotary } from "./rotary.ts";
 
 const size = z.number().int().positive();
@@ -182,7 +183,8 @@ export function readDecoder(json: unknown, source: string): ReadDecoder {
       `${source}: the head size is ${headSize}; ONNX Runtime's attention takes multiples of 8 only.`,
     );
   }
-  const activation = config.hidden_activation ?? config.hidden_act ?? "silu";
+  // Old Gemma files say hidden_act "gelu" and mean the tanh approximation, as their hidden_activation says where it is.
+  const activation = config.hidden_activation ?? family.defaults.hidden_activation ?? config.hidden_act ?? "silu";
   if (!Object.hasOwn(activations, activation)) {
     throw new RefusedModelError(
       `${source}: the activation "${activation}" is not one that Prospect writes (${
@@ -280,52 +282,13 @@ function readRotaries(config: Config, family: Family, headSize: number, source: 
   };
 }
 
-/** What other kinds of model are refused for, and what would work instead. */
-const refusals: {
-  when: (config: Record<string, unknown>, type: string) => unknown;
-  say: (found: unknown) => string;
-}[] = [
-  {
-    when: ({ quantization_config: found }) =>
-      found && ((found as { quant_method?: unknown }).quant_method ?? "an unnamed method"),
-    say: (method) =>
-      `the checkpoint is quantised (quantization_config: ${method}), which Prospect does not read; give the float ` +
-      `checkpoint it was made from, or a 4-bit or 8-bit ONNX export`,
-  },
-  {
-    when: (config) => config["is_encoder_decoder"] === true,
-    say: () => `it is an encoder-decoder model; Prospect tunes decoder-only language models`,
-  },
-  {
-    when: (config) => ["vision_config", "audio_config", "image_token_id"].find((field) => config[field]),
-    say: (field) =>
-      `it is no text-only model (${field}); give a checkpoint of the language model alone, whose model_type is one of ` +
-      Object.keys(families).join(", "),
-  },
-  {
-    when: (config, type) =>
-      ["num_local_experts", "num_experts", "n_routed_experts", "moe_intermediate_size"].find((field) =>
-        config[field]
-      ) ??
-        (/moe|mixtral/.test(type) ? `model_type ${type}` : undefined),
-    say: (field) =>
-      `it is a mixture of experts (${field}), which Prospect does not train; take a dense model of the family`,
-  },
-  {
-    when: (config) => config["use_bidirectional_attention"] === true,
-    say: () => `its attention is bidirectional (use_bidirectional_attention); Prospect tunes causal language models`,
-  },
-];
-
 /** The family's name. */
 function checkKind(json: unknown, source: string): string {
   const kind = z.looseObject({ model_type: z.string() }).safeParse(json);
   if (!kind.success) throw new InputError(`${source}: there is no model_type, so this is not a model's configuration.`);
   const type = kind.data.model_type;
-  for (const { when, say } of refusals) {
-    const found = when(kind.data, type);
-    if (found) throw new RefusedModelError(`${source}: ${say(found)}.`);
-  }
+  const reason = whyNotDecoder(kind.data, type, Object.keys(families));
+  if (reason) throw new RefusedModelError(`${source}: ${reason}.`);
   if (!Object.hasOwn(families, type)) {
     throw new RefusedModelError(
       `${source}: model_type "${type}" is not one that Prospect writes ONNX for (${
