@@ -66,7 +66,7 @@ export class StockModel {
         ...this.#feeds([ids.slice(done, done + size)], [mask], done),
         ...cache,
       });
-      logits.push(...outputs["logits"]!.data as Float32Array);
+      for (const logit of outputs["logits"]!.data as Float32Array) logits.push(logit);
       cache = Object.fromEntries(
         Object.keys(cache).map((name) => [name, outputs[name.replace("past_key_values", "present")]!]),
       );
