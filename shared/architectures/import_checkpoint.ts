@@ -152,6 +152,7 @@ async function writeOnnx(
     ...tables,
   ]);
   let written = 0;
+  onProgress?.(0, total);
   const open = new Map<string, Deno.FsFile>();
   /** Writes float32 values, `at` elements behind the start of an initializer. */
   const write = (initializer: string, at: number, values: Float32Array) => {

@@ -8,7 +8,7 @@ import { importCheckpoint } from "../../shared/architectures/import_checkpoint.t
 import { linearLayers } from "../../shared/compiler/linear_layers.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
-import { distance, StockModel, withImported } from "./imported_models.ts";
+import { checkSlope, distance, generate, StockModel, withImported } from "./imported_models.ts";
 import { type Habits, randomTensors, type SmallConfig, writeCheckpoint } from "./random_checkpoints.ts";
 import { geluTanh, type ReferenceDecoder, referenceLogits, silu } from "./reference_decoder.ts";
 
@@ -141,7 +141,7 @@ async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
 const ids = [3, 60, 7, 7, 21, 40, 1, 33, 58, 12, 19, 5];
 
 for (const [name, { config, habits, reference }] of Object.entries(families)) {
-  Deno.test(`${name}, whole and through the cache`, async () => {
+  Deno.test(`${name}, whole, cached, in transformers.js and trained`, async () => {
     await inFolder(async (folder) => {
       const whole = { ...sizes, ...config } as unknown as SmallConfig, tensors = randomTensors(whole, habits, 11);
       await writeCheckpoint(folder, whole, tensors);
@@ -165,6 +165,13 @@ for (const [name, { config, habits, reference }] of Object.entries(families)) {
         await using stock = await StockModel.open(model);
         assert.ok(distance(await stock.whole([ids]), expected) < 1e-5);
         assert.ok(distance(await stock.inPieces(ids, [6, 1, 1]), expected) < 1e-5);
+        const answer: number[] = [];
+        while (answer.length < 4) {
+          const last = (await stock.whole([[...ids, ...answer]])).slice(-sizes.vocab_size);
+          answer.push(last.indexOf(Math.max(...last)));
+        }
+        assert.deepEqual(await generate(model, ids, 4), answer, "in transformers.js");
+        await checkSlope(model, ids);
       });
     });
   });

@@ -1,7 +1,7 @@
 // A checkpoint imported here is the model that PyTorch runs and that the exporters write: the same logits whole and
 // through the cache, the same tokens in unmodified transformers.js, the same graph, the same LoRA gradients.
 
-import { AutoModelForCausalLM, AutoTokenizer, Tensor as HubTensor } from "@huggingface/transformers";
+import { AutoTokenizer } from "@huggingface/transformers";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { gradientName } from "../../shared/compiler/compile.ts";
@@ -18,24 +18,9 @@ import {
   withCompiled,
 } from "../compiler/golden_runs.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
-import { distance, StockModel, withImported } from "./imported_models.ts";
+import { distance, generate, StockModel, withImported } from "./imported_models.ts";
 
 const fixtures = ["llama-genai", "llama-untied-genai", "qwen2-genai", "gemma3-genai"];
-
-/** The token ids that unmodified transformers.js puts after a prompt. */
-async function generate(folder: string, prompt: number[], count: number): Promise<number[]> {
-  const model = await AutoModelForCausalLM.from_pretrained(folder, { dtype: "fp32", local_files_only: true });
-  const ids = (values: bigint[]) => new HubTensor("int64", BigInt64Array.from(values), [1, values.length]);
-  const options = {
-    inputs: ids(prompt.map(BigInt)),
-    attention_mask: ids(prompt.map(() => 1n)),
-    do_sample: false,
-    max_new_tokens: count,
-  };
-  const output = await model.generate(options as Parameters<typeof model.generate>[0]) as HubTensor;
-  await model.dispose();
-  return [...output.data as BigInt64Array].slice(prompt.length).map(Number);
-}
 
 for (const fixture of fixtures) {
   const test = (sentence: string, run: (fixture: string) => Promise<void>) =>

@@ -1,10 +1,14 @@
-// What the tests of the importer share: a checkpoint imported into a folder that goes away, and its logits as stock
-// ONNX Runtime gives them, whole or piece by piece through the cache.
+// What the tests of the importer share: a checkpoint imported into a folder that goes away, its logits as stock ONNX
+// Runtime gives them, whole or piece by piece through the cache, its tokens in transformers.js, its compiled gradient.
 
+import { AutoModelForCausalLM, Tensor as HubTensor } from "@huggingface/transformers";
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import { compileTraining, gradientName } from "../../shared/compiler/compile.ts";
+import { Random } from "../../shared/random.ts";
+import { sessionOptions } from "../../shared/runtime/session.ts";
 import { importCheckpoint } from "../../shared/architectures/import_checkpoint.ts";
 
 /** An int64 tensor. */
@@ -90,4 +94,57 @@ export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>)
     largest = Math.max(largest, Math.abs(expected[i]!));
   }
   return difference / largest;
+}
+
+/** The token ids that unmodified transformers.js puts after a prompt. */
+export async function generate(folder: string, prompt: number[], count: number): Promise<number[]> {
+  const model = await AutoModelForCausalLM.from_pretrained(folder, { dtype: "fp32", local_files_only: true });
+  const ids = (values: bigint[]) => new HubTensor("int64", BigInt64Array.from(values), [1, values.length]);
+  const options = {
+    inputs: ids(prompt.map(BigInt)),
+    attention_mask: ids(prompt.map(() => 1n)),
+    do_sample: false,
+    max_new_tokens: count,
+  };
+  const output = await model.generate(options as Parameters<typeof model.generate>[0]) as HubTensor;
+  await model.dispose();
+  return [...output.data as BigInt64Array].slice(prompt.length).map(Number);
+}
+
+/** Checks on a few tokens that a compiled model's LoRA gradient is the slope of its loss. */
+export async function checkSlope(folder: string, ids: number[]): Promise<void> {
+  const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+  const targetModules = ["all-linear"], rank = 2, random = new Random(3);
+  const trained = { kind: "lora", targetModules, asker: "the test", rankOf: () => rank, scalingOf: () => 1 } as const;
+  const compiled = await compileTraining(join(folder, "onnx/model.onnx"), config, trained, { kind: "next-token" });
+  const session = await InferenceSession.create(compiled.gradient, sessionOptions(compiled.folder));
+  const scored = ids.length - 1;
+  const feeds: Record<string, Tensor> = {
+    input_ids: integers(ids, [1, ids.length]),
+    completion_positions: integers(ids.slice(1).map((_, i) => i), [scored]),
+    completion_targets: integers(ids.slice(1), [scored]),
+    token_weight: new Tensor("float32", new Float32Array(scored).fill(1 / scored), [scored]),
+  };
+  for (const { name, shape } of compiled.parameters) {
+    const dims = shape.map((size) => typeof size === "number" ? size : rank);
+    const data = Float32Array.from({ length: dims[0]! * dims[1]! }, () => 0.1 * random.normal());
+    feeds[name] = new Tensor("float32", data, dims);
+  }
+  const outputs = await session.run(feeds);
+  const gradients = new Map(compiled.parameters.map(({ name }) => {
+    return [name, outputs[gradientName(name)]!.data as Float32Array];
+  }));
+  // Layer by layer, so that no large gradient hides a wrong small one.
+  for (const [name, gradient] of gradients) {
+    const length = Math.hypot(...gradient), step = 0.02 / length;
+    assert.ok(length > 1e-4, `${name} has no gradient`);
+    const lossAt = async (sign: number) => {
+      const { data, dims } = feeds[name]!;
+      const moved = (data as Float32Array).map((each, i) => each + sign * step * gradient[i]!);
+      return (await session.run({ ...feeds, [name]: new Tensor("float32", moved, dims) }))["loss"]!.data[0] as number;
+    };
+    const slope = (await lossAt(1) - await lossAt(-1)) / (2 * step * length);
+    assert.ok(Math.abs(slope - length) < 0.02 * length + 1e-4, `${name}: slope ${slope}, gradient ${length}`);
+  }
+  await session.release();
 }
