@@ -24,10 +24,9 @@ const block = 2 ** 22;
 /** External tensors start at pages, so that they can be mapped. */
 const page = 4096;
 
-/** Bytes of an external data file; browsers and hubs want less than 2 GiB. Only a larger tensor makes a larger file. */
-const largestDataFile = 2e9;
-
 export interface ImportOptions {
+  /** Bytes of an external data file; only a larger tensor makes a larger file. Default 2e9, for browsers. */
+  largestDataFile?: number;
   /** Called as bytes of weights are written. */
   onProgress?: (written: number, total: number) => void;
 }
@@ -123,14 +122,14 @@ function checkTensors(decoder: Decoder, checkpoint: Checkpoint, folder: string):
   }
 }
 
-/** Where each initializer goes: pages of external data files, none over {@link largestDataFile} unless it must. */
-function layOut(initializers: { name: string; shape: readonly number[] }[]) {
+/** Where each initializer goes: pages of external data files, none longer than `largest` unless a tensor is. */
+function layOut(initializers: { name: string; shape: readonly number[] }[], largest: number) {
   const places = new Map<string, { location: string; offset: number; length: number }>();
   let files = 1, end = 0, total = 0;
   for (const { name, shape } of initializers) {
     const length = 4 * shape.reduce((product, size) => product * size, 1);
     let offset = Math.ceil(end / page) * page;
-    if (offset > 0 && offset + length > largestDataFile) [files, offset] = [files + 1, 0];
+    if (offset > 0 && offset + length > largest) [files, offset] = [files + 1, 0];
     const location = files === 1 ? "model.onnx_data" : `model.onnx_data_${files - 1}`;
     places.set(name, { location, offset, length });
     end = offset + length;
@@ -144,13 +143,13 @@ async function writeOnnx(
   folder: string,
   decoder: Decoder,
   checkpoint: Checkpoint,
-  { onProgress }: ImportOptions,
+  { onProgress, largestDataFile = 2e9 }: ImportOptions,
 ): Promise<number> {
   const slots = weightSlots(decoder), tables = rotaryTables(decoder);
   const { places, files, total } = layOut([
     ...slots.map(({ initializer, shape }) => ({ name: initializer, shape })),
     ...tables,
-  ]);
+  ], largestDataFile);
   let written = 0;
   onProgress?.(0, total);
   const open = new Map<string, Deno.FsFile>();

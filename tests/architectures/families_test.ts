@@ -203,6 +203,20 @@ Deno.test("16-bit weights in shards are the model that the same numbers in one f
   });
 });
 
+Deno.test("a model over several data files is the same model, and transformers.js finds them all", async () => {
+  await inFolder(async (folder) => {
+    const config = { ...sizes, model_type: "llama" };
+    await writeCheckpoint(folder, config, randomTensors(config, {}, 5));
+    await importCheckpoint(folder, join(folder, "one"));
+    await importCheckpoint(folder, join(folder, "many"), { largestDataFile: 40_000 });
+    const written = [...Deno.readDirSync(join(folder, "many/onnx"))].map(({ name }) => name).sort();
+    assert.ok(written.includes("model.onnx_data_2"), `${written}`);
+    const { "transformers.js_config": custom } = JSON.parse(await Deno.readTextFile(join(folder, "many/config.json")));
+    assert.equal(custom.use_external_data_format["model.onnx"], written.length - 1);
+    assert.deepEqual(await generate(join(folder, "many"), ids, 5), await generate(join(folder, "one"), ids, 5));
+  });
+});
+
 Deno.test("an import that fails leaves nothing, and names the tensor", async () => {
   await inFolder(async (folder) => {
     const config = { ...sizes, model_type: "llama" }, tensors = randomTensors(config, {}, 5);
