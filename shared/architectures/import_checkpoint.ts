@@ -12,7 +12,7 @@ import { writeModel } from "../onnx/write_model.ts";
 import type { Decoder } from "./decoder.ts";
 import { decoderGraph, rotaryTables } from "./decoder_graph.ts";
 import { type WeightSlot, weightSlots } from "./decoder_weights.ts";
-import { readDecoder } from "./families.ts";
+import { type ReadDecoder, readDecoder } from "./families.ts";
 import { rotaryTable } from "./rotary.ts";
 
 /** Raised whenever an import may come out differently: folders of before are then not used. */
@@ -45,9 +45,7 @@ export interface Imported {
  * @throws {InputError} for a model that Prospect does not write, a missing or misshapen tensor, a full disk.
  */
 export async function importCheckpoint(folder: string, out: string, options: ImportOptions = {}): Promise<Imported> {
-  const configPath = join(folder, "config.json");
-  const config = readJson(configPath);
-  const { decoder, remark } = readDecoder(config, configPath);
+  const { config, decoder, remark } = readConfig(folder);
   if (!hasCheckpoint(folder)) {
     throw new InputError(
       `${folder} has neither model.safetensors nor model.safetensors.index.json: Prospect imports safetensors weights.`,
@@ -72,6 +70,12 @@ export async function importCheckpoint(folder: string, out: string, options: Imp
     throw writeFailure(out, error);
   }
   return remark === undefined ? {} : { remark };
+}
+
+/** Reads a checkpoint's config.json. @throws {InputError} for a model that Prospect does not write */
+export function readConfig(folder: string): ReadDecoder & { config: Record<string, unknown> } {
+  const path = join(folder, "config.json"), config = readJson(path);
+  return { config, ...readDecoder(config, path) };
 }
 
 function readJson(path: string): Record<string, unknown> {

@@ -8,6 +8,7 @@ import process from "node:process";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
+import { writeFailure } from "../atomic_file.ts";
 import { InputError } from "../errors.ts";
 import { hasCheckpoint } from "../onnx/checkpoint.ts";
 import { cacheFolder } from "./cache_folder.ts";
@@ -27,6 +28,8 @@ export interface HubOptions {
   cacheDir?: string;
   /** Default https://huggingface.co. */
   host?: string;
+  /** Looks at config.json before safetensors are fetched, and throws where they would be of no use. */
+  checkCheckpoint?: (folder: string) => void;
 }
 
 /** `owner/name`. */
@@ -88,12 +91,12 @@ export async function downloadModel(id: string, dtype: Dtype | "auto", options: 
     }
     const weights = weightFiles(listed, dtype);
     if (!weights) throw new InputError(noWeights(id, dtype, listed));
+    for (const file of SMALL_FILES) if (listed.includes(file)) await fetchFile(id, file, folder, options);
     if (!weights.at(-1)!.endsWith(".onnx")) {
+      options.checkCheckpoint?.(folder);
       options.onRemark?.(`The hub's ${id} has no ONNX file: fetching its safetensors instead.`);
     }
-    for (const file of [...SMALL_FILES.filter((file) => listed.includes(file)), ...weights]) {
-      await fetchFile(id, file, folder, options);
-    }
+    for (const file of weights) await fetchFile(id, file, folder, options);
     return folder;
   } catch (error) {
     if (error instanceof InputError) throw error;
@@ -102,11 +105,9 @@ export async function downloadModel(id: string, dtype: Dtype | "auto", options: 
       options.onRemark?.(`The hub cannot be reached (${reason(error)}): using ${id} as it is here, in ${local}.`);
       return folder;
     }
+    const where = `${id} from ${hostOf(options)} (${reason(error)})`;
     throw new InputError(
-      `Could not download ${id} from ${hostOf(options)} (${
-        reason(error)
-      }): check the network, or give a local folder ` +
-        `(there is none at ${resolve(id)}).`,
+      `Could not download ${where}: check the network, or give a local folder (there is none at ${resolve(id)}).`,
     );
   }
 }
@@ -204,6 +205,6 @@ async function fetchFile(id: string, file: string, folder: string, options: HubO
     renameSync(partial, target);
   } catch (error) {
     rmSync(partial, { force: true });
-    throw error;
+    throw writeFailure(target, error);
   }
 }

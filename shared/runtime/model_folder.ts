@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
+import { readConfig } from "../architectures/import_checkpoint.ts";
 import { InputError } from "../errors.ts";
 import { hasCheckpoint } from "../onnx/checkpoint.ts";
 import { checkDtypeName, type Dtype, DTYPES, onnxCandidates } from "./dtypes.ts";
@@ -78,7 +79,8 @@ export async function resolveModelFolder(model: string, options: ResolveOptions 
       `There is no folder ${model} here, and it is not a hub id either (those look like owner/name): check --model.`,
     );
   }
-  return await openOrImport(await downloadModel(model, dtype as Dtype | "auto", options), model, dtype, options);
+  const folder = await downloadModel(model, dtype as Dtype | "auto", { checkCheckpoint: readConfig, ...options });
+  return await openOrImport(folder, model, dtype, options);
 }
 
 /** The folder itself where it has ONNX files or nothing that could become one. */

@@ -138,6 +138,14 @@ sharedTest(
   },
 );
 
+Deno.test("safetensors that could not be imported are not fetched", async () => {
+  const files = { ...small, "config.json": '{"model_type":"mamba"}', "model.safetensors": "gigabytes" };
+  await withRepository(files, async (hub, options) => {
+    await assert.rejects(resolveModelFolder("owner/name", options), asSentence(/model_type "mamba" is not one/));
+    assert.deepEqual(hub.asked, ["tokenizer.json", "config.json"]);
+  });
+});
+
 Deno.test("a download that breaks off leaves no half file, and the next one fetches only what is missing", async () => {
   await withRepository(
     { ...small, "onnx/model.onnx": "graph", "onnx/model.onnx_data": "weights" },
