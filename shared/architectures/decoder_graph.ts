@@ -161,7 +161,7 @@ function writeDecoder(writing: Writing): void {
   decoder.layers.forEach((layer, i) => {
     const path = `model/layers.${i}`;
     const packed = linear(
-      `${path}/${decoder.fusedProjections ? "self_attn" : "attn"}/qkv_proj`,
+      `${path}/attn/qkv_proj`,
       streamNorm(`${path}/input_layernorm`),
       decoder.biases.queryKeyValue,
     );

@@ -62,15 +62,14 @@ export function weightSlots(decoder: Decoder): WeightSlot[] {
     const layer = `model.layers.${i}`, attention = `${layer}.self_attn`, mlp = `${layer}.mlp`;
     const bias = biases.mlp;
     streamNorm(`${layer}.input_layernorm`);
-    if (fusedProjections) {
-      linear(`${attention}.qkv_proj`, hidden, [[`${attention}.qkv_proj`, queries + 2 * keys]]);
-    } else {
-      linear(`${layer}.attn.qkv_proj`, hidden, [
-        [`${attention}.q_proj`, queries],
-        [`${attention}.k_proj`, keys],
-        [`${attention}.v_proj`, keys],
-      ], { bias: biases.queryKeyValue });
-    }
+    const apart: [string, number][] = [["q_proj", queries], ["k_proj", keys], ["v_proj", keys]];
+    const packed: [string, number][] = fusedProjections ? [["qkv_proj", queries + 2 * keys]] : apart;
+    linear(
+      `${layer}.attn.qkv_proj`,
+      hidden,
+      packed.map(([name, outSize]) => [`${attention}.${name}`, outSize]),
+      { bias: biases.queryKeyValue },
+    );
     for (const each of decoder.queryKeyNorm ? ["q_norm", "k_norm"] : []) {
       norm(`${layer}.attn.${each}.layernorm.weight`, `${attention}.${each}.weight`, headSize);
     }
