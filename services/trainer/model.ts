@@ -18,7 +18,7 @@ import { readModel } from "../../shared/onnx/read_model.ts";
 import { type ChatTokenizer, loadChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { type ModelFolder, resolveModelFolder } from "../../shared/runtime/model_folder.ts";
-import { createProgress, type Progress } from "../../shared/progress.ts";
+import { createProgress, createReporter, type Progress } from "../../shared/progress.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { ParameterBlock } from "./parameters.ts";
@@ -36,7 +36,8 @@ export interface OpenModel {
 }
 
 /**
- * The folder behind `--model`, the embedded model where none is named; downloads a hub model with a progress bar.
+ * The folder behind `--model`, the embedded model where none is named; downloads a hub model and imports a
+ * checkpoint without ONNX files, with a progress bar.
  *
  * @throws InputError where there is no such model
  */
@@ -46,6 +47,7 @@ export async function findModel(model: string | undefined, dtype: string, json: 
   try {
     return await resolveModelFolder(model ?? embeddedModelFolder, {
       dtype,
+      onRemark: createReporter({ json }).warn,
       onProgress: ({ file, loaded, total }) => {
         if (file !== current) {
           progress?.done();

@@ -3,7 +3,7 @@
 
 import { z } from "zod";
 import { InputError } from "../../shared/errors.ts";
-import { DTYPE_SUFFIXES } from "../../shared/runtime/model_folder.ts";
+import { DTYPE_SUFFIXES } from "../../shared/runtime/dtypes.ts";
 import { SCHEDULES } from "./schedule.ts";
 
 const weight = z.union([z.literal("auto"), z.number().positive()]);

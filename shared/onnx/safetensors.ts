@@ -70,6 +70,23 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
 }
 
 /**
+ * Reads a part of one tensor: `count` elements from element `first` on, row-major, as float32.
+ *
+ * @throws {InputError} naming the file when it is cut off, or the dtype is no float of 16 bits or more.
+ */
+export async function readSafetensorsPart(
+  path: string,
+  { dtype, start }: SafetensorsEntry,
+  first: number,
+  count: number,
+): Promise<Float32Array> {
+  using file = await openFile(path);
+  const size = BYTES_PER_ELEMENT[dtype];
+  const data = await readRange(path, file, start + first * size, start + (first + count) * size);
+  return toFloat32({ dtype, shape: [count], data });
+}
+
+/**
  * Reads every tensor of a file into memory of its own (one array a tensor, so files of any size and any alignment
  * work). `wanted` picks tensors by name; the others are checked but not read.
  *
@@ -94,26 +111,26 @@ export async function readSafetensors(
  *
  * @throws {InputError} when the dtype is not a float of 16 bits or more.
  */
-export function toFloat32(tensor: SafetensorsTensor): Float32Array {
-  const { dtype, data } = tensor;
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const values = new Float32Array(data.byteLength / BYTES_PER_ELEMENT[dtype]);
+export function toFloat32({ dtype, data }: SafetensorsTensor): Float32Array<ArrayBuffer> {
+  // A copy starts at an aligned address, and every machine that Deno runs on is little-endian, as the format is.
+  const copy = () => data.slice().buffer;
   switch (dtype) {
     case "F32":
-      for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(i * 4, true);
-      return values;
+      return new Float32Array(copy());
     case "F64":
-      for (let i = 0; i < values.length; i++) values[i] = view.getFloat64(i * 8, true);
-      return values;
+      return Float32Array.from(new Float64Array(copy()));
     case "BF16": {
+      const halves = new Uint16Array(copy()), bits = new Uint32Array(halves.length);
       // A bfloat16 is the upper half of a float32.
-      const bits = new Uint32Array(values.buffer);
-      for (let i = 0; i < bits.length; i++) bits[i] = view.getUint16(i * 2, true) << 16;
+      for (let i = 0; i < bits.length; i++) bits[i] = halves[i]! << 16;
+      return new Float32Array(bits.buffer);
+    }
+    case "F16": {
+      const halves = new Uint16Array(copy()), values = new Float32Array(halves.length);
+      const table = halfValues();
+      for (let i = 0; i < values.length; i++) values[i] = table[halves[i]!]!;
       return values;
     }
-    case "F16":
-      for (let i = 0; i < values.length; i++) values[i] = halfToNumber(view.getUint16(i * 2, true));
-      return values;
     default:
       throw new InputError(`a tensor of type ${dtype} cannot be read as float32 (only F32, F16, BF16 and F64 can)`);
   }
@@ -265,13 +282,16 @@ async function readRange(
   return bytes;
 }
 
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+let halfTable: Float32Array | undefined;
+
+/** The value of each of the 65,536 half-precision numbers. */
+function halfValues(): Float32Array {
+  return halfTable ??= Float32Array.from({ length: 65536 }, (_, bits) => {
+    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 0x1f, fraction = bits & 0x3ff;
+    if (exponent === 0) return sign * fraction * 2 ** -24;
+    if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+    return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  });
 }
 
 function product(shape: readonly number[]): number {

@@ -1,48 +1,19 @@
 // From `--model` to a local folder in transformers.js layout: config.json, tokenizer.json and onnx/*.onnx.
-// A path is taken as it is; `owner/name` is downloaded from the hub into transformers.js' own cache layout, so both
-// read the same files. Does not know what is inside an ONNX file or a tokenizer, only which files must be there.
+// A path is taken as it is, `owner/name` comes from the hub, and a folder with safetensors in place of ONNX files is
+// imported. Does not know what is inside an ONNX file or a tokenizer, only which files must be there.
 
-import {
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
-import { homedir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
-import process from "node:process";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { z } from "zod";
+import { readConfig } from "../architectures/import_checkpoint.ts";
 import { InputError } from "../errors.ts";
+import { hasCheckpoint } from "../onnx/checkpoint.ts";
+import { checkDtypeName, type Dtype, DTYPES, onnxCandidates } from "./dtypes.ts";
+import { downloadModel, hubIdPattern, type HubOptions } from "./hub.ts";
+import { importedModel } from "./imported_model.ts";
 
-/** transformers.js' precisions and what each adds to the file's base name, from the most to the least precise. */
-export const DTYPE_SUFFIXES = {
-  fp32: "",
-  fp16: "_fp16",
-  q8: "_quantized",
-  int8: "_int8",
-  uint8: "_uint8",
-  q4: "_q4",
-  q4f16: "_q4f16",
-  bnb4: "_bnb4",
-  q2: "_q2",
-  q2f16: "_q2f16",
-  q1: "_q1",
-  q1f16: "_q1f16",
-} as const;
-
-/** A precision by transformers.js' name. */
-export type Dtype = keyof typeof DTYPE_SUFFIXES;
-
-const DTYPES = Object.keys(DTYPE_SUFFIXES) as Dtype[];
-
-/** Where a decoder lies in a repository, the usual place first. optimum writes to the root unless told otherwise. */
-const BASE_NAMES = ["onnx/model", "onnx/decoder_model_merged", "model", "decoder_model_merged"];
+export type { DownloadProgress } from "./hub.ts";
+export type { Dtype } from "./dtypes.ts";
 
 const ModelConfigSchema = z.looseObject({
   model_type: z.string().optional(),
@@ -76,34 +47,27 @@ export interface ModelFolder {
   onnxFile(dtype: string): string;
 }
 
-/** One step of a download. `total` is absent where the server does not say. */
-export interface DownloadProgress {
-  file: string;
-  loaded: number;
-  total?: number;
-}
-
 /** How to find a model. */
-export interface ResolveOptions {
+export interface ResolveOptions extends HubOptions {
   /** Which ONNX file a hub model needs; folders keep all they have. Default `auto`, the most precise one. */
   dtype?: string;
-  onProgress?: (progress: DownloadProgress) => void;
-  /** Where hub models are kept. Default `$PROSPECT_CACHE`, else `~/.cache/prospect/hub`. */
-  cacheDir?: string;
-  /** Default https://huggingface.co. */
-  host?: string;
+  /** Where imported checkpoints are kept. Default `imported` in Prospect's cache folder. */
+  importDir?: string;
+  /** Told in a sentence what the user should know, such as that a checkpoint is imported. */
+  onRemark?: (sentence: string) => void;
 }
 
 /**
  * Finds the model behind `--model`.
  *
- * @param model A folder (`./x`, `/x`, or any existing directory) or a hub id `owner/name`.
+ * @param model A folder (`./x`, `/x`, or any existing directory) or a hub id `owner/name`; one without ONNX files but with
+ * safetensors is imported into the cache, and the folder itself is left as it is.
  * @throws InputError when there is no such folder, a file is missing or broken, or the hub cannot be reached.
  */
 export async function resolveModelFolder(model: string, options: ResolveOptions = {}): Promise<ModelFolder> {
   const dtype = options.dtype ?? "auto";
   if (dtype !== "auto") checkDtypeName(dtype);
-  if (isDirectory(model)) return openModelFolder(model);
+  if (isDirectory(model)) return await openOrImport(resolve(model), basename(resolve(model)), dtype, options);
   if (existsSync(model)) {
     throw new InputError(
       `${model} is a file: --model takes the folder that holds config.json, tokenizer.json and onnx/.`,
@@ -112,13 +76,28 @@ export async function resolveModelFolder(model: string, options: ResolveOptions 
   if (looksLikePath(model)) {
     throw new InputError(`The model folder ${model} does not exist: give a folder or a hub id such as owner/name.`);
   }
-  if (!/^[\w.-]+\/[\w.-]+$/.test(model)) {
+  if (!hubIdPattern.test(model)) {
     throw new InputError(
       `There is no folder ${model} here, and it is not a hub id either (those look like owner/name): check --model.`,
     );
   }
-  const folder = await downloadModel(model, dtype, options);
-  return openModelFolder(folder, model);
+  const folder = await downloadModel(model, dtype as Dtype | "auto", { checkCheckpoint: readConfig, ...options });
+  return await openOrImport(folder, model, dtype, options);
+}
+
+/** The folder itself where it has ONNX files or nothing that could become one. */
+async function openOrImport(path: string, name: string, dtype: string, options: ResolveOptions): Promise<ModelFolder> {
+  const onnx = DTYPES.some((each) => onnxCandidates(each).some((file) => existsSync(join(path, file))));
+  if (onnx || !hasCheckpoint(path)) return openModelFolder(path, name);
+  if (dtype !== "auto" && dtype !== "fp32") {
+    throw new InputError(
+      `${path} has no ONNX file, only safetensors, which are imported as fp32: use --dtype fp32 in place of ${dtype}, ` +
+        `or give an ONNX export with that dtype.`,
+    );
+  }
+  // What a model folder must have is asked for before weights are written.
+  openModelFolder(path, name);
+  return openModelFolder(await importedModel(path, options), name);
 }
 
 /**
@@ -132,7 +111,7 @@ export function openModelFolder(path: string, name?: string): ModelFolder {
   const need = (file: string) => {
     if (!existsSync(join(root, file))) {
       throw new InputError(
-        `${root} has no ${file}: a model folder needs config.json, tokenizer.json and onnx/model.onnx.`,
+        `${root} has no ${file}: a model folder needs config.json, tokenizer.json and onnx/model.onnx or model.safetensors.`,
       );
     }
     return join(root, file);
@@ -171,23 +150,10 @@ function noOnnxFile(root: string, dtype: string, dtypes: Dtype[]): string {
     return readdirSync(path).filter((file) => file.endsWith(".onnx")).map((file) => join(folder, file));
   }).sort();
   const wanted = dtype === "auto"
-    ? "onnx/model.onnx"
-    : `ONNX file for dtype ${dtype} (onnx/model${suffixOf(dtype)}.onnx)`;
+    ? "onnx/model.onnx and no model.safetensors"
+    : `ONNX file for dtype ${dtype} (${onnxCandidates(dtype as Dtype)[0]})`;
   const choice = dtypes.length > 0 ? `; choose one of --dtype ${dtypes.join(", ")}` : "";
   return `${root} has no ${wanted}. ONNX files there: ${there.join(", ") || "none"}${choice}.`;
-}
-
-function suffixOf(dtype: string): string {
-  return DTYPE_SUFFIXES[dtype as Dtype];
-}
-
-function checkDtypeName(dtype: string): Dtype {
-  if (Object.hasOwn(DTYPE_SUFFIXES, dtype)) return dtype as Dtype;
-  throw new InputError(`Unknown dtype ${JSON.stringify(dtype)}: use auto or one of ${DTYPES.join(", ")}.`);
-}
-
-function onnxCandidates(dtype: Dtype): string[] {
-  return BASE_NAMES.map((base) => `${base}${DTYPE_SUFFIXES[dtype]}.onnx`);
 }
 
 function looksLikePath(model: string): boolean {
@@ -205,133 +171,4 @@ function parseJson(path: string): unknown {
   } catch (error) {
     throw new InputError(`${path} is not JSON: ${(error as Error).message}.`);
   }
-}
-
-// ---- the hub ----------------------------------------------------------------------------------------------------
-
-/** Files that make a folder complete where they exist; without them it still works. */
-const OPTIONAL_FILES = [
-  "generation_config.json",
-  "special_tokens_map.json",
-  "tokenizer_config.json",
-  "chat_template.jinja",
-];
-
-/**
- * Downloads what `owner/name` needs for one precision and returns the folder. transformers.js 4.3.1 exports no getter
- * for a single file (its `getModelFile` is internal) and its loaders open an ONNX session, so the files are fetched
- * here, into the layout of its FileCache (`<cacheDir>/<owner>/<name>/<file>`).
- *
- * The order is the bookkeeping: config.json after the optional files and an ONNX file after its external data, so a
- * file that is present vouches for those before it, and a complete model needs no network at all.
- */
-async function downloadModel(id: string, dtype: string, options: ResolveOptions): Promise<string> {
-  const folder = join(options.cacheDir ?? defaultCacheDir(), ...id.split("/"));
-  const fetchFile = (file: string) => fetchHubFile(id, file, folder, options);
-  const dtypes = dtype === "auto" ? DTYPES : [dtype as Dtype];
-  const local = () => dtypes.some((d) => onnxCandidates(d).some((file) => existsSync(join(folder, file))));
-  try {
-    if (!existsSync(join(folder, "config.json"))) {
-      if (!await fetchFile("tokenizer.json")) {
-        throw new InputError(
-          `The hub has no ${id} with a tokenizer.json (or it is private: set HF_TOKEN). Check the id, or use a model exported for transformers.js.`,
-        );
-      }
-      for (const file of OPTIONAL_FILES) await fetchFile(file);
-      if (!await fetchFile("config.json")) throw new InputError(`The hub's ${id} has no config.json.`);
-    }
-    for (const candidate of dtypes.flatMap(onnxCandidates)) {
-      if (existsSync(join(folder, candidate))) return folder;
-      if (!await existsOnHub(id, candidate, options)) continue;
-      // Chunks are called .onnx_data, .onnx_data_1, …; config.json may not list them, so ask until one is missing.
-      for (let chunk = 0; await fetchFile(`${candidate}_data${chunk === 0 ? "" : `_${chunk}`}`); chunk++);
-      await fetchFile(candidate);
-      return folder;
-    }
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    // Offline: a model that is already complete still serves (for `auto`, with the best precision kept here).
-    if (existsSync(join(folder, "config.json")) && local()) return folder;
-    const why = error instanceof Error
-      ? (error.cause instanceof Error ? error.cause.message : error.message)
-      : String(error);
-    throw new InputError(
-      `Could not download ${id} from ${
-        hostOf(options)
-      } (${why}): check the network, or give a local folder (there is none at ${resolve(id)}).`,
-    );
-  }
-  throw new InputError(
-    `The hub's ${id} has no ONNX file for dtype ${dtype} (${
-      dtypes.flatMap(onnxCandidates).slice(0, 2).join(" or ")
-    }): ` +
-      `look for an onnx-community export of it, or choose another --dtype.`,
-  );
-}
-
-function defaultCacheDir(): string {
-  return process.env["PROSPECT_CACHE"] || join(homedir(), ".cache", "prospect", "hub");
-}
-
-function hostOf(options: ResolveOptions): string {
-  return (options.host ?? "https://huggingface.co").replace(/\/$/, "");
-}
-
-function request(
-  id: string,
-  file: string,
-  options: ResolveOptions,
-  headers: Record<string, string>,
-): Promise<Response> {
-  const token = process.env["HF_TOKEN"] ?? process.env["HF_ACCESS_TOKEN"];
-  if (token && options.host === undefined) headers["Authorization"] = `Bearer ${token}`;
-  return fetch(`${hostOf(options)}/${id}/resolve/main/${file}`, { headers });
-}
-
-/** The hub answers 401 for a repository that does not exist and 404 for a file that does not. */
-function isMissing(response: Response): boolean {
-  return response.status === 401 || response.status === 403 || response.status === 404;
-}
-
-async function existsOnHub(id: string, file: string, options: ResolveOptions): Promise<boolean> {
-  // One byte by range, as transformers.js asks: HEAD reports the size of a compressed body.
-  const response = await request(id, file, options, { Range: "bytes=0-0" });
-  await response.body?.cancel();
-  if (isMissing(response)) return false;
-  if (!response.ok) throw new Error(`HTTP ${response.status} for ${file}`);
-  return true;
-}
-
-/** True when the file is in `folder` afterwards, false when the hub has none. A half download never takes its name. */
-async function fetchHubFile(id: string, file: string, folder: string, options: ResolveOptions): Promise<boolean> {
-  const target = join(folder, file);
-  if (existsSync(target)) return true;
-  const response = await request(id, file, options, {});
-  if (isMissing(response)) {
-    await response.body?.cancel();
-    return false;
-  }
-  if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status} for ${file}`);
-  const length = Number(response.headers.get("content-length") ?? NaN);
-  // A compressed body's content-length is not the file's, so it is no total.
-  const total = Number.isFinite(length) && !response.headers.get("content-encoding") ? length : undefined;
-  const partial = `${target}.${process.pid}.partial`;
-  mkdirSync(dirname(target), { recursive: true });
-  let loaded = 0;
-  const report = async function* (chunks: AsyncIterable<Uint8Array>) {
-    for await (const chunk of chunks) {
-      loaded += chunk.length;
-      options.onProgress?.(total === undefined ? { file, loaded } : { file, loaded, total });
-      yield chunk;
-    }
-  };
-  try {
-    await pipeline(Readable.from(report(response.body as AsyncIterable<Uint8Array>)), createWriteStream(partial));
-    if (total !== undefined && loaded !== total) throw new Error(`${file} ended after ${loaded} of ${total} bytes`);
-    renameSync(partial, target);
-  } catch (error) {
-    rmSync(partial, { force: true });
-    throw error;
-  }
-  return true;
 }

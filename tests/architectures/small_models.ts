@@ -1,6 +1,5 @@
 // What the tests of this folder share: a Llama of a few thousand weights, and a folder to write one into.
 
-import { Tensor } from "onnxruntime-node";
 import { type LlamaConfig, type Weights, writeLlamaModel } from "../../shared/architectures/llama.ts";
 
 export const small: LlamaConfig = {
@@ -13,7 +12,6 @@ export const small: LlamaConfig = {
   head_dim: 16,
   rms_norm_eps: 1e-5,
   rope_theta: 10000,
-  rope_scaling: null,
   max_position_embeddings: 64,
   tie_word_embeddings: true,
   bos_token_id: 1,
@@ -35,7 +33,3 @@ export async function withModel(
     await Deno.remove(folder, { recursive: true });
   }
 }
-
-/** An int64 tensor. */
-export const integers = (values: number[], dims: number[]) =>
-  new Tensor("int64", BigInt64Array.from(values.map(BigInt)), dims);

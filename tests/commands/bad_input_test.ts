@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, statSync } from "node:fs";
 import { copyFolder, fixture, fixtureTest, runTask, startTask } from "./run_task.ts";
 
-const model = fixture("llama-genai"), untied = fixture("llama-untied-genai");
+const model = fixture("llama-genai"), untied = fixture("llama-untied-genai"), gpt2 = fixture("gpt2-optimum");
 const data = `${model}/data.jsonl`;
 
 interface Case {
@@ -117,7 +117,13 @@ fixtureTest("a model that cannot be used is refused in words, by every command",
     (copy) => Deno.writeTextFile(`${copy}/tokenizer.json`, "{"),
     /tokenizer\.json/,
   );
-  await broken("no ONNX file", model, (copy) => Deno.remove(`${copy}/onnx`, { recursive: true }), /onnx\/model\.onnx/);
+  await broken("neither ONNX file nor safetensors", model, async (copy) => {
+    await Deno.remove(`${copy}/onnx`, { recursive: true });
+    await Deno.remove(`${copy}/model.safetensors`);
+  }, /no onnx\/model\.onnx and no model\.safetensors/);
+  await broken("a checkpoint of another kind", gpt2, (copy) => {
+    return Deno.remove(`${copy}/onnx`, { recursive: true });
+  }, /model_type "gpt2" is not one/);
   for (const length of [200000, 400000, 12, 0]) {
     await broken(
       `ONNX file cut to ${length}`,
@@ -169,7 +175,7 @@ fixtureTest("a model that cannot be used is refused in words, by every command",
 fixtureTest("arguments and adapters that do not fit are refused in words", async (folder) => {
   const train = (...args: (string | number)[]) => ["--model", model, "--data", data, ...args];
   const bad = (names: RegExp, ...args: (string | number)[]): Case => ({ task: "train", args: train(...args), names });
-  const gpt2 = fixture("gpt2-optimum"), adapter = `${model}/adapter`;
+  const adapter = `${model}/adapter`;
   const damaged = `${folder}/damaged`;
   await copyFolder(adapter, damaged);
   await truncated(`${damaged}/adapter_model.safetensors`, 3000);

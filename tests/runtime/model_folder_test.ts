@@ -1,10 +1,10 @@
-// A model is found in a folder or on a hub, and what is missing is named.
+// A model is found in a folder, or written from a checkpoint there, and what is missing is named.
 
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
-import { openModelFolder, resolveModelFolder } from "../../shared/runtime/model_folder.ts";
+import { type DownloadProgress, openModelFolder, resolveModelFolder } from "../../shared/runtime/model_folder.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
 
 /** A folder with just the named files, and removed after. */
@@ -76,62 +76,45 @@ Deno.test("a missing folder, config.json, tokenizer.json or ONNX file is named",
   });
 });
 
-Deno.test("a hub that cannot be reached is one plain sentence", async () => {
-  await withFolder({}, async (cacheDir) => {
-    // Nothing listens on port 1.
-    const options = { cacheDir, host: "http://127.0.0.1:1" };
-    await assert.rejects(resolveModelFolder("owner/name", options), (error) => {
-      assert.ok(error instanceof InputError);
-      assert.match(
-        error.message,
-        /^Could not download owner\/name from http:\/\/127\.0\.0\.1:1 \(.+\): check the network/,
-      );
-      assert.doesNotMatch(error.message, /\n/);
-      return true;
-    });
-  });
-});
-
 sharedTest(
-  "fixtures/qwen2-optimum",
-  "a hub model arrives as a whole folder with external data, and then serves offline",
+  "fixtures/llama-genai",
+  "a checkpoint without ONNX files is imported once into the cache, and its folder stays as it is",
   async (fixture) => {
-    const asked: string[] = [];
-    const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
-      const file = new URL(request.url).pathname.replace("/owner/name/resolve/main/", "");
-      asked.push(file);
-      if (file.startsWith("/")) return new Response("no such repository", { status: 401 });
-      if (!existsSync(join(fixture, file))) return new Response("Entry not found", { status: 404 });
-      const bytes = await Deno.readFile(join(fixture, file));
-      return request.headers.get("range") ? new Response(bytes.slice(0, 1), { status: 206 }) : new Response(bytes);
-    });
-    const host = `http://127.0.0.1:${server.addr.port}`;
-    await withFolder({}, async (cacheDir) => {
-      const seen = new Set<string>();
-      const options = { cacheDir, host, onProgress: ({ file }: { file: string }) => seen.add(file) };
-      const folder = await resolveModelFolder("owner/name", options);
-      assert.equal(folder.path, join(cacheDir, "owner", "name"));
-      assert.equal(folder.name, "owner/name");
-      assert.deepEqual(folder.dtypes, ["fp32"]);
-      for (const file of ["onnx/model.onnx", "onnx/model.onnx_data", "tokenizer.json", "generation_config.json"]) {
-        assert.deepEqual(await Deno.readFile(join(folder.path, file)), await Deno.readFile(join(fixture, file)), file);
-      }
-      assert.ok(seen.has("onnx/model.onnx_data"));
-      assert.deepEqual(readdirSync(join(folder.path, "onnx")).filter((file) => file.endsWith(".partial")), []);
-      const q4 = await resolveModelFolder("owner/name", { ...options, dtype: "q4" });
-      assert.deepEqual(q4.dtypes, ["fp32", "q4"]);
-      await assert.rejects(
-        resolveModelFolder("owner/name", { ...options, dtype: "bnb4" }),
-        /no ONNX file for dtype bnb4/,
+    await withFolder({}, async (parent) => {
+      const path = join(parent, "checkpoint"), importDir = join(parent, "cache"), remarks: string[] = [];
+      mkdirSync(path);
+      const files = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
+      for (const file of files) cpSync(join(fixture, file), join(path, file));
+      const seen: DownloadProgress[] = [];
+      const options = {
+        importDir,
+        onRemark: (line: string) => remarks.push(line),
+        onProgress: (step: DownloadProgress) => seen.push(step),
+      };
+      const first = await resolveModelFolder(path, options);
+      assert.equal(first.name, "checkpoint");
+      assert.deepEqual(first.dtypes, ["fp32"]);
+      assert.equal(seen.at(-1)!.loaded, seen.at(-1)!.total);
+      assert.match(
+        remarks[0]!,
+        /checkpoint has no ONNX file: writing one from its safetensors into .*cache.*, once\.$/,
       );
-      await assert.rejects(resolveModelFolder("owner/other", options), /InputError: The hub has no owner\/other/);
-      asked.length = 0;
-      await server.shutdown();
-      assert.equal(
-        (await resolveModelFolder("owner/name", options)).onnxFile("auto"),
-        join(folder.path, "onnx/model.onnx"),
-      );
-      assert.deepEqual(asked, []);
+      assert.deepEqual(readdirSync(path).sort(), files.toSorted());
+      const written = await Deno.stat(first.onnxFile("auto"));
+      const again = await resolveModelFolder(path, options);
+      assert.equal(again.path, first.path);
+      assert.deepEqual((await Deno.stat(again.onnxFile("auto"))).mtime, written.mtime);
+      assert.match(remarks[1]!, /using the one/);
+      await assert.rejects(resolveModelFolder(path, { ...options, dtype: "q4" }), /InputError: .*imported as fp32/);
+      // Other weights are another model, and the one of before goes.
+      await Deno.utime(join(path, "model.safetensors"), 1, 1);
+      const changed = await resolveModelFolder(path, options);
+      assert.notEqual(changed.path, first.path);
+      assert.ok(!existsSync(first.path) && existsSync(changed.onnxFile("fp32")));
+      const config = JSON.parse(await Deno.readTextFile(join(path, "config.json")));
+      await Deno.writeTextFile(join(path, "config.json"), JSON.stringify({ ...config, model_type: "mamba" }));
+      await assert.rejects(resolveModelFolder(path, options), /InputError: .*model_type "mamba"/);
+      assert.equal(readdirSync(join(changed.path, "..")).length, 1);
     });
   },
 );
