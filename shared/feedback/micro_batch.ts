@@ -153,16 +153,24 @@ export function treeGroups(sequences: readonly Sequence[], tokensPerGroup: numbe
   const order = sequences.map((_, i) => i).sort((a, b) => compareTokens(sequences[a]!, sequences[b]!) || a - b);
   const grow = order.map((i, k) => newTokens(k > 0 ? sequences[order[k - 1]!] : undefined, sequences[i]!));
   const total = grow.reduce((sum, tokens) => sum + tokens, 0);
-  const rounds = Math.ceil(total / (tokensPerGroup * workers));
-  const target = Math.min(tokensPerGroup, Math.ceil(total / (rounds * workers)));
-  const groups: { members: number[]; tokens: number }[] = [];
-  order.forEach((i, k) => {
-    const last = groups.at(-1);
-    if (last && last.tokens + grow[k]! / 2 <= target && last.tokens + grow[k]! <= tokensPerGroup) {
-      last.members.push(i);
-      last.tokens += grow[k]!;
-    } else groups.push({ members: [i], tokens: sequenceLength(sequences[i]!) });
-  });
+  const cut = (target: number) => {
+    const groups: { members: number[]; tokens: number }[] = [];
+    order.forEach((i, k) => {
+      const last = groups.at(-1);
+      if (last && last.tokens + grow[k]! <= target) {
+        last.members.push(i);
+        last.tokens += grow[k]!;
+      } else groups.push({ members: [i], tokens: sequenceLength(sequences[i]!) });
+    });
+    return groups;
+  };
+  // The smallest target that leaves every worker as many groups as the others, or nearly so where rows are long.
+  const wanted = Math.ceil(total / (tokensPerGroup * workers)) * workers;
+  let target = Math.ceil(total / wanted), groups = cut(Math.min(target, tokensPerGroup));
+  while (groups.length > wanted && target < tokensPerGroup) {
+    target = Math.ceil(target * 1.03);
+    groups = cut(Math.min(target, tokensPerGroup));
+  }
   return groups.sort((a, b) => b.tokens - a.tokens).map(({ members }) => members);
 }
 
