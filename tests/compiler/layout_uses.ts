@@ -164,6 +164,7 @@ export const layoutUses: Record<string, Use[]> = {
     of("one place along an inner axis, as packed states are taken apart", any("batch", "sequence", 3, 2), (build) => [
       build.gather("x", build.int(1), 2),
       build.gather("x", build.int(-3), -2),
+      build.gather("x", build.ints([-1]), 2),
     ]),
   ],
   GatherElements: [

@@ -80,15 +80,16 @@ const expand: GradientRule = ({ node, build, outputs }) => [
   unbroadcast(build, outputs[0]!, build.shape(node.outputs[0]!), build.shape(node.inputs[0]!)),
 ];
 
-/** Gather of one place along an axis: the gradient stands between zeros. */
+/** Gather of one place along an axis (as a scalar, or as a list that keeps the axis): the gradient stands between zeros. */
 function placed(context: GradientContext, axis: number, place: number): string {
   const { node, build, outputs, refuse } = context;
   const shape = build.shape(node.inputs[0]!), size = shape[axis]!;
   if (typeof size !== "number") return refuse(`a fixed size along axis ${axis}`);
   const at = (place + size) % size, none = shape.map(() => 0);
   const around = (count: number) => none.map((_, i) => i === axis ? count : 0);
+  const kept = build.shape(node.inputs[1]!).length === 1;
   return build.operator("Pad", [
-    build.unsqueeze(outputs[0]!, [axis]),
+    kept ? outputs[0]! : build.unsqueeze(outputs[0]!, [axis]),
     build.ints([...around(at), ...around(size - 1 - at)]),
   ]);
 }
@@ -101,7 +102,8 @@ const gather: GradientRule = (context) => {
   const axis = (intAttribute(node, "axis", 0) + shape.length) % shape.length;
   if (axis !== 0) {
     const place = inlineNumbers(build.graph.initializers.get(indices));
-    if (!place || build.shape(indices).length !== 0) return refuse("axis 0, or one constant place");
+    const rank = build.shape(indices).length;
+    if (place?.length !== 1 || rank > 1) return refuse("axis 0, or one constant place");
     return [placed(context, axis, place[0]!), undefined];
   }
   const at = build.unsqueeze(indices, [build.shape(indices).length]);
