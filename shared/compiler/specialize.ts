@@ -157,7 +157,10 @@ export function refuseOperator(graph: Graph, path: string, error: Error): never 
   );
 }
 
-/** Constant nodes as initializers, so that every pass finds constants in one place. */
+/**
+ * Constant nodes as initializers, and constants behind what they are added to or multiplied with, so that every pass
+ * finds constants in one place.
+ */
 export function liftConstants(graph: Graph): void {
   graph.nodes = graph.nodes.filter((node) => {
     if (node.operator !== "Constant" || node.domain !== "") return true;
@@ -167,4 +170,8 @@ export function liftConstants(graph: Graph): void {
     graph.initializers.set(name, { ...value.value, name });
     return false;
   });
+  for (const { operator, inputs } of graph.nodes) {
+    if (operator !== "Add" && operator !== "Mul") continue;
+    if (graph.initializers.has(inputs[0]!) && !graph.initializers.has(inputs[1]!)) inputs.reverse();
+  }
 }

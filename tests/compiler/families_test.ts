@@ -132,6 +132,7 @@ const cases: Record<string, Case> = {
     modules: [...attentionModules, "gate_up_proj", "down_proj"],
   },
   "logits of chosen positions only": { family: { ...llama, keepsLogits: true }, modules: usual },
+  "phi: a head with a bias": { family: { ...llama, headBias: true }, modules: usual },
   "attention sinks": { family: { ...llama, sinks: true }, modules: usual },
   "norms and activation of opset 24": { family: { ...llama, onnxNorm: true, activation: "Swish" }, modules: usual },
   "SiLU as QuickGelu": { family: { ...llama, activation: "QuickGelu" }, modules: usual },

@@ -39,6 +39,8 @@ export interface Family {
   tied?: boolean;
   /** An input that says how many last positions have logits, 0 for all. */
   keepsLogits?: boolean;
+  /** A bias of the head, which TorchScript adds from the left. */
+  headBias?: boolean;
   logitScale?: number;
   logitCap?: number;
 }
@@ -214,6 +216,7 @@ export function tinyDecoder(family: Family): Graph {
     stream,
     family.tied ? build.transpose(table, [1, 0]) : weight("lm_head.weight", [hidden, vocabulary], 0.5),
   ]);
+  if (family.headBias) logits = node("/lm_head/Add", "Add", [weight("lm_head.bias", [vocabulary], 1), logits]);
   if (family.logitScale) logits = build.divide(logits, build.float(family.logitScale));
   if (family.logitCap) {
     const cap = build.float(family.logitCap);
