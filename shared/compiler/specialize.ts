@@ -38,6 +38,13 @@ export function closeInputs(graph: Graph, path: string): void {
       `${path}: no output named "logits" (it has ${names}); Prospect tunes decoder-only language models.`,
     );
   }
+  const logits = graph.outputs.find((output) => output.name === "logits");
+  if (logits && "shape" in logits && logits.shape[1] === 1) {
+    throw new RefusedModelError(
+      `${path}: output "logits" [${logits.shape}] is of the last position alone; export the model with logits of every ` +
+        `position (the GenAI builder: without prune_lm_head).`,
+    );
+  }
   const ids = graph.inputs.find((input) => input.name === "input_ids");
   if (!ids) {
     const names = graph.inputs.map((input) => input.name).slice(0, 4).join(", ");

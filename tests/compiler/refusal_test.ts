@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { compileTraining, type Trained } from "../../shared/compiler/compile.ts";
 import type { AttentionSizes } from "../../shared/compiler/linear_layers.ts";
 import { InputError } from "../../shared/errors.ts";
-import type { Attribute, Graph, Node } from "../../shared/onnx/graph.ts";
+import type { Attribute, Graph, Node, Value } from "../../shared/onnx/graph.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import { messages } from "../../shared/onnx/schema.ts";
 import { writeModel } from "../../shared/onnx/write_model.ts";
@@ -83,6 +83,15 @@ refused(
   "a model without logits is refused, with the outputs that it has",
   (graph) => graph.outputs = graph.outputs.filter(({ name }) => name !== "logits"),
   [/no output named "logits"/, /present\.0\.key/],
+);
+
+refused(
+  "a model with logits of the last position alone is refused, since completions are scored at all of theirs",
+  (graph) => {
+    const logits = graph.outputs.find(({ name }) => name === "logits") as Value;
+    logits.shape = ["batch_size", 1, 512];
+  },
+  [/output "logits" \[batch_size,1,512\] is of the last position alone/, /every position/],
 );
 
 refused(
