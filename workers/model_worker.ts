@@ -7,11 +7,16 @@ import type { ModelWorker } from "./protocol.ts";
 import type { StockSession } from "./stock_session.ts";
 import { TrainingSessions } from "./training_sessions.ts";
 
+let lifeline: MessagePort | undefined;
 let training: TrainingSessions | undefined;
 let generation: GenerationSession | undefined;
 let stock: StockSession | undefined;
 
 const worker: ModelWorker = {
+  hold(port) {
+    lifeline?.close();
+    lifeline = port;
+  },
   async open(setup) {
     training = await TrainingSessions.open(setup);
   },

@@ -1,27 +1,63 @@
 // Fans shares of work out to Web Workers and brings results back in order. A worker that throws or dies is named, its
-// share is tried once more on a fresh worker, and a second failure ends the run. It does not know what the shares are.
+// share or set-up is tried once more on a fresh worker, and a second failure ends the run. It does not know what the
+// shares are.
 
-import { type Remote, wrap } from "comlink";
+import { MessageChannel } from "node:worker_threads";
+import { type Remote, transfer, wrap } from "comlink";
 import type { ModelWorker } from "./protocol.ts";
 
 type Setup = (worker: Remote<ModelWorker>) => Promise<void>;
 
 interface Member {
   name: string;
-  thread: Worker;
   remote: Remote<ModelWorker>;
-  /** Rejects when the thread dies. */
+  /** Rejects when the thread dies, of an error or without a word. */
   death: Promise<never>;
+  /** Ends the thread. */
+  end: () => void;
 }
 
-/** A share of work failed twice. The message names both workers and what they said. */
+/** Work failed twice. The message names both workers and what they said. */
 export class WorkerFailure extends Error {}
+
+/** How long an error may take to arrive after the thread's end was noticed, in milliseconds. */
+const lastWords = 100;
+
+/**
+ * Starts a thread and watches over it. An error comes as an event; an end without one (`self.close()`, an exit) has no
+ * event in Deno, but it closes the far end of a port that the worker holds. A ping would not do: a worker is deaf while
+ * ONNX Runtime computes.
+ */
+function startMember(url: URL, name: string): Member {
+  const thread = new Worker(url, { type: "module", name });
+  const remote = wrap<ModelWorker>(thread);
+  const { port1: lifeline, port2 } = new MessageChannel();
+  const death = new Promise<never>((_, reject) => {
+    thread.addEventListener("error", (event) => {
+      event.preventDefault();
+      reject(new Error(event.message || "it died"));
+    });
+    thread.addEventListener("messageerror", () => reject(new Error("a message to it could not be read")));
+    lifeline.on("close", () => setTimeout(() => reject(new Error("it ended without a word")), lastWords));
+  });
+  death.catch(() => {});
+  // Without start there is no close event either.
+  lifeline.start();
+  const held = port2 as unknown as MessagePort;
+  remote.hold(transfer(held, [held])).catch(() => {});
+  const end = () => {
+    thread.terminate();
+    lifeline.close();
+  };
+  return { name, remote, death, end };
+}
 
 /** Keeps `size` workers, each set up the same way. */
 export class WorkerPool {
   #members: Member[] = [];
   #setups: Setup[] = [];
   #spawned = 0;
+  #stopped = false;
 
   private constructor(
     readonly size: number,
@@ -30,36 +66,30 @@ export class WorkerPool {
   ) {}
 
   /** Starts the workers. `url` is the module they run; tests give one that fails. */
-  static async start(
+  static start(
     size: number,
     warn: (sentence: string) => void,
     url: URL = new URL("./model_worker.ts", import.meta.url),
   ): Promise<WorkerPool> {
     const pool = new WorkerPool(size, url, warn);
-    pool.#members = await Promise.all(Array.from({ length: size }, () => pool.#spawn()));
-    return pool;
+    pool.#members = Array.from({ length: size }, () => pool.#spawn());
+    return Promise.resolve(pool);
   }
 
-  async #spawn(): Promise<Member> {
-    const name = `worker ${++this.#spawned}`;
-    const thread = new Worker(this.url, { type: "module", name });
-    const death = new Promise<never>((_, reject) => {
-      thread.addEventListener("error", (event) => {
-        event.preventDefault();
-        reject(new Error(event.message || "it died"));
-      });
-      thread.addEventListener("messageerror", () => reject(new Error("a message to it could not be read")));
-    });
-    death.catch(() => {});
-    const member = { name, thread, remote: wrap<ModelWorker>(thread), death };
-    for (const setup of this.#setups) await Promise.race([setup(member.remote), death]);
-    return member;
+  #spawn(): Member {
+    return startMember(this.url, `worker ${++this.#spawned}`);
   }
 
-  /** Runs `setup` in every worker, and in every worker that replaces one later. */
+  /**
+   * Runs `setup` in every worker, and in every worker that replaces one later.
+   *
+   * @throws WorkerFailure when it failed on a worker and on its replacement.
+   */
   async prepare(setup: Setup): Promise<void> {
     this.#setups.push(setup);
-    await Promise.all(this.#members.map(({ remote, death }) => Promise.race([setup(remote), death])));
+    // A replacement has had all set-ups, this one too, before it is asked for anything else.
+    const done = () => Promise.resolve();
+    await Promise.all(this.#members.map((_, slot) => this.#attempt(slot, "set-up", setup, done)));
   }
 
   /**
@@ -79,7 +109,7 @@ export class WorkerPool {
       while (next < shares.length && failure === undefined) {
         const index = next++;
         try {
-          results[index] = await this.#attempt(slot, shares[index]!, run);
+          results[index] = await this.#attempt(slot, "share", (worker) => run(worker, shares[index]!));
           onDone(shares[index]!);
         } catch (error) {
           failure ??= error;
@@ -91,26 +121,28 @@ export class WorkerPool {
     return results;
   }
 
-  async #attempt<Share, Result>(
+  /** Does `work` on the slot's worker; where that fails, `again` on a fresh one. `what` is the work's name in the warning. */
+  async #attempt<Result>(
     slot: number,
-    share: Share,
-    run: (worker: Remote<ModelWorker>, share: Share) => Promise<Result>,
+    what: string,
+    work: (worker: Remote<ModelWorker>) => Promise<Result>,
+    again: (worker: Remote<ModelWorker>) => Promise<Result> = work,
   ): Promise<Result> {
     const first = this.#members[slot]!;
     try {
-      return await Promise.race([run(first.remote, share), first.death]);
+      return await Promise.race([work(first.remote), first.death]);
     } catch (error) {
+      if (this.#stopped) throw error;
       const why = (error as Error).message;
-      this.warn(`${first.name} failed (${why}); its share is tried once more on a fresh worker.`);
-      first.thread.terminate();
-      let second: Member | undefined;
+      this.warn(`${first.name} failed (${why}); its ${what} is tried once more on a fresh worker.`);
+      first.end();
+      const { name, remote, death } = this.#members[slot] = this.#spawn();
       try {
-        second = this.#members[slot] = await this.#spawn();
-        return await Promise.race([run(second.remote, share), second.death]);
-      } catch (again) {
-        const name = second?.name ?? "its replacement";
+        for (const setup of this.#setups) await Promise.race([setup(remote), death]);
+        return await Promise.race([again(remote), death]);
+      } catch (second) {
         throw new WorkerFailure(
-          `${first.name} failed (${why}), then ${name} failed too (${(again as Error).message}).`,
+          `${first.name} failed (${why}), then ${name} failed too (${(second as Error).message}).`,
         );
       }
     }
@@ -118,7 +150,8 @@ export class WorkerPool {
 
   /** Ends all workers. */
   stop(): void {
-    for (const { thread } of this.#members) thread.terminate();
+    this.#stopped = true;
+    for (const member of this.#members) member.end();
     this.#members = [];
   }
 }

@@ -62,6 +62,8 @@ export interface StockSetup {
 
 /** The face of a worker. */
 export interface ModelWorker {
+  /** Keeps a port for as long as the worker lives: its closing tells the pool that the worker has ended. */
+  hold(port: MessagePort): void;
   open(setup: WorkerSetup): Promise<void>;
   /** Log-prob of every scored token. `version` changes whenever the policy's parameters did. */
   score(batch: MicroBatch, policy: Policy, version: number): Promise<Float32Array>;

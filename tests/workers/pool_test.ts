@@ -53,9 +53,15 @@ Deno.test("fewer shares than workers, or none, are no problem", async () => {
   });
 });
 
-for (const what of ["throw", "die"] as const) {
-  const verb = what === "throw" ? "throws" : "dies outside a call";
-  const reason = what === "throw" ? /thrown over 2/ : /died of 2/;
+const failures = {
+  throw: { verb: "throws", reason: /thrown over 2/ },
+  die: { verb: "dies outside a call", reason: /died of 2/ },
+  close: { verb: "closes itself", reason: /ended without a word/ },
+  exit: { verb: "exits", reason: /ended without a word/ },
+} as const;
+
+for (const what of ["throw", "die", "close", "exit"] as const) {
+  const { verb, reason } = failures[what];
 
   Deno.test(`a worker that ${verb} is named, its share is tried once more on a fresh one, and the run goes on`, async () => {
     await withPool(2, async (pool, warnings) => {
@@ -100,7 +106,39 @@ Deno.test("a replacement that cannot be set up counts as the second failure", as
     });
     await assert.rejects(
       run(pool, [{ value: 1, what: "throw", workers: [1] }]),
-      /worker 1 failed \(thrown over 1\), then its replacement failed too \(no memory left\)/,
+      /worker 1 failed \(thrown over 1\), then worker 2 failed too \(no memory left\)/,
     );
+  });
+});
+
+const prepareExcept = (pool: WorkerPool, workers: number[], how = "7") =>
+  pool.prepare(async (worker) => await worker.openStock({ folder: workers.join(" "), dtype: how, device: "cpu" }));
+
+for (
+  const [verb, how, reason] of [["throws in", "7", /no set-up for 2/], ["ends in", "close", /ended without a word/]]
+) {
+  Deno.test(`a worker that ${verb} its first set-up is named and replaced, and the others are set up once`, async () => {
+    await withPool(3, async (pool, warnings) => {
+      await prepareExcept(pool, [2], how as string);
+      assert.equal(warnings.length, 1);
+      assert.match(warnings[0]!, /^worker 2 failed \(.*\); its set-up is tried once more on a fresh worker\.$/);
+      assert.match(warnings[0]!, reason as RegExp);
+      const answers = await run(pool, upTo(12));
+      assert.deepEqual(new Set(answers.map(([, worker]) => worker)), new Set([1, 3, 4]));
+      for (const answer of answers) assert.equal(answer.length, 3, "a worker was set up twice, or not at all");
+    });
+  });
+}
+
+Deno.test("a first set-up that fails on a worker and on its replacement ends the run with both names", async () => {
+  await withPool(2, async (pool) => {
+    await assert.rejects(prepareExcept(pool, [2, 3]), (error) => {
+      assert(error instanceof WorkerFailure, `${error}`);
+      assert.match(
+        error.message,
+        /^worker 2 failed \(no set-up for 2\), then worker 3 failed too \(no set-up for 3\)\.$/,
+      );
+      return true;
+    });
   });
 });
