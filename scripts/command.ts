@@ -32,6 +32,36 @@ export function count(text: string): number {
   return value;
 }
 
+/** Option parser for a number of workers: as `count`, and no more than a machine could hold. */
+export function workerCount(text: string): number {
+  const value = count(text);
+  if (value > 256) throw new InvalidArgumentError("It must be 256 or less.");
+  return value;
+}
+
+/** Option parser for the seed of a random generator. */
+export function seed(text: string): number {
+  const value = number(text);
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** 31) {
+    throw new InvalidArgumentError("It must be a whole number from 0 to 2147483647.");
+  }
+  return value;
+}
+
+/** Option parser for a number above 0. */
+export function positive(text: string): number {
+  const value = number(text);
+  if (value <= 0) throw new InvalidArgumentError("It must be above 0.");
+  return value;
+}
+
+/** Option parser for a number that is 0 or more. */
+export function notNegative(text: string): number {
+  const value = number(text);
+  if (value < 0) throw new InvalidArgumentError("It must be 0 or more.");
+  return value;
+}
+
 /** Option parser for a number or the word `auto`. */
 export function numberOrAuto(text: string): number | "auto" {
   return text === "auto" ? "auto" : number(text);
@@ -51,7 +81,7 @@ export function modelOptions(program: Command): Command {
     .option(
       "--workers <n>",
       "threads, each with its own sessions; default: one per core",
-      count,
+      workerCount,
       navigator.hardwareConcurrency,
     )
     .option("--tokens-per-micro-batch <n>", "memory against speed (default: 256, on webgpu 2048)", count)

@@ -2,7 +2,7 @@
 
 import { evaluate } from "../services/trainer/evaluate.ts";
 import { createReporter } from "../shared/progress.ts";
-import { command, device, modelOptions, number, runCommand } from "./command.ts";
+import { command, device, modelOptions, positive, runCommand, seed } from "./command.ts";
 
 const program = modelOptions(command(
   "evaluate",
@@ -11,8 +11,8 @@ embedded model also the share of answers to unseen prompts that are judged desir
 ))
   .option("--adapter <folder>", "PEFT adapter; without one the base model is measured, whose rewards are 0")
   .option("--data <file>", "feedback file; default for the embedded model: the embedded one")
-  .option("--beta <x>", "rewards are beta times the log-ratio", number, 0.1)
-  .option("--seed <n>", "of the sampled answers", number, 0)
+  .option("--beta <x>", "rewards are beta times the log-ratio", positive, 0.1)
+  .option("--seed <n>", "of the sampled answers", seed, 0)
   .option("--json", "the result as one JSON object on stdout")
   .action(async (options) => {
     const json = options.json === true;

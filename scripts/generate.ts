@@ -7,14 +7,14 @@ import { servingFeeds } from "../services/trainer/parameters.ts";
 import { checkAdapterFits } from "../services/trainer/trained_part.ts";
 import { readAdapter, scalingOf } from "../shared/runtime/adapter.ts";
 import { WorkerPool } from "../workers/pool.ts";
-import { command, count, device, modelOptions, number, required, runCommand } from "./command.ts";
+import { command, count, device, modelOptions, notNegative, required, runCommand, seed } from "./command.ts";
 
 const program = modelOptions(command("generate", "Answers one prompt; a chat model sees it as the user's message."))
   .option("--adapter <folder>", "PEFT adapter to answer with")
   .option("--prompt <text>", "what to answer")
   .option("--max-new-tokens <n>", "longest answer in tokens", count, 128)
-  .option("--temperature <x>", "0 always takes the likeliest token", number, 0)
-  .option("--seed <n>", "of the sampling", number, 0)
+  .option("--temperature <x>", "0 always takes the likeliest token", notNegative, 0)
+  .option("--seed <n>", "of the sampling", seed, 0)
   .action(async (options) => {
     const prompt = required(options.prompt, "--prompt") as string;
     const model = await openModel(await findModel(options.model, options.dtype, false), options.dtype);
