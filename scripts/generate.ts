@@ -3,9 +3,7 @@
 import process from "node:process";
 import { answerPrompts } from "../services/trainer/generate.ts";
 import { findModel, openModel, startGeneration } from "../services/trainer/model.ts";
-import { servingFeeds } from "../services/trainer/parameters.ts";
-import { checkAdapterFits } from "../services/trainer/trained_part.ts";
-import { readAdapter, scalingOf } from "../shared/runtime/adapter.ts";
+import { adapterFeeds, readAdapterOf } from "../services/trainer/trained_part.ts";
 import { WorkerPool } from "../workers/pool.ts";
 import { command, count, device, modelOptions, notNegative, required, runCommand, seed } from "./command.ts";
 
@@ -18,16 +16,12 @@ const program = modelOptions(command("generate", "Answers one prompt; a chat mod
   .action(async (options) => {
     const prompt = required(options.prompt, "--prompt") as string;
     const model = await openModel(await findModel(options.model, options.dtype, false), options.dtype);
-    const adapter = options.adapter === undefined ? undefined : await readAdapter(options.adapter);
-    if (adapter) checkAdapterFits(adapter, options.adapter, model);
+    const adapter = options.adapter === undefined ? undefined : await readAdapterOf(model, options.adapter);
     const pool = await WorkerPool.start(1, console.error);
     try {
       await startGeneration(model, pool, device(options.device));
       if (adapter) {
-        const feeds = servingFeeds(
-          adapter.tensors,
-          (name) => scalingOf(adapter.config, name.replace(/\.lora_B\.weight$/, "")),
-        );
+        const feeds = adapterFeeds(adapter);
         await pool.prepare(async (worker) => await worker.setAdapter(feeds));
       }
       const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;

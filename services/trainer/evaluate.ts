@@ -6,7 +6,6 @@ import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { describeReport, tokenizeRows } from "../../shared/feedback/tokenize.ts";
 import { createProgress, type Reporter } from "../../shared/progress.ts";
-import { scalingOf } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback, embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
@@ -14,10 +13,9 @@ import { WorkerPool } from "../../workers/pool.ts";
 import { answerPrompts } from "./generate.ts";
 import { evaluateRewards } from "./loop.ts";
 import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
-import { servingFeeds } from "./parameters.ts";
 import type { ScoreSettings } from "./score.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
-import { adapterPart } from "./trained_part.ts";
+import { adapterFeeds, adapterPart } from "./trained_part.ts";
 import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
 
 export interface EvaluateSettings extends Omit<ScoreSettings, "out" | "data"> {
@@ -45,7 +43,7 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   const { rows, report } = tokenizeRows(file.rows, model.tokenizer, { maxLength: settings.maxLength });
   for (const note of [...file.summary, ...describeReport(report, path)]) reporter.line(note);
   if (rows.length === 0) throw new InputError(`${path}: no row is left to evaluate on.`);
-  const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter);
+  const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   const cache = ReferenceCache.open(join(cacheFolder(), "reference.sqlite"));
   const pool = await WorkerPool.start(settings.workers, reporter.warn);
   const progress = createProgress({ label: "reference", total: rows.length, unit: "rows", json });
@@ -66,8 +64,7 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
     if (embedded) {
       await startGeneration(model, pool, device);
       if (part?.adapter) {
-        const { config, tensors } = part.adapter;
-        const feeds = servingFeeds(tensors, (name) => scalingOf(config, name.replace(/\.lora_B\.weight$/, "")));
+        const feeds = adapterFeeds(part.adapter);
         await pool.prepare(async (worker) => await worker.setAdapter(feeds));
       }
       const questions = evaluationQuestions();

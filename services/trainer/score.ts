@@ -51,7 +51,7 @@ async function openScorer(
 ): Promise<Score> {
   const { device, adapter } = settings;
   try {
-    const part = adapter === undefined ? undefined : await adapterPart(adapter);
+    const part = adapter === undefined ? undefined : await adapterPart(adapter, model);
     const { compiled } = await startScoring(model, part, pool, device);
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     return (rows, onDone) => scoreSequences(pool, rows, layout, "policy", 0, onDone);

@@ -9,7 +9,7 @@ import { InputError } from "../../shared/errors.ts";
 import { countUnpaired } from "../../shared/feedback/pairing.ts";
 import type { Message } from "../../shared/feedback/row.ts";
 import { createProgress, type Reporter } from "../../shared/progress.ts";
-import { adapterConfig, scalingOf, writeAdapter } from "../../shared/runtime/adapter.ts";
+import { writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
 import type { Device } from "../../shared/runtime/session.ts";
@@ -23,11 +23,11 @@ import { mismatchedPairs } from "./kto_step.ts";
 import { type Plan, planRun, runLoop } from "./loop.ts";
 import { findModel, openModel, referenceKey, startGeneration, startTraining } from "./model.ts";
 import { printResult, type RunResult, writeOutputs } from "./outputs.ts";
-import { saveLora, servingFeeds } from "./parameters.ts";
+import { saveLora } from "./parameters.ts";
 import type { ReportSample } from "./report.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { automaticLearningRate, type TrainSettings } from "./settings.ts";
-import { alphaOf, trainedPart } from "./trained_part.ts";
+import { adapterFeeds, describeStart, newAdapterConfig, settingsOf, trainedPart } from "./trained_part.ts";
 import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
 
 /** Everything that decides the numbers of a run; a checkpoint fits only the same. */
@@ -104,6 +104,7 @@ export async function train(
       `${unpaired} of ${data.train.length} rows have no mismatched answer in their batch; z0 is the mean over the others.`,
     );
   }
+  if (adapter) reporter.line(describeStart(settings.initAdapter!, adapter));
   for (const note of data.notes) reporter.line(note);
   for (const warning of data.warnings) reporter.warn(`Warning: ${warning}`);
 
@@ -116,12 +117,7 @@ export async function train(
     const trainable = await startTraining(model, trained, { kind: "kto", beta: settings.beta }, pool, device, fill);
     await ensureWritableFolder(out);
     const { policy, compiled } = trainable;
-    const config = settings.full ? undefined : adapter?.config ?? adapterConfig({
-      rank: settings.loraRank,
-      alpha: alphaOf(settings),
-      targetModules: [...new Set(compiled.layers.map(({ module }) => module.split(".").at(-1)!))],
-      baseModel: embedded ? "prospect-world" : model.folder.name,
-    });
+    const config = settings.full ? undefined : adapter?.config ?? newAdapterConfig(settings, compiled.layers, model);
     const runKey = runKeyOf(settings, modelKey, data);
     const resumed = settings.resume ? await readCheckpoint(out, runKey, policy.length) : undefined;
     if (!settings.resume) await removeCheckpoint(out);
@@ -179,7 +175,7 @@ export async function train(
     else {
       const tensors = saveLora(policy);
       await writeAdapter(join(out, "adapter"), { config, tensors });
-      const feeds = servingFeeds(tensors, (name) => scalingOf(config, name.replace(/\.lora_B\.weight$/, "")));
+      const feeds = adapterFeeds({ config, tensors });
       await pool.prepare(async (worker) => await worker.setAdapter(feeds));
     }
     const after = canAnswer ? await answer("answers after") : [];
@@ -207,7 +203,14 @@ export async function train(
     await writeOutputs({
       out,
       title: `KTO on ${embedded ? "the embedded world" : model.folder.name}`,
-      settings: { ...settings, workers, device, dtype: model.dtype, learningRate },
+      settings: {
+        ...settings,
+        ...(adapter ? settingsOf(adapter) : {}),
+        workers,
+        device,
+        dtype: model.dtype,
+        learningRate,
+      },
       model,
       modelKey,
       data,

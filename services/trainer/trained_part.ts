@@ -2,20 +2,24 @@
 // not know data, steps or devices.
 
 import type { Lora, Trained } from "../../shared/compiler/compile.ts";
-import { InputError } from "../../shared/errors.ts";
-import { linearLayers } from "../../shared/compiler/linear_layers.ts";
+import { InputError, RefusedModelError } from "../../shared/errors.ts";
+import { type LinearLayer, linearLayers } from "../../shared/compiler/linear_layers.ts";
+import { intAttribute } from "../../shared/onnx/graph.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import {
   type Adapter,
+  type AdapterConfig,
+  adapterConfig,
   modulesOf,
   parseTensorName,
   rankOf,
   readAdapter,
   scalingOf,
 } from "../../shared/runtime/adapter.ts";
+import { targetModulesOf } from "../../shared/runtime/module_patterns.ts";
 import { fillFromModel } from "./full_model.ts";
 import type { OpenModel } from "./model.ts";
-import { initializeLora, loadLora, type ParameterBlock } from "./parameters.ts";
+import { initializeLora, loadLora, type ParameterBlock, servingFeeds } from "./parameters.ts";
 import type { TrainSettings } from "./settings.ts";
 
 export interface TrainedPart<Kind extends Trained = Trained> {
@@ -29,20 +33,10 @@ export interface TrainedPart<Kind extends Trained = Trained> {
 /**
  * A PEFT adapter folder as what is trained, or scored under.
  *
- * @throws InputError where it is not plain LoRA; from `fill`, where it is of another model
+ * @throws InputError where it is not plain LoRA, or of another model
  */
-export async function adapterPart(folder: string): Promise<TrainedPart<Lora>> {
-  const adapter = await readAdapter(folder);
-  const fill = (policy: ParameterBlock) => {
-    for (const { name, shape } of policy.parameters) {
-      const given = adapter.tensors.get(name)?.shape, needed = [...shape].reverse();
-      if (`${given}` === `${needed}`) continue;
-      throw new InputError(
-        `${folder}: the adapter is of another model: ${name} is [${given}], this model needs [${needed}].`,
-      );
-    }
-    loadLora(policy, adapter.tensors);
-  };
+export async function adapterPart(folder: string, model: OpenModel): Promise<TrainedPart<Lora>> {
+  const adapter = await readAdapterOf(model, folder);
   const trained: Lora = {
     kind: "lora",
     targetModules: modulesOf(adapter),
@@ -50,21 +44,57 @@ export async function adapterPart(folder: string): Promise<TrainedPart<Lora>> {
     rankOf: (module) => rankOf(adapter.config, module),
     scalingOf: (module) => scalingOf(adapter.config, module),
   };
-  return { trained, fill, adapter };
+  return { trained, fill: (policy) => loadLora(policy, adapter.tensors), adapter };
 }
 
-/** Checks an adapter against the layers of a model that will answer with it. @throws InputError naming the first misfit */
-export function checkAdapterFits({ tensors }: Adapter, folder: string, { path, folder: model }: OpenModel): void {
+/**
+ * Reads an adapter and checks it against the layers of the model that will answer with it.
+ *
+ * @throws InputError where it is not plain LoRA; naming the first misfit where it is of another model
+ */
+export async function readAdapterOf({ path, folder: model }: OpenModel, folder: string): Promise<Adapter> {
+  const adapter = await readAdapter(folder);
   const layers = new Map(linearLayers(readModel(path), model.config).map((layer) => [layer.module, layer]));
-  for (const [name, { shape }] of tensors) {
+  if (layers.size === 0) {
+    throw new RefusedModelError(
+      `${path}: no linear layer was found under a name that Prospect knows; an adapter has nothing to sit on.`,
+    );
+  }
+  for (const [name, { shape }] of adapter.tensors) {
     const { module, matrix } = parseTensorName(name)!;
     const layer = layers.get(module), needed = matrix === "A" ? layer?.inSize : layer?.outSize;
     if (needed === shape[matrix === "A" ? 1 : 0]) continue;
     const why = layer
       ? `${name} is [${shape}], the layer has ${layer.inSize} inputs and ${layer.outSize} outputs`
       : `there is no layer ${module}`;
-    throw new InputError(`${folder}: the adapter is of another model: ${why}.`);
+    const base = adapter.config.base_model_name_or_path;
+    const mend = base ? `its config names ${base} as its base` : "use it with the model that it was trained on";
+    throw new InputError(`${folder}: the adapter is of another model than ${model.path}: ${why}; ${mend}.`);
   }
+  return adapter;
+}
+
+/** What the workers are fed to generate under an adapter. */
+export function adapterFeeds({ config, tensors }: Adapter): ReturnType<typeof servingFeeds> {
+  return servingFeeds(tensors, (name) => scalingOf(config, parseTensorName(name)!.module));
+}
+
+/** What going on from an adapter means for the settings: its own rank, alpha and modules are used. */
+export function settingsOf({ config }: Adapter): Pick<TrainSettings, "loraRank" | "loraAlpha" | "targetModules"> {
+  const { r, lora_alpha: alpha, target_modules: targets } = config;
+  return { loraRank: r, loraAlpha: alpha, targetModules: typeof targets === "string" ? [targets] : targets };
+}
+
+/** The sentence that says so. */
+export function describeStart(folder: string, adapter: Adapter): string {
+  const { config } = adapter, { use_rslora, lora_dropout } = config;
+  const endings = new Set(modulesOf(adapter).map((module) => module.split(".").at(-1)));
+  const patterns = Object.keys({ ...config.rank_pattern, ...config.alpha_pattern }).length;
+  return `Going on from ${folder}: rank ${config.r}, alpha ${config.lora_alpha}${use_rslora ? " (rsLoRA)" : ""}${
+    patterns > 0 ? ", others by pattern" : ""
+  }, on ${[...endings].sort().join(", ")}; --lora-rank, --lora-alpha and --target-modules are not used${
+    lora_dropout > 0 ? `, nor is its dropout of ${lora_dropout}` : ""
+  }.`;
 }
 
 /** What the settings ask to train. @throws InputError for settings that contradict each other or an unusable adapter */
@@ -73,7 +103,7 @@ export async function trainedPart(settings: TrainSettings, model: OpenModel): Pr
     if (settings.initAdapter) throw new InputError("--full trains every weight; it cannot start from --init-adapter.");
     return { trained: { kind: "full" }, fill: (policy) => fillFromModel(policy, model.path), adapter: undefined };
   }
-  if (settings.initAdapter) return await adapterPart(settings.initAdapter);
+  if (settings.initAdapter) return await adapterPart(settings.initAdapter, model);
   const { loraRank, seed } = settings, scaling = alphaOf(settings) / loraRank;
   const trained: Trained = {
     kind: "lora",
@@ -83,6 +113,19 @@ export async function trainedPart(settings: TrainSettings, model: OpenModel): Pr
     scalingOf: () => scaling,
   };
   return { trained, fill: (policy) => initializeLora(policy, seed), adapter: undefined };
+}
+
+/** The config of a fresh adapter on `layers` of the model. */
+export function newAdapterConfig(settings: TrainSettings, layers: LinearLayer[], model: OpenModel): AdapterConfig {
+  const modules = (of: LinearLayer[]) => of.map(({ module }) => module);
+  return adapterConfig({
+    rank: settings.loraRank,
+    alpha: alphaOf(settings),
+    targetModules: targetModulesOf(modules(layers), modules(linearLayers(readModel(model.path), model.folder.config))),
+    baseModel: settings.model === undefined ? "prospect-world" : model.folder.name,
+    // A Gemm that takes its weight as it is stored, [in, out], is GPT-2's Conv1D, which PEFT wants to be told.
+    fanInFanOut: layers.every(({ node }) => node.operator === "Gemm" && intAttribute(node, "transB", 0) === 0),
+  });
 }
 
 /** LoRA's alpha: as asked, else twice the rank. */

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { ensureWritableFolder, writeFileAtomic } from "../atomic_file.ts";
 import { InputError } from "../errors.ts";
 import { encodeSafetensors, readSafetensors, toFloat32 } from "../onnx/safetensors.ts";
-import { type AdapterConfig, parseAdapterConfig, rankOf } from "./adapter_config.ts";
+import { type AdapterConfig, completeConfig, parseAdapterConfig, rankOf } from "./adapter_config.ts";
+import { isTarget } from "./module_patterns.ts";
 
 export { type AdapterConfig, adapterConfig, parseAdapterConfig, rankOf, scalingOf } from "./adapter_config.ts";
 
@@ -29,6 +30,8 @@ export interface Adapter {
 const CONFIG_FILE = "adapter_config.json";
 const WEIGHTS_FILE = "adapter_model.safetensors";
 const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
+/** As in PEFT's live modules, where the adapter's own name is one more part; saved by who did not go through PEFT. */
+const LIVE_NAME = /^(base_model\.model\..+\.lora_[AB])\.([^.]+)\.weight$/;
 
 /**
  * Reads an adapter folder. 16-bit and 64-bit tensors become float32.
@@ -45,8 +48,21 @@ export async function readAdapter(folder: string): Promise<Adapter> {
     );
   }
   const tensors = new Map<string, AdapterTensor>();
-  for (const [name, tensor] of await readSafetensors(path)) {
+  const stored = await readSafetensors(path);
+  const live = new Set(
+    [...stored.keys()].map((name) => LIVE_NAME.exec(name)?.[2]).filter((name) => name !== undefined),
+  );
+  if (live.size > 1) {
+    throw new InputError(
+      `${path}: it holds several adapters (${[...live].join(", ")}); save each in a folder of its own.`,
+    );
+  }
+  for (const [storedName, tensor] of stored) {
+    const name = storedName.replace(LIVE_NAME, "$1.weight");
     checkName(name, path);
+    if (tensors.has(name)) {
+      throw new InputError(`${path}: "${name}" is there twice, once with an adapter's name in it.`);
+    }
     try {
       tensors.set(name, { shape: tensor.shape, data: toFloat32(tensor) });
     } catch (error) {
@@ -70,8 +86,7 @@ export async function writeAdapter(folder: string, adapter: Adapter): Promise<vo
   checkAdapter(adapter, path);
   await ensureWritableFolder(folder);
   await writeFileAtomic(path, encodeSafetensors(adapter.tensors, { format: "pt" }));
-  const sorted = Object.fromEntries(Object.entries(adapter.config).sort(([a], [b]) => a < b ? -1 : 1));
-  await writeFileAtomic(join(folder, CONFIG_FILE), JSON.stringify(sorted, null, 2) + "\n");
+  await writeFileAtomic(join(folder, CONFIG_FILE), JSON.stringify(completeConfig(adapter.config), null, 2) + "\n");
 }
 
 /** The module and the matrix that a tensor name stands for, or undefined when it is not a LoRA matrix. */
@@ -91,16 +106,34 @@ export function modulesOf(adapter: Adapter): string[] {
   return [...new Set(modules.filter((module) => module !== undefined))];
 }
 
+const mergeFirst = "merge the adapter into its base model with PEFT and export that instead";
+
+/** Why a tensor is none that is read, by a part of its name. */
+const OTHER_TENSORS: [part: RegExp, reason: string][] = [
+  [/lora_magnitude_vector/, `belongs to DoRA, which is not supported; ${mergeFirst}`],
+  [/lora_embedding_[AB]/, `is LoRA on an embedding, which is not supported; ${mergeFirst}`],
+  [/lora_B\..*bias$/, `is a LoRA bias (lora_bias), which is not supported; ${mergeFirst}`],
+  [/trainable_tokens/, `holds trained rows of an embedding, which are not supported; ${mergeFirst}`],
+  [/\.bias$/, `is a trained bias, which is not supported; ${mergeFirst}`],
+  [
+    /^base_model\.model\..*\.weight$/,
+    `is a whole trained or resized module (modules_to_save), not supported; ${mergeFirst}`,
+  ],
+];
+
 function checkName(name: string, path: string): void {
-  if (TENSOR_NAME.test(name)) return;
-  const reason = name.includes("lora_magnitude_vector")
-    ? "belongs to DoRA, which is not supported"
-    : name.includes("lora_embedding_")
-    ? "is LoRA on an embedding, which is not supported"
-    : name.includes("lora_B.bias")
-    ? "is a LoRA bias (lora_bias), which is not supported"
-    : "is not a LoRA matrix; only base_model.model.<module>.lora_A.weight and .lora_B.weight are supported";
-  throw new InputError(`${path}: tensor "${name}" ${reason}`);
+  const module = parseTensorName(name)?.module;
+  if (module === undefined) {
+    const reason = OTHER_TENSORS.find(([part]) => part.test(name))?.[1] ??
+      "is not a LoRA matrix; only base_model.model.<module>.lora_A.weight and .lora_B.weight are read";
+    throw new InputError(`${path}: tensor "${name}" ${reason}.`);
+  }
+  if (!/\.\d+\./.test(module)) {
+    throw new InputError(
+      `${path}: tensor "${name}" is LoRA on ${module}, outside the decoder's layers (such as the output head), which is ` +
+        `not supported; train without it in target_modules, or ${mergeFirst}.`,
+    );
+  }
 }
 
 function checkAdapter({ config, tensors }: Adapter, path: string): void {
@@ -112,27 +145,24 @@ function checkAdapter({ config, tensors }: Adapter, path: string): void {
     if (!tensors.has(partner)) throw new InputError(`${path}: tensor "${partner}" is missing ("${name}" is there)`);
     if (!isTarget(config, module)) {
       // PEFT would leave such a tensor out with a warning, and the adapter would behave differently there and here.
-      throw new InputError(`${path}: tensor "${name}" is on a module that is not in the config's target_modules`);
+      throw new InputError(
+        `${path}: tensor "${name}" is on a module that the config's target_modules (with exclude_modules and ` +
+          `layers_to_transform) do not mean; the two files are not from one save.`,
+      );
     }
     const rank = rankOf(config, module);
     const [rows, columns] = shape;
     if (shape.length !== 2 || (matrix === "A" ? rows : columns) !== rank) {
       const expected = matrix === "A" ? `[${rank}, in]` : `[out, ${rank}]`;
       throw new InputError(
-        `${path}: tensor "${name}" has shape [${shape.join(", ")}]; with rank ${rank} it is ${expected}`,
+        `${path}: tensor "${name}" has shape [${shape.join(", ")}]; with rank ${rank}, as the config says (r, ` +
+          `rank_pattern), it is ${expected}; the two files are not from one save.`,
       );
     }
     if (rows! * columns! !== data.length) {
       throw new InputError(`${path}: tensor "${name}" has ${data.length} values, its shape wants ${rows! * columns!}`);
     }
   }
-}
-
-/** PEFT: a list entry matches a module's whole name or its last parts; a string is a pattern for the whole name. */
-function isTarget(config: AdapterConfig, module: string): boolean {
-  const targets = config.target_modules;
-  if (typeof targets === "string") return targets === "all-linear" || new RegExp(`^(?:${targets})$`).test(module);
-  return targets.some((target) => module === target || module.endsWith(`.${target}`));
 }
 
 async function readConfigFile(folder: string): Promise<unknown> {

@@ -14,8 +14,8 @@ import {
   tensorName,
   writeAdapter,
 } from "../../shared/runtime/adapter.ts";
+import { FIXTURES, SHARED } from "../feedback/shared_files.ts";
 
-const fixtures = new URL("../../../shared/fixtures/", import.meta.url).pathname;
 const MODULE = "model.layers.0.self_attn.q_proj";
 
 async function withFolder(check: (folder: string) => Promise<void>): Promise<void> {
@@ -45,9 +45,9 @@ function refused(promise: Promise<unknown>, message: RegExp): Promise<void> {
   });
 }
 
-for (const family of ["llama-genai", "gpt2-optimum"]) {
+for (const family of FIXTURES) {
   Deno.test(`PEFT's adapter for ${family} survives reading and writing, and a new config has PEFT's very keys`, async () => {
-    const source = join(fixtures, family, "adapter");
+    const source = join(SHARED, "fixtures", family, "adapter");
     const original = await Deno.readTextFile(join(source, "adapter_config.json")).catch(() => undefined);
     if (original === undefined) return console.log("skipped: no fixtures");
     const adapter = await readAdapter(source);
@@ -97,29 +97,46 @@ Deno.test("rank and alpha patterns choose a module as PEFT's regular expression 
   assert.equal(scalingOf({ ...config, use_rslora: true }, "model.layers.1.mlp.up_proj"), 16 / Math.SQRT2);
 });
 
-Deno.test("an adapter that is more than plain LoRA is refused by the name of the setting", () => {
+Deno.test("an adapter that is more than plain LoRA is refused by the name of the setting and what would work", () => {
   const config = small().config;
-  const cases: Record<string, unknown> = {
-    peft_type: "IA3",
-    use_dora: true,
-    bias: "lora_only",
-    lora_bias: true,
-    modules_to_save: ["lm_head"],
-    init_lora_weights: "pissa",
-    layer_replication: [[0, 2]],
-    alora_invocation_tokens: [1, 2],
-    r: 0,
-    lora_alpha: "8",
-    rank_pattern: { "(": 4 },
-    target_modules: 3,
+  const cases: Record<string, unknown[]> = {
+    peft_type: ["IA3", "ADALORA", "LOHA", "PROMPT_TUNING", undefined],
+    use_dora: [true],
+    bias: ["lora_only", "all"],
+    lora_bias: [true],
+    modules_to_save: [["lm_head"]],
+    init_lora_weights: ["pissa", "pissa_niter_4", "olora", "corda", "lora_ga", "loftq"],
+    trainable_token_indices: [[1, 2]],
+    target_parameters: [["feed_forward.experts"]],
+    layer_replication: [[[0, 2]]],
+    alora_invocation_tokens: [[1, 2]],
+    use_qalora: [true],
+    use_bdlora: [{ nblocks: 2 }],
+    r: [0, 1.5, "8"],
+    lora_alpha: ["8"],
+    rank_pattern: [{ "(": 4 }, { "q_proj": 0 }],
+    target_modules: [3, null, [], "(", "q_proj++"],
+    exclude_modules: [7, "["],
+    layers_to_transform: ["all", [-1]],
+    layers_pattern: ["("],
   };
-  for (const [field, value] of Object.entries(cases)) {
-    assert.throws(() => parseAdapterConfig({ ...config, [field]: value }, "dir/adapter_config.json"), (error) => {
-      assert.ok(error instanceof InputError, `${field}: ${error}`);
-      assert.match(error.message, /^dir\/adapter_config\.json: /);
-      assert.match(error.message, field === "rank_pattern" ? /"\("/ : new RegExp(field));
-      return true;
-    });
+  const mended = new Set(Object.keys(cases).slice(0, 12));
+  for (const [field, values] of Object.entries(cases)) {
+    for (const value of values) {
+      assert.throws(() => parseAdapterConfig({ ...config, [field]: value }, "dir/adapter_config.json"), (error) => {
+        assert.ok(error instanceof InputError, `${field}: ${error}`);
+        assert.match(error.message, /^dir\/adapter_config\.json: /);
+        assert.match(
+          error.message,
+          /the pattern ".*" cannot be read/.test(error.message) ? /list the/ : new RegExp(field),
+        );
+        if (mended.has(field)) assert.match(error.message, /merge|train|save|name one/, "nothing that would work");
+        return true;
+      });
+    }
+  }
+  for (const start of [true, false, "gaussian", "eva", "orthogonal"]) {
+    assert.doesNotThrow(() => parseAdapterConfig({ ...config, init_lora_weights: start }, "x"), `${start}`);
   }
 });
 
@@ -135,11 +152,19 @@ Deno.test("tensors that do not fit the config are refused by their name", async 
   const cases: [Record<string, { shape: number[]; data: Float32Array } | undefined>, RegExp][] = [
     [{ [b]: undefined }, new RegExp(`"${b}" is missing`)],
     [{ [a]: undefined, [b]: undefined }, /no tensor/],
-    [{ [a]: zeros(3, 2) }, /lora_A.* has shape \[3, 2\]; with rank 2 it is \[2, in\]/],
-    [{ [b]: zeros(2, 4) }, /lora_B.* has shape \[2, 4\]; with rank 2 it is \[out, 2\]/],
+    [{ [a]: zeros(3, 2) }, /lora_A.* has shape \[3, 2\]; with rank 2.* it is \[2, in\]/],
+    [{ [b]: zeros(2, 4) }, /lora_B.* has shape \[2, 4\]; with rank 2.* it is \[out, 2\]/],
     [{ [b]: zeros(2, 4, 2) }, /lora_B.* has shape/],
     [{ [a.replace("lora_A", "lora_magnitude_vector")]: zeros(4) }, /DoRA/],
-    [{ "base_model.model.model.embed_tokens.weight": zeros(4, 2) }, /is not a LoRA matrix/],
+    [{ "base_model.model.model.embed_tokens.weight": zeros(4, 2) }, /is a whole trained or resized module/],
+    [{ "base_model.model.model.layers.0.q.bias": zeros(4) }, /is a trained bias/],
+    [{ [b.replace("weight", "bias")]: zeros(4) }, /LoRA bias/],
+    [{ "base_model.model.model.embed_tokens.lora_embedding_A": zeros(2, 9) }, /LoRA on an embedding/],
+    [{ "prompt_embeddings": zeros(2, 9) }, /is not a LoRA matrix/],
+    [
+      { [tensorName("lm_head", "A")]: zeros(2, 3), [tensorName("lm_head", "B")]: zeros(9, 2) },
+      /is LoRA on lm_head, outside the decoder's layers .*train without it/,
+    ],
     [{ [a.replace("q_proj", "v_proj")]: zeros(2, 3), [b.replace("q_proj", "v_proj")]: zeros(4, 2) }, /target_modules/],
   ];
   for (const [change, message] of cases) {
@@ -156,6 +181,65 @@ Deno.test("tensors that do not fit the config are refused by their name", async 
       await refused(readAdapter(folder), message);
     });
   }
+});
+
+/** Writes an adapter with other bytes, names or config than `writeAdapter` would. */
+async function writeRaw(folder: string, config: unknown, header: object, bytes: Uint8Array): Promise<void> {
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const file = new Uint8Array(8 + text.length + bytes.length);
+  new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true);
+  file.set(text, 8);
+  file.set(bytes, 8 + text.length);
+  await Deno.writeTextFile(join(folder, "adapter_config.json"), JSON.stringify(config));
+  await Deno.writeFile(join(folder, "adapter_model.safetensors"), file);
+}
+
+Deno.test("16-bit matrices become float32, bit for bit, and an adapter's name inside the tensors' names is dropped", async () => {
+  const { config } = small();
+  const [a, b] = [tensorName(MODULE, "A"), tensorName(MODULE, "B")];
+  // 1, -2, 0.5, 65504 (the largest half), the smallest normal half, 0; and as bfloat16 1, -2, 0.5, 3.140625, 1e30, 0.
+  const halves = Uint16Array.of(0x3c00, 0xc000, 0x3800, 0x7bff, 0x0400, 0);
+  const brains = Uint16Array.of(0x3f80, 0xc000, 0x3f00, 0x4049, 0x7149, 0, 0x3f80, 0xc000);
+  const bytes = new Uint8Array([...new Uint8Array(halves.buffer), ...new Uint8Array(brains.buffer)]);
+  for (const live of ["", ".default", ".my_adapter"]) {
+    await withFolder(async (folder) => {
+      await writeRaw(folder, config, {
+        [a.replace(".weight", `${live}.weight`)]: { dtype: "F16", shape: [2, 3], data_offsets: [0, 12] },
+        [b.replace(".weight", `${live}.weight`)]: { dtype: "BF16", shape: [4, 2], data_offsets: [12, 28] },
+      }, bytes);
+      const { tensors } = await readAdapter(folder);
+      assert.deepEqual([...tensors.keys()], [a, b]);
+      assert.deepEqual([...tensors.get(a)!.data], [1, -2, 0.5, 65504, 2 ** -14, 0]);
+      assert.deepEqual([...tensors.get(b)!.data].slice(0, 4), [1, -2, 0.5, 3.140625]);
+    });
+  }
+  await withFolder(async (folder) => {
+    const entry = (from: number) => ({ dtype: "F16", shape: [2, 3], data_offsets: [from, from + 12] });
+    await writeRaw(folder, config, {
+      [a.replace(".weight", ".one.weight")]: entry(0),
+      [a.replace(".weight", ".two.weight")]: entry(12),
+    }, bytes.slice(0, 24));
+    await refused(readAdapter(folder), /several adapters \(one, two\)/);
+    await writeRaw(
+      folder,
+      config,
+      { [a]: entry(0), [a.replace(".weight", ".one.weight")]: entry(12) },
+      bytes.slice(0, 24),
+    );
+    await refused(readAdapter(folder), /is there twice/);
+    await writeRaw(folder, config, { [a]: { dtype: "I8", shape: [2, 3], data_offsets: [0, 6] } }, bytes.slice(0, 6));
+    await refused(readAdapter(folder), /lora_A\.weight": a tensor of type I8/);
+  });
+});
+
+Deno.test("an older PEFT's adapter is written with the keys of PEFT 0.21", async () => {
+  await withFolder(async (folder) => {
+    const config = parseAdapterConfig({ peft_type: "LORA", r: 2, lora_alpha: 4, target_modules: ["q_proj"] }, "x");
+    await writeAdapter(folder, { config, tensors: small().tensors });
+    const written = JSON.parse(await Deno.readTextFile(join(folder, "adapter_config.json")));
+    assert.deepEqual(Object.keys(written), Object.keys(small().config).sort());
+    assert.deepEqual(await readAdapter(folder).then(({ config: { r, lora_alpha } }) => [r, lora_alpha]), [2, 4]);
+  });
 });
 
 Deno.test("a folder without an adapter, or with a pickle, says so", async () => {

@@ -47,7 +47,7 @@ export async function withTraining(
   const { rows } = tokenizeRows((await readFeedback(`${folder}/data.jsonl`)).rows, opened.tokenizer, {
     maxLength: 1024,
   });
-  const { trained, fill } = await adapterPart(`${folder}/adapter`);
+  const { trained, fill } = await adapterPart(`${folder}/adapter`, opened);
   await withFolder(async (temporary) => {
     const cache = ReferenceCache.open(`${temporary}/reference.sqlite`);
     const pool = await WorkerPool.start(workers, console.error);
