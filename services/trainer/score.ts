@@ -2,6 +2,7 @@
 // adapter. A model that the compiler refuses is scored by transformers.js itself. It does not know training.
 
 import { join } from "node:path";
+import type { Lora } from "../../shared/compiler/compile.ts";
 import { writeFileAtomic } from "../../shared/atomic_file.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { sequenceLength } from "../../shared/feedback/micro_batch.ts";
@@ -14,7 +15,7 @@ import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.
 import { WorkerPool } from "../../workers/pool.ts";
 import { findModel, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
 import { layoutFor, logProb, scoreSequences } from "./scorer.ts";
-import { adapterPart } from "./trained_part.ts";
+import { adapterPart, type TrainedPart } from "./trained_part.ts";
 
 export interface ScoreSettings {
   model: string | undefined;
@@ -46,17 +47,17 @@ type Score = (rows: TokenizedRow[], onDone: (rows: number) => void) => Promise<F
 async function openScorer(
   settings: ScoreSettings,
   model: OpenModel,
+  part: TrainedPart<Lora> | undefined,
   pool: WorkerPool,
   reporter: Reporter,
 ): Promise<Score> {
-  const { device, adapter } = settings;
+  const { device } = settings;
   try {
-    const part = adapter === undefined ? undefined : await adapterPart(adapter, model);
     const { compiled } = await startScoring(model, part, pool, device);
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     return (rows, onDone) => scoreSequences(pool, rows, layout, "policy", 0, onDone);
   } catch (error) {
-    if (!(error instanceof RefusedModelError) || adapter !== undefined) throw error;
+    if (!(error instanceof RefusedModelError) || part !== undefined) throw error;
     reporter.warn(`${error.message} Scoring with transformers.js instead, one row at a time.`);
     await pool.prepare((worker) => worker.openStock({ folder: model.folder.path, dtype: model.dtype, device }));
     return (rows, onDone) =>
@@ -76,6 +77,7 @@ async function openScorer(
 export async function score(settings: ScoreSettings, reporter: Reporter): Promise<RowScore[]> {
   const { device } = settings;
   const model = await openModel(await findModel(settings.model, settings.dtype, settings.json), settings.dtype);
+  const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   const file = await readFeedback(settings.data);
   const { rows, report } = tokenizeRows(file.rows, model.tokenizer, {
     maxLength: settings.maxLength,
@@ -96,7 +98,7 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
     progress.advance(rows.length - missing.length);
     const logProbs = [...found];
     if (missing.length > 0) {
-      const scorer = await openScorer(settings, model, pool, reporter);
+      const scorer = await openScorer(settings, model, part, pool, reporter);
       const scored = await scorer(missing.map(({ row }) => row), (count) => progress.advance(count));
       missing.forEach(({ i }, k) => logProbs[i] = scored[k]!);
       cache?.store(missing.map(({ i }) => ({ key: keys[i]!, logProbs: logProbs[i]! })));

@@ -219,7 +219,10 @@ sharedTest(
       });
       await writeAdapter(out, adapter);
       await assert.rejects(readAdapterOf(model, out), (error: Error) => {
-        assert.match(error.message, /is of another model than .*qwen2-genai: .* is \[4,136\], the layer has 128 inputs/);
+        assert.match(
+          error.message,
+          /is of another model than .*qwen2-genai: .* is \[4,136\], the layer has 128 inputs/,
+        );
         return true;
       });
     });
