@@ -2,23 +2,11 @@
 // (and libvulkan1 the loader); where that is missing the test says so.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { softwareGpu } from "../../shared/runtime/software_gpu.ts";
 import { fixture, fixtureTest, readLines, succeed } from "./run_task.ts";
 
-/** SwiftShader's driver description beside an installed browser, if its library and a Vulkan loader are there too. */
-function swiftShader(): string | undefined {
-  const browsers = ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"];
-  const folder = browsers.find((each) =>
-    ["vk_swiftshader_icd.json", "libvk_swiftshader.so"].every((file) => existsSync(join(each, file)))
-  );
-  const libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
-  const loader = libraries.some((each) => existsSync(join(each, "libvulkan.so.1")));
-  return folder !== undefined && loader ? join(folder, "vk_swiftshader_icd.json") : undefined;
-}
-
 fixtureTest("steps on WebGPU have the CPU's losses, rewards and gradient norms", async (cache) => {
-  const driver = swiftShader();
+  const driver = softwareGpu();
   if (!driver) return console.log("skipped: no SwiftShader (Debian: apt-get install chromium libvulkan1)");
   const model = fixture("llama-genai"), data = `${cache}/data.jsonl`;
   // One prompt for all rows, since every distinct one is answered before and after, which SwiftShader takes its time for.

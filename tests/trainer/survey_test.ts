@@ -1,0 +1,143 @@
+// The page of what works: its text for given findings, and that the page in the repository is the text of the findings
+// beside it. Then the survey itself, on a fixture, on a folder that is not there, and on a process that dies.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Cell, cellSchema, exporterOf, holds, limits } from "../../services/trainer/survey/cell.ts";
+import { stageOf } from "../../services/trainer/survey/measure.ts";
+import { dtypeOf, subjects, survey } from "../../services/trainer/survey/survey.ts";
+import { renderModels, tidy } from "../../services/trainer/survey/table.ts";
+import { InputError, RefusedModelError } from "../../shared/errors.ts";
+import { createReporter } from "../../shared/progress.ts";
+import { runTask, withFolder } from "../commands/run_task.ts";
+import { SHARED, sharedTest } from "../feedback/shared_files.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+const cell = (more: Partial<Cell>): Cell => ({
+  model: "llama-genai",
+  family: "llama",
+  exporter: "GenAI builder",
+  file: "model.onnx",
+  dtype: "fp32",
+  device: "cpu",
+  date: "2026-01-02",
+  scoring: { kind: "measured", error: 1.5e-7 },
+  training: { kind: "measured", error: 3e-6, loss: { before: 0.5, after: 0.49 } },
+  ...more,
+});
+
+/** Rows of the table without its head. */
+const rowsOf = (page: string) => page.split("\n").filter((line) => line.startsWith("| ")).slice(2);
+
+Deno.test("the page has a row per file, a tick with its errors, and one numbered sentence per reason", () => {
+  const refused = { kind: "refused", sentence: 'operator Warp, node "w": expected a rule.' } as const;
+  const page = renderModels([
+    cell({ model: "qwen2-optimum", family: "qwen2", exporter: "optimum (TorchScript)", training: refused }),
+    cell({
+      device: "webgpu",
+      scoring: { kind: "measured", error: 0.2 },
+      training: { kind: "broken", sentence: "It | died." },
+    }),
+    cell({
+      file: "model_q4.onnx",
+      dtype: "q4",
+      scoring: refused,
+      training: { kind: "untested", sentence: "Too slow." },
+    }),
+    cell({ date: "2026-01-03" }),
+  ]);
+  assert.deepEqual(rowsOf(page), [
+    "| llama | GenAI builder | llama-genai/model.onnx | fp32 | ✓ 1.5e-7 | ✓ 3.0e-6, loss 0.500 → 0.490 | ✗ 2.0e-1 | ✗ broken [1] |",
+    "| llama | GenAI builder | llama-genai/model_q4.onnx | q4 | refused [2] | untested [3] | untested | untested |",
+    "| qwen2 | optimum (TorchScript) | qwen2-optimum/model.onnx | fp32 | ✓ 1.5e-7 | refused [2] | untested | untested |",
+    "| qwen3 | any | none here (Qwen 3) | any | untested | untested | untested | untested |",
+    "| gemma3_text | any | none here (Gemma 3) | any | untested | untested | untested | untested |",
+    "| phi3 | any | none here (Phi 3) | any | untested | untested | untested | untested |",
+    "| gpt2 | any | none here (GPT-2) | any | untested | untested | untested | untested |",
+  ]);
+  assert.match(page, /\n1\. It \| died\.\n2\. operator Warp, node "w": expected a rule\.\n3\. Too slow\.\n$/);
+  assert.match(page, /from 2026-01-02 to 2026-01-03/);
+  assert.match(renderModels([]), /it has run nothing yet/);
+});
+
+Deno.test("the page in the repository is what the findings beside it say, and nobody's own words", async () => {
+  const findings = JSON.parse(await Deno.readTextFile(join(root, "docs/models.json")));
+  const page = await Deno.readTextFile(join(root, "docs/MODELS.md"));
+  assert.equal(page, renderModels(cellSchema.array().parse(findings)));
+});
+
+Deno.test("a tick wants both: an error within the limit of precision and device, and a loss that fell", () => {
+  const measured = (error: number | null, after?: number) =>
+    ({ kind: "measured", error, ...(after === undefined ? {} : { loss: { before: 1, after } }) }) as const;
+  assert(holds(measured(1e-6), 2e-6) && !holds(measured(3e-6), 2e-6) && !holds(measured(NaN), 1));
+  assert(holds(measured(null, 0.9), 0) && !holds(measured(null, 1), 0) && !holds(measured(0, NaN), 1));
+  const strict = limits({ dtype: "fp32", device: "cpu" }), loose = limits({ dtype: "q8", device: "cpu" });
+  assert(strict.scoring < limits({ dtype: "fp16", device: "cpu" }).scoring);
+  assert(limits({ dtype: "fp16", device: "cpu" }).scoring < loose.scoring);
+});
+
+Deno.test("what a stage throws is a refusal where it was made for people, else a breakage", async () => {
+  const stage = (error: Error) => stageOf(() => Promise.reject(error));
+  assert.equal((await stage(new RefusedModelError("no"))).kind, "refused");
+  assert.equal((await stage(new InputError("no"))).kind, "refused");
+  assert.deepEqual(await stage(new TypeError("x is not y")), { kind: "broken", sentence: "x is not y" });
+});
+
+Deno.test("names of folders and files say exporter and precision; sentences lose the machine's folders", () => {
+  assert.deepEqual(["a-genai", "a-genai-mha", "b-optimum", "b-dynamo", "c"].map(exporterOf), [
+    "GenAI builder",
+    "GenAI builder 0.8",
+    "optimum (TorchScript)",
+    "torch dynamo",
+    "unknown",
+  ]);
+  assert.deepEqual(
+    ["model.onnx", "model_fp16.onnx", "model_q4.onnx", "model_quantized.onnx", "model_opset14.onnx"].map(dtypeOf),
+    ["fp32", "fp16", "q4", "q8", "fp32"],
+  );
+  assert.equal(tidy("/a/b/m/x.onnx: no\n  rule; see /a/b/n", "/a/b/m/x.onnx", ["/a", "/a/b/"]), "no rule; see n");
+});
+
+Deno.test("a fixtures folder that is not there, or holds nothing of the kind, is said", async () => {
+  assert.throws(
+    () => subjects({ fixtures: ["/nowhere"], devices: ["cpu"], only: "" }),
+    /\/nowhere: no such folder; --fix/,
+  );
+  const { code, stderr } = await runTask("models", ["--fixtures", "/nowhere"], { cache: "none" });
+  assert.equal(code, 2);
+  assert.match(stderr, /^\/nowhere: no such folder/);
+});
+
+sharedTest(
+  "fixtures/llama-genai",
+  "the survey measures a file, keeps earlier findings, and outlives a process that dies",
+  async () => {
+    await withFolder(async (folder) => {
+      const out = join(folder, "page.md"), reporter = createReporter({ json: true, out: () => {} });
+      const settings = { fixtures: [`${SHARED}/fixtures`], devices: ["cpu" as const], seconds: 120, out, json: true };
+      const only = "llama-genai/model.onnx", program = join(root, "scripts/models.ts");
+      const [first] = await survey({ ...settings, only, program }, reporter);
+      for (const stage of [first!.scoring, first!.training]) {
+        assert.equal(stage.kind, "measured", JSON.stringify(stage));
+      }
+      assert.match(
+        await Deno.readTextFile(out),
+        /llama-genai\/model\.onnx \| fp32 \| ✓ \d\.\de-\d \| ✓ \d\.\de-\d, loss/,
+      );
+
+      const dying = join(folder, "dying.ts");
+      const line = JSON.stringify({ stage: "scoring", finding: { kind: "measured", error: 0 } });
+      await Deno.writeTextFile(dying, `console.log(${JSON.stringify(line)}); Deno.kill(Deno.pid, "SIGKILL");`);
+      const cells = await survey({ ...settings, only: "qwen2-genai/model.onnx", program: dying }, reporter);
+      assert.equal(cells.length, 2, "the earlier finding is lost");
+      assert.deepEqual(cells[1]!.scoring, { kind: "measured", error: 0 });
+      assert.deepEqual(cells[1]!.training, { kind: "broken", sentence: "The process ended with SIGKILL." });
+
+      await Deno.writeTextFile(dying, "await new Promise((resolve) => setTimeout(resolve, 60000));");
+      const late = await survey({ ...settings, seconds: 1, only: "qwen2-genai/model.onnx", program: dying }, reporter);
+      assert.deepEqual(late[1]!.scoring, { kind: "untested", sentence: "Not done within 1 s." });
+    });
+  },
+);
