@@ -1,11 +1,10 @@
 // What of a model is trained and how it starts: a fresh adapter, a PEFT adapter to go on from, or every weight. It does
 // not know data, steps or devices.
 
-import type { Lora, Trained } from "../../shared/compiler/compile.ts";
-import { InputError, RefusedModelError } from "../../shared/errors.ts";
-import { type LinearLayer, linearLayers } from "../../shared/compiler/linear_layers.ts";
+import { adaptableLayers, type Lora, type Trained } from "../../shared/compiler/compile.ts";
+import { InputError } from "../../shared/errors.ts";
+import type { LinearLayer } from "../../shared/compiler/linear_layers.ts";
 import { intAttribute } from "../../shared/onnx/graph.ts";
-import { readModel } from "../../shared/onnx/read_model.ts";
 import {
   type Adapter,
   type AdapterConfig,
@@ -54,12 +53,7 @@ export async function adapterPart(folder: string, model: OpenModel): Promise<Tra
  */
 export async function readAdapterOf({ path, folder: model }: OpenModel, folder: string): Promise<Adapter> {
   const adapter = await readAdapter(folder);
-  const layers = new Map(linearLayers(readModel(path), model.config).map((layer) => [layer.module, layer]));
-  if (layers.size === 0) {
-    throw new RefusedModelError(
-      `${path}: no linear layer was found under a name that Prospect knows; an adapter has nothing to sit on.`,
-    );
-  }
+  const layers = new Map(adaptableLayers(path, model.config).map((layer) => [layer.module, layer]));
   for (const [name, { shape }] of adapter.tensors) {
     const { module, matrix } = parseTensorName(name)!;
     const layer = layers.get(module), needed = matrix === "A" ? layer?.inSize : layer?.outSize;
@@ -121,7 +115,7 @@ export function newAdapterConfig(settings: TrainSettings, layers: LinearLayer[],
   return adapterConfig({
     rank: settings.loraRank,
     alpha: alphaOf(settings),
-    targetModules: targetModulesOf(modules(layers), modules(linearLayers(readModel(model.path), model.folder.config))),
+    targetModules: targetModulesOf(modules(layers), modules(adaptableLayers(model.path, model.folder.config))),
     baseModel: settings.model === undefined ? "prospect-world" : model.folder.name,
     // A Gemm that takes its weight as it is stored, [in, out], is GPT-2's Conv1D, which PEFT wants to be told.
     fanInFanOut: layers.every(({ node }) => node.operator === "Gemm" && intAttribute(node, "transB", 0) === 0),

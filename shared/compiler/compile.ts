@@ -213,6 +213,25 @@ export async function compileTraining(
   return { ...rest, treeTokens, scoring: scoringBytes, gradient: writeModel(graph) };
 }
 
+/** The model's own graph, cache and all, and the layers of it that an adapter may sit on. */
+function openAdaptable(path: string, config: AttentionSizes): { graph: Graph; layers: LinearLayer[] } {
+  const graph = readModel(path);
+  return { graph, layers: linearLayers(graph, config) };
+}
+
+/**
+ * The layers that an adapter of the model may sit on, by PEFT's names.
+ *
+ * @throws RefusedModelError where there is none
+ */
+export function adaptableLayers(path: string, config: AttentionSizes): LinearLayer[] {
+  const { layers } = openAdaptable(path, config);
+  if (layers.length > 0) return layers;
+  throw new RefusedModelError(
+    `${path}: no linear layer was found under a name that Prospect knows; an adapter has nothing to sit on.`,
+  );
+}
+
 /**
  * The model's own graph, cache and all, with open-rank LoRA inputs at every linear layer: rank 0 is the base model.
  * The caller folds an adapter's scaling into B.
@@ -220,7 +239,7 @@ export async function compileTraining(
  * @returns ONNX bytes; the weights stay ranges of the model's files
  */
 export function compileGeneration(path: string, config: AttentionSizes): Uint8Array {
-  const graph = readModel(path);
-  injectLora(graph, linearLayers(graph, config), () => 1);
+  const { graph, layers } = openAdaptable(path, config);
+  injectLora(graph, layers, () => 1);
   return writeModel(graph);
 }
