@@ -32,7 +32,7 @@ program.command("cell", { hidden: true })
   .argument("<json>")
   .action(async (text: string) => {
     const subject = JSON.parse(text) as Subject;
-    await measureCell(subject, (stage, finding) => console.log(JSON.stringify({ stage, finding })));
+    await measureCell(subject, (finding) => console.log(JSON.stringify(finding)));
   });
 
 await runCommand(program);

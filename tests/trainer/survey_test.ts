@@ -8,8 +8,12 @@ import { type Cell, cellSchema, exporterOf, holds, limits } from "../../services
 import { stageOf } from "../../services/trainer/survey/measure.ts";
 import { dtypeOf, subjects, survey } from "../../services/trainer/survey/survey.ts";
 import { renderModels, tidy } from "../../services/trainer/survey/table.ts";
+import { findSuspect, firstToPart } from "../../services/trainer/survey/suspect.ts";
+import { compileScoring } from "../../shared/compiler/compile.ts";
+import { head } from "../../shared/compiler/score_head.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { createReporter } from "../../shared/progress.ts";
+import { floats, ints } from "../compiler/sessions.ts";
 import { runTask, withFolder } from "../commands/run_task.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
 
@@ -47,17 +51,22 @@ Deno.test("the page has a row per file, a tick with its errors, and one numbered
       training: { kind: "untested", sentence: "Too slow." },
     }),
     cell({ date: "2026-01-03" }),
+    cell({ model: "z-genai", scoring: { kind: "measured", error: 1 }, suspect: "Cos is off." }),
   ]);
   assert.deepEqual(rowsOf(page), [
     "| llama | GenAI builder | llama-genai/model.onnx | fp32 | ✓ 1.5e-7 | ✓ 3.0e-6, loss 0.500 → 0.490 | ✗ 2.0e-1 | ✗ broken [1] |",
     "| llama | GenAI builder | llama-genai/model_q4.onnx | q4 | refused [2] | untested [3] | untested | untested |",
     "| qwen2 | optimum (TorchScript) | qwen2-optimum/model.onnx | fp32 | ✓ 1.5e-7 | refused [2] | untested | untested |",
+    "| llama | GenAI builder | z-genai/model.onnx | fp32 | ✗ 1.0e+0 [4] | ✓ 3.0e-6, loss 0.500 → 0.490 | untested | untested |",
     "| qwen3 | any | none here (Qwen 3) | any | untested | untested | untested | untested |",
     "| gemma3_text | any | none here (Gemma 3) | any | untested | untested | untested | untested |",
     "| phi3 | any | none here (Phi 3) | any | untested | untested | untested | untested |",
     "| gpt2 | any | none here (GPT-2) | any | untested | untested | untested | untested |",
   ]);
-  assert.match(page, /\n1\. It \| died\.\n2\. operator Warp, node "w": expected a rule\.\n3\. Too slow\.\n$/);
+  assert.match(
+    page,
+    /\n1\. It \| died\.\n2\. operator Warp, node "w": expected a rule\.\n3\. Too slow\.\n4\. Cos is off\.\n$/,
+  );
   assert.match(page, /from 2026-01-02 to 2026-01-03/);
   assert.match(renderModels([]), /it has run nothing yet/);
 });
@@ -78,10 +87,38 @@ Deno.test("a tick wants both: an error within the limit of precision and device,
   assert(limits({ dtype: "fp16", device: "cpu" }).scoring < loose.scoring);
 });
 
+Deno.test("the suspect is the first operator that adds an error, not those that pass it on", () => {
+  const node = (opType: string, input: string, output: string) => ({
+    name: `/${output}`,
+    opType,
+    input: [input, ""],
+    output: [output, ""],
+  });
+  const nodes = [node("MatMul", "x", "a"), node("Cos", "a", "b"), node("Mul", "b", "c"), node("Where", "x", "m")];
+  const values = (more: Record<string, number[]>) =>
+    Object.fromEntries(
+      Object.entries({ a: [1, 2], b: [0.5, 0.25], c: [4, 2], m: [0, -Infinity], ...more })
+        .map(([name, data]) => [name, floats(data)]),
+    );
+  assert.equal(firstToPart(nodes, values({ a: [1.000001, 2] }), values({})), undefined);
+  assert.match(
+    firstToPart(nodes, values({ b: [0.501, 0.25], c: [4.008, 2] }), values({}))!,
+    /^Cos \(node "\/b"\) is the first .* by 2\.0e-3 /,
+  );
+  assert.match(firstToPart(nodes, values({ m: [0, NaN] }), values({}))!, /^Where .*Infinity/);
+});
+
+sharedTest("fixtures/llama-optimum", "a device that computes as the CPU does has no suspect", async (folder) => {
+  const { scoring, folder: weights } = await compileScoring(`${folder}/onnx/model.onnx`, {}, undefined);
+  const feeds = { input_ids: ints([5, 6, 7], [1, 3]), [head.positions]: ints([0, 1]), [head.targets]: ints([6, 7]) };
+  assert.equal(await findSuspect(scoring, weights, feeds, "cpu"), undefined);
+});
+
 Deno.test("what a stage throws is a refusal where it was made for people, else a breakage", async () => {
   const stage = (error: Error) => stageOf(() => Promise.reject(error));
   assert.equal((await stage(new RefusedModelError("no"))).kind, "refused");
   assert.equal((await stage(new InputError("no"))).kind, "refused");
+  assert.equal((await stage(new Error("worker 1 failed (… Failed to get a WebGPU adapter: none)"))).kind, "untested");
   assert.deepEqual(await stage(new TypeError("x is not y")), { kind: "broken", sentence: "x is not y" });
 });
 

@@ -36,6 +36,8 @@ export const cellSchema = z.object({
   date: z.string(),
   scoring: stageSchema,
   training: stageSchema,
+  /** The operator that a device computes otherwise than the CPU, where a number is off. */
+  suspect: z.string().optional(),
 });
 
 export type Cell = z.infer<typeof cellSchema>;

@@ -2,7 +2,11 @@
 // stage is handed over as soon as it is known, so that a crash in the next one does not lose it.
 
 import { basename, join } from "node:path";
+import { Tensor } from "onnxruntime-node";
+import { compileScoring } from "../../../shared/compiler/compile.ts";
+import { head } from "../../../shared/compiler/score_head.ts";
 import { InputError } from "../../../shared/errors.ts";
+import { packMicroBatch } from "../../../shared/feedback/micro_batch.ts";
 import { rotate } from "../../../shared/feedback/pairing.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
 import { type TokenizedRow, tokenizeRows } from "../../../shared/feedback/tokenize.ts";
@@ -16,7 +20,8 @@ import { findModel, type OpenModel, openModel, startScoring, startTraining, type
 import { GradientBlocks } from "../parameters.ts";
 import { layoutFor, logProb, ReferenceScorer, scoreSequences } from "../scorer.ts";
 import { adapterPart } from "../trained_part.ts";
-import type { Stage } from "./cell.ts";
+import { holds, limits, type Stage } from "./cell.ts";
+import { findSuspect } from "./suspect.ts";
 
 /** One file of a fixture folder on one device. */
 export interface Subject {
@@ -39,6 +44,9 @@ export async function stageOf(run: () => Promise<Stage>): Promise<Stage> {
     return await run();
   } catch (error) {
     const sentence = (error as Error).message;
+    if (/Failed to get a WebGPU adapter/.test(sentence)) {
+      return { kind: "untested", sentence: "There was no GPU, and no SwiftShader (Debian: chromium and libvulkan1)." };
+    }
     return { kind: error instanceof InputError ? "refused" : "broken", sentence };
   }
 }
@@ -110,21 +118,44 @@ async function training(subject: Subject, model: OpenModel, rows: TokenizedRow[]
   }
 }
 
-/** Measures a cell and hands over each stage when it is known. */
-export async function measureCell(
-  subject: Subject,
-  found: (stage: "scoring" | "training", finding: Stage) => void,
-): Promise<void> {
-  const opened = await openModel(await findModel(subject.folder, "fp32", false), "fp32");
-  const model = { ...opened, dtype: subject.dtype, path: join(subject.folder, "onnx", subject.file) };
-  const { rows: read } = await readFeedback(join(subject.folder, "data.jsonl"));
+/** The operator that the device computes otherwise than the CPU, in the scoring graph of one row. */
+async function suspectIn({ device }: Subject, model: OpenModel, row: TokenizedRow): Promise<string | undefined> {
+  const { scoring, folder, tokenMultiple } = await compileScoring(model.path, model.folder.config, undefined);
+  const batch = packMicroBatch([row], tokenMultiple);
+  const vector = (data: BigInt64Array) => new Tensor("int64", data, [data.length]);
+  const feeds = {
+    input_ids: new Tensor("int64", batch.inputIds, [batch.batch, batch.sequence]),
+    [head.positions]: vector(batch.positions),
+    [head.targets]: vector(batch.targets),
+  };
+  return await findSuspect(scoring, folder, feeds, device);
+}
+
+/** What is found out, as soon as it is. */
+export type Finding = { stage: "scoring" | "training"; finding: Stage } | { suspect: string };
+
+/** Measures a cell and hands over each finding when it is known. */
+export async function measureCell(subject: Subject, found: (finding: Finding) => void): Promise<void> {
+  const { folder, dtype, device, file } = subject;
+  const opened = await openModel(await findModel(folder, "fp32", false), "fp32");
+  const model = { ...opened, dtype, path: join(folder, "onnx", file) };
+  const { rows: read } = await readFeedback(join(folder, "data.jsonl"));
   const { rows } = tokenizeRows(read, model.tokenizer, { maxLength: 1024, dropDuplicates: false });
-  for (const [name, stage] of [["scoring", scoring], ["training", training]] as const) {
+  const most = limits(subject);
+  let off = false;
+  for (
+    const [stage, run, limit] of [["scoring", scoring, most.scoring], ["training", training, most.gradients]] as const
+  ) {
     const pool = await WorkerPool.start(1, () => {});
     try {
-      found(name, await stageOf(() => stage(subject, model, rows, pool)));
+      const finding = await stageOf(() => run(subject, model, rows, pool));
+      found({ stage, finding });
+      off ||= finding.kind === "measured" && !holds(finding, limit);
     } finally {
       pool.stop();
     }
   }
+  if (!off || device === "cpu") return;
+  const suspect = await suspectIn(subject, model, rows[0]!);
+  if (suspect !== undefined) found({ suspect });
 }

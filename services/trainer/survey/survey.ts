@@ -65,13 +65,18 @@ export function subjects(
   });
 }
 
-const lineSchema = z.object({ stage: z.enum(["scoring", "training"]), finding: cellSchema.shape.scoring });
+const lineSchema = z.union([
+  z.object({ stage: z.enum(["scoring", "training"]), finding: cellSchema.shape.scoring }),
+  z.object({ suspect: z.string() }),
+]);
+
+type Findings = Pick<Cell, "scoring" | "training" | "suspect">;
 
 /** Measures a subject in a new process. */
 async function inNewProcess(
   subject: Subject,
   { program, seconds }: SurveySettings,
-): Promise<Pick<Cell, "scoring" | "training">> {
+): Promise<Findings> {
   const config = fileURLToPath(new URL("../../../deno.json", import.meta.url));
   const argument = JSON.stringify({ ...subject, rows: Math.min(subject.rows, 1e9) });
   const child = new Deno.Command(Deno.execPath(), {
@@ -80,15 +85,16 @@ async function inNewProcess(
     stderr: "piped",
   }).spawn();
   const findings = new Map<string, Stage>();
-  let late = false;
+  let late = false, suspect: string | undefined;
   const timer = setTimeout(() => {
     late = true;
     child.kill("SIGKILL");
   }, 1000 * seconds);
   const [, stderr] = await Promise.all([
     readJsonLines(child.stdout, (line) => {
-      const { stage, finding } = lineSchema.parse(line);
-      findings.set(stage, finding);
+      const found = lineSchema.parse(line);
+      if ("suspect" in found) suspect = found.suspect;
+      else findings.set(found.stage, found.finding);
     }),
     new Response(child.stderr).text(),
   ]);
@@ -98,7 +104,11 @@ async function inNewProcess(
   const lost: Stage = late
     ? { kind: "untested", sentence: `Not done within ${seconds} s.` }
     : { kind: "broken", sentence: signal ? `The process ended with ${signal}.` : `Exit code ${code}: ${last}` };
-  return { scoring: findings.get("scoring") ?? lost, training: findings.get("training") ?? lost };
+  return {
+    scoring: findings.get("scoring") ?? lost,
+    training: findings.get("training") ?? lost,
+    ...(suspect === undefined ? {} : { suspect }),
+  };
 }
 
 const findingsPath = (out: string) => out.replace(/(\.md)?$/, ".json").replace(/MODELS\.json$/, "models.json");
@@ -129,13 +139,14 @@ export async function survey(settings: SurveySettings, reporter: Reporter): Prom
         stage.kind === "measured"
           ? stage
           : { ...stage, sentence: tidy(stage.sentence, join(folder, "onnx", file), roots) };
-      const { scoring, training } = await inNewProcess(subject, settings);
+      const { scoring, training, ...rest } = await inNewProcess(subject, settings);
       const model = basename(folder);
       const cell: Cell = {
         ...{ model, family, exporter: exporterOf(model), file, dtype, device },
         date: new Date().toISOString().slice(0, 10),
         scoring: clean(scoring),
         training: clean(training),
+        ...rest,
       };
       cells = [
         ...cells.filter((each) => !(each.model === model && each.file === file && each.device === device)),

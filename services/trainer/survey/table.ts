@@ -27,7 +27,7 @@ class Notes {
   }
 }
 
-function show(stage: Stage | undefined, limit: number, notes: Notes): string {
+function show(stage: Stage | undefined, suspect: string | undefined, limit: number, notes: Notes): string {
   if (stage === undefined) return "untested";
   if (stage.kind === "untested") return `untested ${notes.number(stage.sentence)}`;
   if (stage.kind === "refused") return `refused ${notes.number(stage.sentence)}`;
@@ -37,7 +37,8 @@ function show(stage: Stage | undefined, limit: number, notes: Notes): string {
     ...(error === null ? [] : [short(error)]),
     ...(loss === undefined ? [] : [`loss ${loss.before.toFixed(3)} → ${loss.after.toFixed(3)}`]),
   ];
-  return `${holds(stage, limit) ? "✓" : "✗"} ${numbers.join(", ")}`;
+  if (holds(stage, limit)) return `✓ ${numbers.join(", ")}`;
+  return `✗ ${numbers.join(", ")}${suspect === undefined ? "" : ` ${notes.number(suspect)}`}`;
 }
 
 /** A sentence in one line, without the path of the file that it is about, and without the machine's folders. */
@@ -60,7 +61,10 @@ export function renderModels(cells: readonly Cell[]): string {
     const stages = Object.keys(devices).flatMap((device) => {
       const cell = cells.find((each) => `${each.model}/${each.file}` === key && each.device === device);
       const most = limits({ dtype, device: device as Cell["device"] });
-      return [show(cell?.scoring, most.scoring, notes), show(cell?.training, most.gradients, notes)];
+      return [
+        show(cell?.scoring, cell?.suspect, most.scoring, notes),
+        show(cell?.training, cell?.suspect, most.gradients, notes),
+      ];
     });
     return row([family, exporter, `${model}/${file}`, dtype, ...stages]);
   });
@@ -97,7 +101,8 @@ operator is in [OPERATORS.md](OPERATORS.md).
   Runtime's on the same file (the other precisions). On WebGPU only the first four rows are scored.
 - **step**: a KTO step with LoRA on every linear layer. The number is the largest difference of a gradient from TRL's,
   relative to its tensor's largest element, where TRL's are known; the losses are before and after a small step down.
-- ✓ is within the limit of its precision and device (services/trainer/survey/cell.ts) with a falling loss; ✗ is not.
+- ✓ is within the limit of its precision and device (services/trainer/survey/cell.ts) with a falling loss; ✗ is not,
+  and the sentence behind it names the operator that the device computes otherwise than the CPU.
   \`refused\` is a sentence that says what would work; \`untested\` was not run.
 
 ${row(head)}
