@@ -10,9 +10,11 @@ import { findModel, type OpenModel, openModel } from "../../services/trainer/mod
 import { ParameterBlock } from "../../services/trainer/parameters.ts";
 import { adapterFeeds, adapterPart, readAdapterOf } from "../../services/trainer/trained_part.ts";
 import { compileGeneration, compileScoring } from "../../shared/compiler/compile.ts";
+import { microBatchFeeds } from "../../shared/compiler/feeds.ts";
 import { head } from "../../shared/compiler/score_head.ts";
+import { tree } from "../../shared/compiler/specialize.ts";
 import { RefusedModelError } from "../../shared/errors.ts";
-import { packMicroBatch } from "../../shared/feedback/micro_batch.ts";
+import { packRows } from "../../shared/feedback/micro_batch.ts";
 import { readSafetensors, toFloat32 } from "../../shared/onnx/safetensors.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../../shared/runtime/adapter.ts";
 import { sessionOptions } from "../../shared/runtime/session.ts";
@@ -129,12 +131,10 @@ for (const name of FIXTURES) {
           const compiled = await compileScoring(model.path, model.folder.config, part.trained);
           const policy = new ParameterBlock(compiled.parameters);
           part.fill(policy);
-          const packed = packMicroBatch([sequence], compiled.tokenMultiple);
+          const packed = packRows([sequence], compiled.tokenMultiple);
           const session = await InferenceSession.create(compiled.scoring, sessionOptions(compiled.folder));
           const results = await session.run({
-            input_ids: new Tensor("int64", packed.inputIds, [packed.batch, packed.sequence]),
-            [head.positions]: new Tensor("int64", packed.positions, [packed.positions.length]),
-            [head.targets]: new Tensor("int64", packed.targets, [packed.targets.length]),
+            ...microBatchFeeds(packed, session.inputNames.includes(tree.ends)),
             ...Object.fromEntries(compiled.parameters.map(({ name, shape }, i) => [
               name,
               floats(policy.views[i]!.slice(), shape),

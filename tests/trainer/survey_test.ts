@@ -10,10 +10,11 @@ import { dtypeOf, subjects, survey } from "../../services/trainer/survey/survey.
 import { renderModels, tidy } from "../../services/trainer/survey/table.ts";
 import { findSuspect, firstToPart } from "../../services/trainer/survey/suspect.ts";
 import { compileScoring } from "../../shared/compiler/compile.ts";
-import { head } from "../../shared/compiler/score_head.ts";
+import { microBatchFeeds } from "../../shared/compiler/feeds.ts";
+import { packRows } from "../../shared/feedback/micro_batch.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { createReporter } from "../../shared/progress.ts";
-import { floats, ints } from "../compiler/sessions.ts";
+import { floats } from "../compiler/sessions.ts";
 import { runTask, withFolder } from "../commands/run_task.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
 
@@ -109,8 +110,8 @@ Deno.test("the suspect is the first operator that adds an error, not those that 
 });
 
 sharedTest("fixtures/llama-optimum", "a device that computes as the CPU does has no suspect", async (folder) => {
-  const { scoring, folder: weights } = await compileScoring(`${folder}/onnx/model.onnx`, {}, undefined);
-  const feeds = { input_ids: ints([5, 6, 7], [1, 3]), [head.positions]: ints([0, 1]), [head.targets]: ints([6, 7]) };
+  const { scoring, tokenMultiple, folder: weights } = await compileScoring(`${folder}/onnx/model.onnx`, {}, undefined);
+  const feeds = microBatchFeeds(packRows([{ promptIds: [5], completionIds: [6, 7] }], tokenMultiple));
   assert.equal(await findSuspect(scoring, weights, feeds, "cpu"), undefined);
 });
 

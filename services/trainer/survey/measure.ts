@@ -2,11 +2,10 @@
 // stage is handed over as soon as it is known, so that a crash in the next one does not lose it.
 
 import { basename, join } from "node:path";
-import { Tensor } from "onnxruntime-node";
 import { compileScoring } from "../../../shared/compiler/compile.ts";
-import { head } from "../../../shared/compiler/score_head.ts";
+import { microBatchFeeds } from "../../../shared/compiler/feeds.ts";
 import { InputError } from "../../../shared/errors.ts";
-import { packMicroBatch } from "../../../shared/feedback/micro_batch.ts";
+import { packRows } from "../../../shared/feedback/micro_batch.ts";
 import { rotate } from "../../../shared/feedback/pairing.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
 import { type TokenizedRow, tokenizeRows } from "../../../shared/feedback/tokenize.ts";
@@ -102,7 +101,7 @@ async function training(subject: Subject, model: OpenModel, rows: TokenizedRow[]
   const temporary = await Deno.makeTempDir(), cache = ReferenceCache.open(join(temporary, "reference.sqlite"));
   try {
     const reference = new ReferenceScorer(pool, cache, "survey", layout);
-    await reference.prepare([...members, ...mismatchedPairs(batch)]);
+    await reference.prepare([members, mismatchedPairs(batch)]);
     const blocks = new GradientBlocks(trainable.policy);
     const step = (version: number) => ktoStep(pool, batch, reference, layout, weights, version, blocks);
     const { loss: before, gradients } = await step(0);
@@ -121,13 +120,7 @@ async function training(subject: Subject, model: OpenModel, rows: TokenizedRow[]
 /** The operator that the device computes otherwise than the CPU, in the scoring graph of one row. */
 async function suspectIn({ device }: Subject, model: OpenModel, row: TokenizedRow): Promise<string | undefined> {
   const { scoring, folder, tokenMultiple } = await compileScoring(model.path, model.folder.config, undefined);
-  const batch = packMicroBatch([row], tokenMultiple);
-  const vector = (data: BigInt64Array) => new Tensor("int64", data, [data.length]);
-  const feeds = {
-    input_ids: new Tensor("int64", batch.inputIds, [batch.batch, batch.sequence]),
-    [head.positions]: vector(batch.positions),
-    [head.targets]: vector(batch.targets),
-  };
+  const feeds = microBatchFeeds(packRows([row], tokenMultiple));
   return await findSuspect(scoring, folder, feeds, device);
 }
 

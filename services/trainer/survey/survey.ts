@@ -9,7 +9,7 @@ import { z } from "zod";
 import { writeFileAtomic } from "../../../shared/atomic_file.ts";
 import { InputError } from "../../../shared/errors.ts";
 import { createProgress, type Reporter } from "../../../shared/progress.ts";
-import { DTYPE_SUFFIXES } from "../../../shared/runtime/model_folder.ts";
+import { DTYPE_SUFFIXES } from "../../../shared/runtime/dtypes.ts";
 import type { Device } from "../../../shared/runtime/session.ts";
 import { readJsonLines } from "../bench/jobs.ts";
 import { type Cell, cellSchema, exporterOf, type Stage } from "./cell.ts";
