@@ -24,7 +24,7 @@ import { WorkerPool } from "../../workers/pool.ts";
 import { ParameterBlock } from "./parameters.ts";
 
 /** Raised whenever the compiled forward pass may give other numbers: cached log-probs of before are then not found. */
-const forwardVersion = 1;
+const forwardVersion = 2;
 
 /** A model with its tokenizer, before anything is compiled. */
 export interface OpenModel {

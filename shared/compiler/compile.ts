@@ -14,13 +14,16 @@ import { injectLora, loraNames, selectTargets } from "./adapt.ts";
 import { decompose, decomposePrefix } from "./decompose/decompose.ts";
 import { differentiate } from "./differentiate.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
+import { frozenKind, readLowPrecision } from "./low_precision.ts";
 import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
+import { recallNames } from "./recall_names.ts";
 import { cutHead, head, lowerHead } from "./score_head.ts";
 import { batch, closeInputs, foldConstants, liftConstants, refuseOperator, sequence } from "./specialize.ts";
 import { sharePrefixes } from "./share_prefixes.ts";
 import { holdsForTrees } from "./try_tree.ts";
 import { trainableWeights } from "./trainable_weights.ts";
 import { upgradeOpset } from "./upgrade.ts";
+import { keepMapped, readWeightsLate } from "./weight_reads.ts";
 
 /** A trained tensor: a graph input of the compiled graphs. */
 export interface Parameter {
@@ -80,8 +83,10 @@ const runtimeSizes: ReadonlyMap<string, RuntimeSize> = new Map([
 function openForward(path: string): Graph {
   const graph = readModel(path);
   const inputShapes = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
+  recallNames(graph, path);
   liftConstants(graph);
   upgradeOpset(graph, path);
+  readLowPrecision(graph, path);
   closeInputs(graph, path);
   decompose(graph, path, inputShapes);
   return graph;
@@ -136,6 +141,13 @@ interface Forward extends Omit<CompiledScoring, "scoring"> {
 async function compileForward(path: string, config: AttentionSizes, trained: Trained | undefined): Promise<Forward> {
   const open = openForward(path);
   const folder = dirname(path);
+  const kind = trained?.kind === "full" ? frozenKind(open) : undefined;
+  if (kind) {
+    throw new RefusedModelError(
+      `${path}: --full trains float32 weights and this file's are ${kind}; choose --dtype fp32, or leave --full out ` +
+        `to train LoRA on it.`,
+    );
+  }
   let layers: LinearLayer[] = [];
   let parameters: Parameter[] = [];
   if (trained?.kind === "lora") {
@@ -171,8 +183,9 @@ export async function compileScoring(
   const { constants } = await measureShapes(graph, rest.folder, rest.parameters);
   applyConstants(graph, constants);
   lowerHead(graph);
+  readWeightsLate(graph);
   await annotateShapes(graph, rest.folder, []);
-  const scoring = writeModel(graph);
+  const scoring = writeModel(keepMapped(graph));
   return { ...rest, scoring, treeTokens: await holdsForTrees(graph, scoring, rest) ? rest.treeTokens : 0 };
 }
 
@@ -206,16 +219,19 @@ export async function compileTraining(
   lowerHead(graph);
   prune(graph);
   sortTopologically(graph);
+  for (const each of [scoring, graph]) readWeightsLate(each);
   await annotateShapes(scoring, folder, []);
   await annotateShapes(graph, folder, parameters);
-  const scoringBytes = writeModel(scoring);
+  const scoringBytes = writeModel(keepMapped(scoring));
   const treeTokens = rest.treeTokens > 0 && await holdsForTrees(scoring, scoringBytes, rest) ? rest.treeTokens : 0;
-  return { ...rest, treeTokens, scoring: scoringBytes, gradient: writeModel(graph) };
+  return { ...rest, treeTokens, scoring: scoringBytes, gradient: writeModel(keepMapped(graph)) };
 }
 
 /** The model's own graph, cache and all, and the layers of it that an adapter may sit on. */
 function openAdaptable(path: string, config: AttentionSizes): { graph: Graph; layers: LinearLayer[] } {
   const graph = readModel(path);
+  recallNames(graph, path);
+  readLowPrecision(graph, path);
   return { graph, layers: linearLayers(graph, config) };
 }
 
@@ -241,5 +257,6 @@ export function adaptableLayers(path: string, config: AttentionSizes): LinearLay
 export function compileGeneration(path: string, config: AttentionSizes): Uint8Array {
   const { graph, layers } = openAdaptable(path, config);
   injectLora(graph, layers, () => 1);
-  return writeModel(graph);
+  // Packed or folded copies of quantised and float16 weights are small and answer faster; float32 stays shared.
+  return writeModel(keepMapped(graph, (dataType) => dataType === "float32"));
 }

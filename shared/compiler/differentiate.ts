@@ -7,6 +7,7 @@ import { type Graph, type Node, operatorKey, sortTopologically } from "../onnx/g
 import { elementwiseGradients } from "./gradients/elementwise.ts";
 import { layoutGradients } from "./gradients/layout.ts";
 import { productGradients } from "./gradients/products.ts";
+import { quantizedGradients } from "./gradients/quantized.ts";
 import { reductionGradients } from "./gradients/reductions.ts";
 import type { GradientContext, GradientRule } from "./gradients/rule.ts";
 
@@ -14,6 +15,7 @@ import type { GradientContext, GradientRule } from "./gradients/rule.ts";
 export const gradientRules: Readonly<Record<string, GradientRule>> = {
   ...elementwiseGradients,
   ...productGradients,
+  ...quantizedGradients,
   ...layoutGradients,
   ...reductionGradients,
 };

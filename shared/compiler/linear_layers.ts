@@ -2,7 +2,9 @@
 // k and v into one product, or split one layer into several. It reads names and shapes only; it does not change the
 // graph.
 
-import { type Graph, intAttribute, intsAttribute, type Node, producers } from "../onnx/graph.ts";
+import { type Graph, intAttribute, type Node, producers } from "../onnx/graph.ts";
+import { quantizedOperand } from "./gradients/quantized.ts";
+import { storedOperand } from "./stored_matrix.ts";
 
 export interface LinearLayer {
   /** PEFT's module name, e.g. `model.layers.0.self_attn.q_proj`. */
@@ -84,19 +86,14 @@ function missingPrefix(path: string, initializers: Iterable<string>): string {
 
 /** Sizes `[in, out]` of the weight that a node multiplies its first input by, or undefined where it is no such node. */
 function weightSizes(node: Node, graph: Graph, writer: Map<string, Node>): [number, number] | undefined {
-  if (node.operator !== "MatMul" && node.operator !== "Gemm") return undefined;
-  if (intAttribute(node, "transA", 0) === 1) return undefined;
-  let turned = intAttribute(node, "transB", 0) === 1;
-  let weight = node.inputs[1] ?? "";
-  const transpose = writer.get(weight);
-  // Exports without constant folding keep torch's [out, in] and turn it on the way.
-  if (transpose?.operator === "Transpose" && `${intsAttribute(transpose, "perm") ?? [1, 0]}` === "1,0") {
-    weight = transpose.inputs[0]!;
-    turned = !turned;
-  }
-  const dims = graph.initializers.get(weight)?.dims;
-  if (dims?.length !== 2) return undefined;
-  return turned ? [dims[1]!, dims[0]!] : [dims[0]!, dims[1]!];
+  const plain = node.operator === "MatMul" || node.operator === "Gemm";
+  if (plain && intAttribute(node, "transA", 0) === 1) return undefined;
+  // Through a Transpose too: exports without constant folding keep torch's [out, in] and turn it on the way.
+  const operand = plain ? storedOperand(graph, node.inputs[1] ?? "", writer) : quantizedOperand(graph, node, writer);
+  if (!operand) return undefined;
+  const { matrix: { rows, columns }, transposed } = operand;
+  const turned = transposed !== (plain && intAttribute(node, "transB", 0) === 1);
+  return turned ? [columns, rows] : [rows, columns];
 }
 
 /** Layers that one product holds: a packed `qkv_proj` is three, unless the checkpoint has it packed itself. */

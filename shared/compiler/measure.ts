@@ -10,6 +10,7 @@ import { writeModel } from "../onnx/write_model.ts";
 import { sessionOptions } from "../runtime/session.ts";
 import { lowerHead, prospect } from "./score_head.ts";
 import { batch, sequence, tree } from "./specialize.ts";
+import { keepMapped, weightReads } from "./weight_reads.ts";
 
 /** Two runs whose sizes, products included, are told apart from each other and from any fixed size. */
 const probes: Record<string, number>[] = [
@@ -53,6 +54,23 @@ function isCausalMask({ type, dims, data }: Tensor): boolean {
 
 const foldedElements = 64;
 
+/** What one probe saw of a value. */
+interface Seen {
+  dataType: DataType;
+  dims: readonly number[];
+  integers: BigInt64Array | undefined;
+  causal: boolean;
+}
+
+/** Notes what is needed of an output and gives its native memory back at once: all values of a graph are many. */
+function look(value: Tensor): Seen {
+  const small = value.type === "int64" && value.size <= foldedElements;
+  const integers = small ? (value.data as BigInt64Array).slice() : undefined;
+  const { dims } = value, dataType = value.type as DataType, causal = isCausalMask(value);
+  value.dispose();
+  return { dataType, dims, integers, causal };
+}
+
 /** Runs the graph at both sizes and returns what every value was. */
 async function probe(
   graph: Graph,
@@ -61,10 +79,13 @@ async function probe(
 ): Promise<Map<string, Probed>> {
   const given = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
   for (const { name, shape } of fixed) given.set(name, shape);
-  const names = [...new Set(graph.nodes.flatMap((node) => node.outputs))].filter((name) => name !== "");
+  // Weights made float32 are not looked at: together they would be a float copy of the model.
+  const reads = weightReads(graph);
+  const names = [...new Set(graph.nodes.flatMap((node) => node.outputs))]
+    .filter((name) => name !== "" && !reads.has(name));
   const open: Graph = { ...graph, outputs: names.map((name) => ({ name })) };
-  const session = await InferenceSession.create(writeModel(open), sessionOptions(folder));
-  const runs: Awaited<ReturnType<InferenceSession["run"]>>[] = [];
+  const session = await InferenceSession.create(writeModel(keepMapped(open)), sessionOptions(folder));
+  const runs: Map<string, Seen>[] = [];
   for (const [i, sizes] of probes.entries()) {
     const feeds: Record<string, Tensor> = {};
     for (const input of graph.inputs) {
@@ -76,20 +97,24 @@ async function probe(
         ? new Tensor("int64", BigInt64Array.from({ length: count }, (_, at) => BigInt(index(at))), dims)
         : new Tensor("float32", new Float32Array(count), dims);
     }
-    runs.push(await session.run(feeds));
+    runs.push(new Map(Object.entries(await session.run(feeds)).map(([name, value]) => [name, look(value)])));
   }
   await session.release();
-  return new Map(names.map((name) => {
-    const [first, second] = [runs[0]![name]!, runs[1]![name]!];
+  const made = [...reads].map((
+    [name, read],
+  ): [string, Probed] => [name, { ...read, integers: undefined, causal: false }]);
+  const measured = names.map((name): [string, Probed] => {
+    const [first, second] = [runs[0]!.get(name)!, runs[1]!.get(name)!];
     const shape = first.dims.map((size, axis) => nameSize([size, second.dims[axis]!]));
-    const small = first.type === "int64" && first.size <= foldedElements && first.size === second.size;
+    const both = first.integers && second.integers && first.integers.length === second.integers.length;
     return [name, {
-      dataType: first.type as DataType,
+      dataType: first.dataType,
       shape: shape.includes(undefined) ? undefined : shape as Shape,
-      integers: small ? [first.data as BigInt64Array, second.data as BigInt64Array] : undefined,
-      causal: isCausalMask(first) && isCausalMask(second),
+      integers: both ? [first.integers!, second.integers!] : undefined,
+      causal: first.causal && second.causal,
     }];
-  }));
+  });
+  return new Map([...made, ...measured]);
 }
 
 /** Values computed from shapes and constants alone, whatever is fed. */

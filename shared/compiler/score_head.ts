@@ -5,7 +5,18 @@
 
 import { RefusedModelError } from "../errors.ts";
 import { attribute, Builder } from "../onnx/builder.ts";
-import { consumers, type Graph, type Node, operatorKey, producers, prune, sortTopologically } from "../onnx/graph.ts";
+import {
+  consumers,
+  type Graph,
+  intAttribute,
+  type Node,
+  operatorKey,
+  producers,
+  prune,
+  sortTopologically,
+} from "../onnx/graph.ts";
+import { multiplyStored, multiplyStoredTranspose, quantizedOperand } from "./gradients/quantized.ts";
+import { type Operand, storedOperand } from "./stored_matrix.ts";
 
 /** Domain of operators that exist only inside the compiler. */
 export const prospect = "prospect";
@@ -42,14 +53,15 @@ function findHead(graph: Graph, path: string): Head {
   let value = "logits";
   for (;;) {
     const node = writer.get(value);
-    if (node && (node.operator === "MatMul" || node.operator === "Gemm")) {
+    if (node && (node.operator === "MatMul" || node.operator === "Gemm" || quantizedOperand(graph, node))) {
       return { product: node, tail: tail.reverse() };
     }
     const constants = node?.inputs.slice(1).every((input) => graph.initializers.has(input) || input === "");
     if (!node || !constants || !["Cast", "Mul", "Div", "Tanh", "Add", "Identity", "Reshape"].includes(node.operator)) {
       throw new RefusedModelError(
         `${path}: operator ${node ? operatorKey(node) : "(none)"}, node "${node?.name ?? value}", stands between the ` +
-          `vocabulary product and the logits; expected MatMul or Gemm, then only scaling, bias, soft cap or a cast.`,
+          `vocabulary product and the logits; expected MatMul or Gemm (or a quantised product), then only scaling, ` +
+          `bias, soft cap or a cast.`,
       );
     }
     tail.push(node);
@@ -57,18 +69,19 @@ function findHead(graph: Graph, path: string): Head {
   }
 }
 
-/** The weight in `[vocabulary, hidden]` layout where the graph has one (a tied embedding), else `[hidden, vocabulary]`. */
-function headWeight(graph: Graph, product: Node): { weight: string; transposed: boolean } | undefined {
-  const weight = product.inputs[1]!;
-  if (graph.initializers.has(weight)) {
-    const transB = product.attributes.get("transB");
-    return { weight, transposed: transB?.kind === "int" && transB.value === 1 };
-  }
-  const transpose = producers(graph).get(weight);
-  if (transpose?.operator === "Transpose" && graph.initializers.has(transpose.inputs[0]!)) {
-    return { weight: transpose.inputs[0]!, transposed: true };
-  }
-  return undefined;
+/** The frozen weight of the product, as its file keeps it; `transposed` where that is `[vocabulary, hidden]`. */
+function headWeight(graph: Graph, product: Node): Operand | undefined {
+  const quantised = quantizedOperand(graph, product);
+  if (quantised) return quantised;
+  const found = storedOperand(graph, product.inputs[1]!);
+  const turned = product.operator === "Gemm" && intAttribute(product, "transB", 0) === 1;
+  return found && turned ? { ...found, transposed: !found.transposed } : found;
+}
+
+/** Whether the product adds no bias of its own. */
+function withoutBias({ operator, inputs }: Node): boolean {
+  const biasAt: Record<string, number> = { MatMul: 2, Gemm: 2, MatMulNBits: 5, DynamicQuantizeMatMul: 4 };
+  return !inputs[biasAt[operator]!];
 }
 
 /**
@@ -87,8 +100,8 @@ export function cutHead(graph: Graph, path: string, frozen: boolean): { vocabula
       `${path}: node "${product.name}" multiplies by no fixed weight; expected the output head.`,
     );
   }
-  const dims = graph.initializers.get(found.weight)!.dims as [number, number];
-  const [vocabulary, hidden] = found.transposed ? dims : [dims[1], dims[0]];
+  const { rows, columns } = found.matrix;
+  const [vocabulary, hidden] = found.transposed ? [rows, columns] : [columns, rows];
   const chunks = headChunks(vocabulary, graph.opsets.get("") ?? 0);
   graph.inputs.push(
     { name: head.positions, dataType: "int64", shape: ["tokens"] },
@@ -96,21 +109,20 @@ export function cutHead(graph: Graph, path: string, frozen: boolean): { vocabula
   );
   const flat = build.reshape(product.inputs[0]!, [-1, hidden]);
   const states = build.gather(flat, head.positions, 0);
-  const bare = tail.every((node) => node.operator === "Cast" || node.operator === "Identity") &&
-    product.inputs.length === 2;
+  const bare = tail.every((node) => node.operator === "Cast" || node.operator === "Identity") && withoutBias(product);
   if (frozen && bare) {
-    build.operators("LinearLogProb", [states, found.weight, head.targets], 2, {
-      transposed: attribute.int(found.transposed ? 1 : 0),
+    build.operators("LinearLogProb", [states, head.targets, ...product.inputs.slice(1)], 2, {
+      ...Object.fromEntries(product.attributes),
+      product: attribute.string(product.operator),
+      domain: attribute.string(product.domain),
       chunks: attribute.int(chunks),
     }, { domain: prospect, name: "head/LinearLogProb", output: head.logProbs });
   } else {
-    const weight = found.transposed && product.operator === "MatMul"
-      ? build.transpose(found.weight, [1, 0])
-      : product.inputs[1]!;
     let logits = build.operator(
       product.operator,
-      [states, weight, ...product.inputs.slice(2)],
+      [states, ...product.inputs.slice(1)],
       Object.fromEntries(product.attributes),
+      { domain: product.domain },
     );
     for (const node of tail) {
       if (node.operator === "Reshape") continue;
@@ -128,6 +140,76 @@ export function cutHead(graph: Graph, path: string, frozen: boolean): { vocabula
   return { vocabulary, chunks };
 }
 
+/** The file's own vocabulary product that a `LinearLogProb` stands for; its first input is the hidden states. */
+function productOf({ inputs, attributes, ...node }: Node): Node {
+  const text = (name: string) => attributes.get(name)?.value as string;
+  return {
+    ...node,
+    operator: text("product"),
+    domain: text("domain"),
+    inputs: [inputs[0]!, ...inputs.slice(2)],
+    attributes: new Map([...attributes].filter(([name]) => !["product", "domain", "chunks"].includes(name))),
+  };
+}
+
+/** How logits and the gradients of log-probs are computed of some positions. */
+interface Formulas {
+  logits(states: string): string;
+  /** Gradient of each target's log-prob with respect to its hidden state: W[:, target] − W·softmax. */
+  gradient(logSoftmax: string, targets: string, picked: string): string;
+}
+
+/** A float32 weight is multiplied and looked up where it lies. */
+function plainFormulas(build: Builder, weight: string, transposed: boolean): Formulas {
+  return {
+    logits: (states) => build.gemm(states, weight, { transB: transposed }),
+    gradient(logSoftmax, targets) {
+      const average = build.gemm(build.operator("Exp", [logSoftmax]), weight, { transB: !transposed });
+      const own = transposed
+        ? build.gather(weight, targets, 0)
+        : build.transpose(build.gather(weight, targets, 1), [1, 0]);
+      return build.subtract(own, average);
+    },
+  };
+}
+
+/**
+ * A weight of low precision: logits by the file's own kernel where it has one; the gradient as (one-hot − softmax)·Wᵀ,
+ * for which the weight becomes float32 piece by piece.
+ */
+function storedFormulas(build: Builder, product: Node, operand: Operand): Formulas {
+  const kernel = quantizedOperand(build.graph, product) !== undefined;
+  return {
+    logits: (states) =>
+      kernel
+        ? build.operator(
+          product.operator,
+          [states, ...product.inputs.slice(1)],
+          Object.fromEntries(product.attributes),
+          { domain: product.domain },
+        )
+        : multiplyStored(build, states, operand),
+    gradient(logSoftmax, targets, picked) {
+      const others = build.negate(build.operator("Exp", [logSoftmax]));
+      const own = build.subtract(build.float(1), build.operator("Exp", [picked]));
+      const direction = build.operator("ScatterElements", [others, build.unsqueeze(targets, [1]), own], {
+        axis: attribute.int(1),
+      });
+      return multiplyStoredTranspose(build, direction, operand);
+    },
+  };
+}
+
+function formulasOf(build: Builder, product: Node): Formulas {
+  const operand = headWeight(build.graph, product);
+  // A weight that a run feeds is float32.
+  if (!operand) return plainFormulas(build, product.inputs[1]!, intAttribute(product, "transB", 0) === 1);
+  const { matrix, transposed } = operand;
+  return matrix.plain
+    ? plainFormulas(build, matrix.read(build, 0, matrix.rows), transposed)
+    : storedFormulas(build, product, operand);
+}
+
 /**
  * Writes `LinearLogProb` out in ordinary operators. Its second output, the gradient of each log-prob with respect to its
  * hidden state, `W[:, target] − W·softmax(logits)`, is independent of the objective, so one pass over the vocabulary
@@ -136,10 +218,10 @@ export function cutHead(graph: Graph, path: string, frozen: boolean): { vocabula
 export function lowerHead(graph: Graph): void {
   const build = new Builder(graph, "lowered");
   for (const node of graph.nodes.filter((each) => each.domain === prospect && each.operator === "LinearLogProb")) {
-    const [states, weight, targets] = node.inputs as [string, string, string];
-    const transposed = node.attributes.get("transposed")?.value === 1;
+    const [states, targets] = node.inputs as [string, string];
     const chunks = node.attributes.get("chunks")?.value as number;
     const wantGradient = (consumers(graph).get(node.outputs[1]!) ?? []).length > 0;
+    const formulas = formulasOf(build, productOf(node));
     graph.nodes = graph.nodes.filter((each) => each !== node);
     const parts = (value: string) =>
       chunks === 1
@@ -149,17 +231,11 @@ export function lowerHead(graph: Graph): void {
     const logProbs: string[] = [], gradients: string[] = [];
     parts(states).forEach((part, i) => {
       const target = targetParts[i]!;
-      const logits = build.gemm(part, weight, { transB: transposed });
-      const logSoftmax = build.operator("LogSoftmax", [logits], { axis: attribute.int(-1) });
+      const logSoftmax = build.operator("LogSoftmax", [formulas.logits(part)], { axis: attribute.int(-1) });
       const column = build.unsqueeze(target, [1]);
       const picked = build.operator("GatherElements", [logSoftmax, column], { axis: attribute.int(1) });
       logProbs.push(build.squeeze(picked, [1]));
-      if (!wantGradient) return;
-      const average = build.gemm(build.operator("Exp", [logSoftmax]), weight, { transB: !transposed });
-      const own = transposed
-        ? build.gather(weight, target, 0)
-        : build.transpose(build.gather(weight, target, 1), [1, 0]);
-      gradients.push(build.subtract(own, average));
+      if (wantGradient) gradients.push(formulas.gradient(logSoftmax, target, picked));
     });
     const join = (values: string[], output: string) =>
       values.length === 1

@@ -12,10 +12,10 @@ export type SessionOptions = InferenceSession.SessionOptions;
  * Options for a compiled graph.
  *
  * One thread per session: parallelism comes from workers, and a row's numbers then do not depend on how many threads
- * share a product, so losses are the same to the bit whatever the worker count. No prepacking: it would copy the
- * weights out of the shared mapping, once per session. No arena and no memory pattern: an arena keeps the most that
- * its session ever used, and a pattern holds a second block of that size beside it (SmolLM2-135M, 384 tokens: 3.7 GB
- * instead of 2.8), for no speed (docs/LOG.md).
+ * share a product, so losses are the same to the bit whatever the worker count. Weights that must not be packed into a
+ * copy per session are declared so in the graph (compiler/weight_reads.ts). No arena and no memory pattern: an arena
+ * keeps the most that its session ever used, and a pattern holds a second block of that size beside it (SmolLM2-135M,
+ * 384 tokens: 3.7 GB instead of 2.8), for no speed (docs/LOG.md).
  *
  * @param folder where external data is resolved
  */
@@ -29,6 +29,6 @@ export function sessionOptions(folder: string, device: Device = "cpu"): SessionO
     enableMemPattern: false,
     enableCpuMemArena: false,
     logSeverityLevel: 3,
-    extra: { session: { model_external_initializers_file_folder_path: folder, disable_prepacking: "1" } },
+    extra: { session: { model_external_initializers_file_folder_path: folder } },
   };
 }

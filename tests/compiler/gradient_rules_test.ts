@@ -8,12 +8,20 @@ import { elementwiseUses, refusedElementwise } from "./elementwise_uses.ts";
 import { any, checkUse, compileUse, frozen, type Use } from "./gradient_check.ts";
 import { layoutUses, refusedLayout } from "./layout_uses.ts";
 import { productUses, refusedProducts } from "./products_uses.ts";
+import { quantizedUses, refusedQuantized } from "./quantized_uses.ts";
 import { reductionUses, refusedReductions } from "./reductions_uses.ts";
 
-const uses: Record<string, Use[]> = { ...elementwiseUses, ...productUses, ...layoutUses, ...reductionUses };
+const uses: Record<string, Use[]> = {
+  ...elementwiseUses,
+  ...productUses,
+  ...quantizedUses,
+  ...layoutUses,
+  ...reductionUses,
+};
 const refused: Record<string, Use[]> = {
   ...refusedElementwise,
   ...refusedProducts,
+  ...refusedQuantized,
   ...refusedLayout,
   ...refusedReductions,
 };

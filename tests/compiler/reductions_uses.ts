@@ -152,8 +152,10 @@ function scoredHead(transposed: boolean, chunks: number, states: Shape, targets:
     use: `${transposed ? "[vocabulary, hidden]" : "[hidden, vocabulary]"}, ${chunks} chunks, states [${states}]`,
     inputs: { states: any(...states), weight: frozen(transposed ? any(6, 3) : any(3, 6)), targets },
     apply: (build) =>
-      build.operators("LinearLogProb", ["states", "weight", "targets"], 2, {
-        transposed: int(transposed ? 1 : 0),
+      build.operators("LinearLogProb", ["states", "targets", "weight"], 2, {
+        product: attribute.string("Gemm"),
+        domain: attribute.string(""),
+        transB: int(transposed ? 1 : 0),
         chunks: int(chunks),
       }, { domain: prospect })[0]!,
   };

@@ -123,7 +123,7 @@ function rotation(at: number): GradientRule {
 
 /** Second output of the head is the gradient of each log-prob with respect to its hidden state. */
 const linearLogProb: GradientRule = ({ node, build, outputs, wanted, refuse }) => {
-  if (wanted(1)) return refuse("a frozen output head");
+  if (node.inputs.some((_, i) => i > 1 && wanted(i))) return refuse("a frozen output head");
   return [build.multiply(build.unsqueeze(outputs[0]!, [1]), node.outputs[1]!)];
 };
 
