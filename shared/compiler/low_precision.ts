@@ -21,7 +21,6 @@ import { promoteHalf } from "./half_precision.ts";
 const unread: Record<string, string> = {
   [`${microsoft}.MatMulBnb4`]: "a bitsandbytes 4-bit product",
   [`${microsoft}.MatMulFpQ4`]: "a blob-packed 4-bit product",
-  [`${microsoft}.QMoE`]: "a quantised mixture of experts",
   [`${microsoft}.QAttention`]: "a quantised attention",
   [`${microsoft}.QGemm`]: "a statically quantised product",
   [`${microsoft}.GatherBlockQuantizedBnb4`]: "a bitsandbytes 4-bit table",

@@ -233,7 +233,7 @@ refused(
   (graph) => nBits(graph).inputs.push("", "g_idx"),
   [...named, /g_idx/],
 );
-for (const operator of ["MatMulBnb4", "MatMulFpQ4", "QMoE"]) {
+for (const operator of ["MatMulBnb4", "MatMulFpQ4"]) {
   refused(
     `${operator} is refused`,
     "model_q4",
