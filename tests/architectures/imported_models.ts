@@ -7,6 +7,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { compileTraining, gradientName } from "../../shared/compiler/compile.ts";
+import { microBatchFeeds } from "../../shared/compiler/feeds.ts";
+import { packTree } from "../../shared/feedback/micro_batch.ts";
 import { Random } from "../../shared/random.ts";
 import { sessionOptions } from "../../shared/runtime/session.ts";
 import { importCheckpoint } from "../../shared/architectures/import_checkpoint.ts";
@@ -120,9 +122,7 @@ export async function checkSlope(folder: string, ids: number[]): Promise<void> {
   const session = await InferenceSession.create(compiled.gradient, sessionOptions(compiled.folder));
   const scored = ids.length - 1;
   const feeds: Record<string, Tensor> = {
-    input_ids: integers(ids, [1, ids.length]),
-    completion_positions: integers(ids.slice(1).map((_, i) => i), [scored]),
-    completion_targets: integers(ids.slice(1), [scored]),
+    ...microBatchFeeds(packTree([{ promptIds: ids.slice(0, 1), completionIds: ids.slice(1) }], 1)),
     token_weight: new Tensor("float32", new Float32Array(scored).fill(1 / scored), [scored]),
   };
   for (const { name, shape } of compiled.parameters) {

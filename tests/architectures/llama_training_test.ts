@@ -11,10 +11,11 @@ import {
   type Weights,
 } from "../../shared/architectures/llama.ts";
 import { compileTraining, gradientName, type Trained } from "../../shared/compiler/compile.ts";
+import { microBatchFeeds } from "../../shared/compiler/feeds.ts";
+import { packRows } from "../../shared/feedback/micro_batch.ts";
 import { linearLayers } from "../../shared/compiler/linear_layers.ts";
 import { Random } from "../../shared/random.ts";
 import { sessionOptions } from "../../shared/runtime/session.ts";
-import { integers } from "./imported_models.ts";
 import { small, withModel } from "./small_models.ts";
 
 /** Not deepEqual: where weights differ, its report takes minutes. */
@@ -54,10 +55,9 @@ for (const tied of [true, false]) {
 
         const session = await InferenceSession.create(compiled.gradient, sessionOptions(compiled.folder));
         const random = new Random(3);
+        const rows = [{ promptIds: [1], completionIds: [5, 9, 300] }, { promptIds: [1], completionIds: [7, 8, 2] }];
         const feeds: Record<string, Tensor> = {
-          input_ids: integers([1, 5, 9, 300, 1, 7, 8, 2], [2, 4]),
-          completion_positions: integers([0, 1, 2, 4, 5, 6], [6]),
-          completion_targets: integers([5, 9, 300, 7, 8, 2], [6]),
+          ...microBatchFeeds(packRows(rows, 1)),
           token_weight: new Tensor("float32", new Float32Array(6).fill(1 / 6), [6]),
         };
         for (const { name, shape } of compiled.parameters) {
