@@ -28,7 +28,7 @@ const program = modelOptions(command("generate", "Answers one prompt; a chat mod
       const [answer] = await answerPrompts(pool, model.tokenizer, [asked], options);
       process.stdout.write(answer + "\n");
     } finally {
-      pool.stop();
+      await pool.stop();
     }
   });
 

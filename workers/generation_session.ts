@@ -39,6 +39,10 @@ export class GenerationSession {
     return new GenerationSession(await InferenceSession.create(graph, options), device);
   }
 
+  release(): Promise<void> {
+    return this.#session.release();
+  }
+
   #metadata(name: string) {
     const metadata = this.#session.inputMetadata.find((input) => input.name === name);
     if (!metadata?.isTensor) throw new Error(`"${name}" is not a tensor input.`);

@@ -45,6 +45,9 @@ const worker: ModelWorker = {
   generate(requests, options) {
     return generation!.generate(requests, options);
   },
+  async release() {
+    await Promise.all([training?.release(), generation?.release(), stock?.release()]);
+  },
 };
 
 expose(worker);

@@ -23,6 +23,9 @@ export class WorkerFailure extends Error {}
 /** How long an error may take to arrive after the thread's end was noticed, in milliseconds. */
 const lastWords = 100;
 
+/** How long a stopping worker may compute on before it is ended all the same, in milliseconds. */
+const patience = 2000;
+
 /**
  * Starts a thread and watches over it. An error comes as an event; an end without one (`self.close()`, an exit) has no
  * event in Deno, but it closes the far end of a port that the worker holds. A ping would not do: a worker is deaf while
@@ -148,10 +151,17 @@ export class WorkerPool {
     }
   }
 
-  /** Ends all workers. */
-  stop(): void {
+  /** Ends all workers, after they have given back their sessions: what ONNX Runtime maps outlives a thread. */
+  async stop(): Promise<void> {
     this.#stopped = true;
-    for (const member of this.#members) member.end();
-    this.#members = [];
+    const members = this.#members.splice(0);
+    let waited: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => waited = setTimeout(resolve, patience));
+    await Promise.race([
+      late,
+      Promise.allSettled(members.map(({ remote, death }) => Promise.race([remote.release(), death]))),
+    ]);
+    clearTimeout(waited);
+    for (const member of members) member.end();
   }
 }

@@ -81,4 +81,6 @@ export interface ModelWorker {
   /** Feeds an adapter to generation: per input name, data and shape in the graph's layout. */
   setAdapter(tensors: Record<string, { data: Float32Array; shape: number[] }>): void;
   generate(requests: GenerationRequest[], options: GenerationOptions): Promise<number[][]>;
+  /** Closes all sessions. */
+  release(): Promise<void>;
 }

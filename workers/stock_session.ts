@@ -22,6 +22,10 @@ export class StockSession {
     return new StockSession(model);
   }
 
+  async release(): Promise<void> {
+    await this.model.dispose();
+  }
+
   /** Log-prob of each completion token. */
   async score({ promptIds, completionIds }: Sequence): Promise<Float32Array> {
     const ids = [...promptIds, ...completionIds];

@@ -57,6 +57,11 @@ export class TrainingSessions {
     return new TrainingSessions(setup, scoring, gradient);
   }
 
+  async release(): Promise<void> {
+    await this.#scoring.release();
+    await this.#gradient?.release();
+  }
+
   /** Copies shared parameters into tensors, `into` where given: ONNX Runtime does not take shared memory. */
   #read(shared: SharedArrayBuffer, into: Feeds = {}): Feeds {
     let offset = 0;

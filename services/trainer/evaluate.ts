@@ -75,7 +75,7 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
     return result;
   } finally {
     progress.done();
-    pool.stop();
+    await pool.stop();
     cache.close();
   }
 }

@@ -180,12 +180,12 @@ export async function pretrain(settings: PretrainSettings, reporter: Reporter): 
   try {
     await trainWeights(settings, config, reporter, pool);
   } finally {
-    pool.stop();
+    await pool.stop();
   }
   const fresh = await WorkerPool.start(settings.workers, reporter.warn);
   try {
     await writeFeedback(settings, reporter, fresh);
   } finally {
-    fresh.stop();
+    await fresh.stop();
   }
 }

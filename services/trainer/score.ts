@@ -121,7 +121,7 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
     return scores;
   } finally {
     progress.done();
-    pool.stop();
+    await pool.stop();
     cache?.close();
   }
 }

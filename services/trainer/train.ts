@@ -135,13 +135,16 @@ export async function train(
 
     const prompts = samplePrompts(embedded, data);
     const canAnswer = !settings.full;
-    if (canAnswer) await startGeneration(model, pool, device);
-    const answer = async (label: string) => {
+    // In workers of their own, so that sessions for answering take no memory while sessions for training do.
+    const answer = async (label: string, adapter?: ReturnType<typeof adapterFeeds>) => {
       const progress = createProgress({ label, total: prompts.length, unit: "prompts", json });
+      const answering = await WorkerPool.start(workers, reporter.warn);
       try {
+        await startGeneration(model, answering, device);
+        if (adapter) await answering.prepare(async (worker) => await worker.setAdapter(adapter));
         const sampling = embedded ? worldSampling : { temperature: 0, maxNewTokens: 64 };
         return await answerPrompts(
-          pool,
+          answering,
           model.tokenizer,
           prompts,
           { ...sampling, seed: settings.seed },
@@ -149,6 +152,7 @@ export async function train(
         );
       } finally {
         progress.done();
+        await answering.stop();
       }
     };
     const before = resumed?.state.before ?? (canAnswer ? await answer("answers before") : []);
@@ -171,14 +175,14 @@ export async function train(
       interrupted,
     });
 
+    await pool.stop();
+    let after: string[] = [];
     if (config === undefined) await exportFullModel(join(out, "model"), model, policy);
     else {
-      const tensors = saveLora(policy);
-      await writeAdapter(join(out, "adapter"), { config, tensors });
-      const feeds = adapterFeeds({ config, tensors });
-      await pool.prepare(async (worker) => await worker.setAdapter(feeds));
+      const tuned = { config, tensors: saveLora(policy) };
+      await writeAdapter(join(out, "adapter"), tuned);
+      after = await answer("answers after", adapterFeeds(tuned));
     }
-    const after = canAnswer ? await answer("answers after") : [];
     const seconds = (performance.now() - started) / 1000;
     const judged = embedded && canAnswer
       ? { before: judgeAnswers(evaluationQuestions(), before), after: judgeAnswers(evaluationQuestions(), after) }
@@ -223,7 +227,7 @@ export async function train(
     printResult(result, out, settings.full, reporter);
     return result;
   } finally {
-    pool.stop();
+    await pool.stop();
     cache.close();
   }
 }

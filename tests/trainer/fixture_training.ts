@@ -60,7 +60,7 @@ export async function withTraining(
       const reference = new ReferenceScorer(pool, cache, "test", layout);
       await use({ model, pool, rows, reference, layout, cache });
     } finally {
-      pool.stop();
+      await pool.stop();
       cache.close();
     }
   });

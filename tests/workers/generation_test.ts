@@ -29,7 +29,7 @@ async function withPool(size: number, use: (pool: WorkerPool) => Promise<void>):
   try {
     await use(pool);
   } finally {
-    pool.stop();
+    await pool.stop();
   }
 }
 

@@ -19,7 +19,7 @@ async function withPool(size: number, use: (pool: WorkerPool, warnings: string[]
   try {
     await use(pool, warnings);
   } finally {
-    pool.stop();
+    await pool.stop();
   }
 }
 

@@ -102,6 +102,6 @@ export async function measureSteps(settings: StepSettings, onStep: () => void): 
       ...memory.peak(folder),
     };
   } finally {
-    pool.stop();
+    await pool.stop();
   }
 }

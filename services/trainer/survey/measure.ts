@@ -145,7 +145,7 @@ export async function measureCell(subject: Subject, found: (finding: Finding) =>
       found({ stage, finding });
       off ||= finding.kind === "measured" && !holds(finding, limit);
     } finally {
-      pool.stop();
+      await pool.stop();
     }
   }
   if (!off || device === "cpu") return;
