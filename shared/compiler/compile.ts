@@ -19,6 +19,7 @@ import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { recallNames } from "./recall_names.ts";
 import { cutHead, head, lowerHead } from "./score_head.ts";
 import { batch, closeInputs, foldConstants, liftConstants, refuseOperator, sequence } from "./specialize.ts";
+import { recomputeLate } from "./recompute.ts";
 import { sharePrefixes } from "./share_prefixes.ts";
 import { holdsForTrees } from "./try_tree.ts";
 import { trainableWeights } from "./trainable_weights.ts";
@@ -211,12 +212,14 @@ export async function compileTraining(
   for (const each of [scoring, graph]) applyConstants(each, constants);
   lowerHead(scoring);
 
+  const forward = new Set(graph.nodes);
   const build = new Builder(graph, "backward", shapes, runtimeSizes);
   const gradients = differentiate(build, "loss", parameters.map(({ name }) => name), path);
   for (const [name, value] of gradients) build.operator("Identity", [value], {}, { output: gradientName(name) });
   graph.outputs = ["loss", ...outputs, head.logProbs, ...parameters.map(({ name }) => gradientName(name))]
     .map((name) => ({ name }));
   lowerHead(graph);
+  recomputeLate(graph, forward);
   prune(graph);
   sortTopologically(graph);
   for (const each of [scoring, graph]) readWeightsLate(each);
