@@ -19,11 +19,7 @@ const program = modelOptions(command("generate", "Answers one prompt; a chat mod
     const adapter = options.adapter === undefined ? undefined : await readAdapterOf(model, options.adapter);
     const pool = await WorkerPool.start(1, console.error);
     try {
-      await startGeneration(model, pool, device(options.device));
-      if (adapter) {
-        const feeds = adapterFeeds(adapter);
-        await pool.prepare(async (worker) => await worker.setAdapter(feeds));
-      }
+      await startGeneration(model, pool, device(options.device), adapter && adapterFeeds(adapter));
       const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
       const [answer] = await answerPrompts(pool, model.tokenizer, [asked], options);
       process.stdout.write(answer + "\n");

@@ -5,7 +5,7 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { Random } from "../shared/random.ts";
 import { type Device, sessionOptions } from "../shared/runtime/session.ts";
-import type { GenerationOptions, GenerationRequest, GenerationSetup } from "./protocol.ts";
+import type { AdapterFeeds, GenerationOptions, GenerationRequest, GenerationSetup } from "./protocol.ts";
 
 type Feeds = Record<string, Tensor>;
 
@@ -59,7 +59,7 @@ export class GenerationSession {
   }
 
   /** Uses an adapter from now on; modules that it does not have stay as in the base model. */
-  setAdapter(tensors: Record<string, { data: Float32Array; shape: number[] }>): void {
+  setAdapter(tensors: AdapterFeeds): void {
     this.#adapter = this.#vanishing();
     for (const [name, { data, shape }] of Object.entries(tensors)) {
       this.#adapter[name] = new Tensor("float32", data, shape);

@@ -46,7 +46,10 @@ export interface GenerationOptions {
   stopIds: number[];
 }
 
-/** A generation graph and an adapter on it. */
+/** An adapter as generation is fed it: per input name, data and shape in the graph's layout. */
+export type AdapterFeeds = Record<string, { data: Float32Array; shape: number[] }>;
+
+/** A generation graph. */
 export interface GenerationSetup {
   device: Device;
   folder: string;
@@ -78,8 +81,8 @@ export interface ModelWorker {
   /** Log-prob of each completion token, by transformers.js. */
   scoreStock(sequence: Sequence): Promise<Float32Array>;
   openGeneration(setup: GenerationSetup): Promise<void>;
-  /** Feeds an adapter to generation: per input name, data and shape in the graph's layout. */
-  setAdapter(tensors: Record<string, { data: Float32Array; shape: number[] }>): void;
+  /** Generates under an adapter from now on. */
+  setAdapter(tensors: AdapterFeeds): void;
   generate(requests: GenerationRequest[], options: GenerationOptions): Promise<number[][]>;
   /** Closes all sessions. */
   release(): Promise<void>;

@@ -62,11 +62,7 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
       counts: { desirable, undesirable: rows.length - desirable },
     };
     if (embedded) {
-      await startGeneration(model, pool, device);
-      if (part?.adapter) {
-        const feeds = adapterFeeds(part.adapter);
-        await pool.prepare(async (worker) => await worker.setAdapter(feeds));
-      }
+      await startGeneration(model, pool, device, part?.adapter && adapterFeeds(part.adapter));
       const questions = evaluationQuestions();
       const prompts = questions.map(({ text }) => [{ role: "user", content: text }]);
       const answers = await answerPrompts(pool, model.tokenizer, prompts, { ...worldSampling, seed: settings.seed });

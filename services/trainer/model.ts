@@ -21,6 +21,7 @@ import { type ModelFolder, resolveModelFolder } from "../../shared/runtime/model
 import { createProgress, createReporter, type Progress } from "../../shared/progress.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { WorkerPool } from "../../workers/pool.ts";
+import type { AdapterFeeds } from "../../workers/protocol.ts";
 import { ParameterBlock } from "./parameters.ts";
 
 /** Raised whenever the compiled forward pass may give other numbers: cached log-probs of before are then not found. */
@@ -161,8 +162,14 @@ export async function startScoring(
   return { ...model, compiled, policy, pool, device };
 }
 
-/** Opens the model's generation graph in every worker. */
-export async function startGeneration(model: OpenModel, pool: WorkerPool, device: Device): Promise<void> {
+/** Opens the model's generation graph in every worker, under an adapter where one is given. */
+export async function startGeneration(
+  model: OpenModel,
+  pool: WorkerPool,
+  device: Device,
+  adapter?: AdapterFeeds,
+): Promise<void> {
   const graph = compileGeneration(model.path, model.folder.config);
   await pool.prepare((worker) => worker.openGeneration({ device, folder: dirname(model.path), graph }));
+  if (adapter) await pool.prepare((worker) => worker.setAdapter(adapter));
 }

@@ -14,6 +14,7 @@ import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
+import type { AdapterFeeds } from "../../workers/protocol.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { readCheckpoint, removeCheckpoint, type RunState } from "./checkpoint.ts";
 import { prepareData, type TrainingData } from "./data.ts";
@@ -136,12 +137,11 @@ export async function train(
     const prompts = samplePrompts(embedded, data);
     const canAnswer = !settings.full;
     // In workers of their own, so that sessions for answering take no memory while sessions for training do.
-    const answer = async (label: string, adapter?: ReturnType<typeof adapterFeeds>) => {
+    const answer = async (label: string, adapter?: AdapterFeeds) => {
       const progress = createProgress({ label, total: prompts.length, unit: "prompts", json });
       const answering = await WorkerPool.start(workers, reporter.warn);
       try {
-        await startGeneration(model, answering, device);
-        if (adapter) await answering.prepare(async (worker) => await worker.setAdapter(adapter));
+        await startGeneration(model, answering, device, adapter);
         const sampling = embedded ? worldSampling : { temperature: 0, maxNewTokens: 64 };
         return await answerPrompts(
           answering,

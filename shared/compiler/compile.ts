@@ -133,6 +133,12 @@ function mostTreeTokens(graph: Graph, masks: string[], config: AttentionSizes): 
   return Math.min(window ?? Infinity, ...caches);
 }
 
+/** What is left of the tokens that a tree may hold after trying one. */
+async function triedTreeTokens(graph: Graph, scoring: Uint8Array, forward: Omit<Forward, "graph">): Promise<number> {
+  const { treeTokens } = forward;
+  return treeTokens > 0 && await holdsForTrees(graph, scoring, forward) ? treeTokens : 0;
+}
+
 interface Forward extends Omit<CompiledScoring, "scoring"> {
   /** Ends in `log_probs`; the head is still the pseudo-operator. */
   graph: Graph;
@@ -187,7 +193,7 @@ export async function compileScoring(
   readWeightsLate(graph);
   await annotateShapes(graph, rest.folder, []);
   const scoring = writeModel(keepMapped(graph));
-  return { ...rest, scoring, treeTokens: await holdsForTrees(graph, scoring, rest) ? rest.treeTokens : 0 };
+  return { ...rest, scoring, treeTokens: await triedTreeTokens(graph, scoring, rest) };
 }
 
 /**
@@ -226,7 +232,7 @@ export async function compileTraining(
   await annotateShapes(scoring, folder, []);
   await annotateShapes(graph, folder, parameters);
   const scoringBytes = writeModel(keepMapped(scoring));
-  const treeTokens = rest.treeTokens > 0 && await holdsForTrees(scoring, scoringBytes, rest) ? rest.treeTokens : 0;
+  const treeTokens = await triedTreeTokens(scoring, scoringBytes, rest);
   return { ...rest, treeTokens, scoring: scoringBytes, gradient: writeModel(keepMapped(graph)) };
 }
 

@@ -5,10 +5,11 @@
 
 import { Builder } from "../onnx/builder.ts";
 import { type Graph, sortTopologically } from "../onnx/graph.ts";
+import type { CausalMasks } from "./measure.ts";
 import { sequence, tree } from "./specialize.ts";
 
 /** The causal masks that no other causal mask went into. */
-function firstMasks(graph: Graph, causal: ReadonlyMap<string, "bool" | "float32">): string[] {
+function firstMasks(graph: Graph, causal: CausalMasks): string[] {
   const first: string[] = [], after = new Set<string>();
   sortTopologically(graph);
   for (const { inputs, outputs } of graph.nodes) {
@@ -28,7 +29,7 @@ function firstMasks(graph: Graph, causal: ReadonlyMap<string, "bool" | "float32"
  * @param causal values measured to be causal masks, `[…, m·sequence, sequence]`
  * @returns the masks that were restricted; none, the graph unchanged, where it has no causal mask or reads no positions
  */
-export function sharePrefixes(graph: Graph, causal: ReadonlyMap<string, "bool" | "float32">): string[] {
+export function sharePrefixes(graph: Graph, causal: CausalMasks): string[] {
   const masks = firstMasks(graph, causal);
   const positions = graph.nodes.find((node) => node.outputs.includes(tree.positions));
   if (masks.length === 0 || !positions) return [];
