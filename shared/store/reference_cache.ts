@@ -3,10 +3,10 @@
 // log-probs are computed.
 
 import { createHash } from "node:crypto";
-import { dirname } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { InputError } from "../errors.ts";
 import type { Sequence } from "../feedback/micro_batch.ts";
+import { openSqlite } from "./sqlite.ts";
 
 const schemaVersion = 1;
 
@@ -34,10 +34,8 @@ export class ReferenceCache {
    */
   static open(path: string): ReferenceCache {
     try {
-      Deno.mkdirSync(dirname(path), { recursive: true });
-      const database = new DatabaseSync(path);
+      const database = openSqlite(path, "NORMAL");
       const cache = new ReferenceCache(path, database);
-      database.exec("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
       const version = database.prepare("PRAGMA user_version").get()?.user_version;
       if (version !== 0 && version !== schemaVersion) {
         database.close();
@@ -45,10 +43,14 @@ export class ReferenceCache {
           `${path}: the reference cache was written by another version of Prospect (${version}); delete it or set PROSPECT_CACHE.`,
         );
       }
-      database.exec(
-        `CREATE TABLE IF NOT EXISTS reference (key BLOB PRIMARY KEY, log_probs BLOB NOT NULL) WITHOUT ROWID;
-         PRAGMA user_version = ${schemaVersion};`,
-      );
+      if (version === 0) {
+        database.exec(
+          `BEGIN IMMEDIATE;
+           CREATE TABLE IF NOT EXISTS reference (key BLOB PRIMARY KEY, log_probs BLOB NOT NULL) WITHOUT ROWID;
+           PRAGMA user_version = ${schemaVersion};
+           COMMIT;`,
+        );
+      }
       return cache;
     } catch (error) {
       throw ReferenceCache.#explain(path, error);
