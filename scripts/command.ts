@@ -67,6 +67,20 @@ export function numberOrAuto(text: string): number | "auto" {
   return text === "auto" ? "auto" : number(text);
 }
 
+/** Option parser for a TCP port; 0 takes a free one. */
+export function port(text: string): number {
+  const value = number(text);
+  if (!Number.isInteger(value) || value < 0 || value > 65535) {
+    throw new InvalidArgumentError("It must be a whole number from 0 to 65535.");
+  }
+  return value;
+}
+
+/** Option parser for an option that may be given several times. */
+export function repeated(text: string, before: string[]): string[] {
+  return [...before, text];
+}
+
 /** Option parser for a comma-separated list. */
 export function list(text: string): string[] {
   return text.split(",").map((part) => part.trim()).filter((part) => part !== "");
@@ -112,6 +126,20 @@ export function watchInterrupt(): () => boolean {
   Deno.addSignalListener("SIGINT", stop);
   Deno.addSignalListener("SIGTERM", stop);
   return () => interrupted;
+}
+
+/** Resolves when a service is asked to end; a second signal ends the program at once. */
+export function untilStopped(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const stop = () => {
+      if (asked) Deno.exit(130);
+      asked = true;
+      resolve();
+    };
+    Deno.addSignalListener("SIGINT", stop);
+    Deno.addSignalListener("SIGTERM", stop);
+  });
 }
 
 /**

@@ -1,0 +1,80 @@
+// `deno task keys`: makes, lists and revokes the gateway's API keys.
+
+import { join } from "node:path";
+import { InputError } from "../shared/errors.ts";
+import { type Database, openDatabase } from "../shared/store/database.ts";
+import { createKey, listKeys, revokeKey, type Scope, scopes } from "../shared/store/keys.ts";
+import { command, list, runCommand } from "./command.ts";
+
+interface KeyOptions {
+  dataDir: string;
+  scope?: string[];
+  name?: string;
+}
+
+const program = command("keys", "Makes, lists and revokes the gateway's API keys. They are kept hashed.");
+
+function readScopes(given: string[] | undefined): Scope[] {
+  if (given === undefined || given.length === 0) {
+    throw new InputError(`--scope is needed: ${scopes.join(", ")}, or several with commas.`);
+  }
+  const unknown = given.find((scope) => !scopes.includes(scope as Scope));
+  if (unknown !== undefined) throw new InputError(`--scope ${unknown}: there are ${scopes.join(", ")}.`);
+  return [...new Set(given as Scope[])];
+}
+
+/** Opens the store that the gateway uses under the same options. */
+async function withStore({ dataDir }: KeyOptions, use: (database: Database) => Promise<void>): Promise<void> {
+  await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const database = await openDatabase(Deno.env.get("DATABASE_URL") || join(dataDir, "prospect.sqlite"));
+  try {
+    await use(database);
+  } finally {
+    await database.close();
+  }
+}
+
+const dataDir = ["--data-dir <folder>", "the gateway's; DATABASE_URL counts here too", "data"] as const;
+
+program.command("create")
+  .description("make a key and print it, once")
+  .option("--scope <list>", `what it may do: ${scopes.join(", ")} (admin may do everything)`, list)
+  .option("--name <text>", "to tell keys apart")
+  .option(...dataDir)
+  .action(async (options: KeyOptions) => {
+    const granted = readScopes(options.scope);
+    await withStore(options, async (database) => {
+      const { secret, id } = await createKey(database, {
+        scopes: granted,
+        ...(options.name === undefined ? {} : { name: options.name }),
+      });
+      console.log(secret);
+      console.error(`Key ${id} with ${granted.join(", ")}. It is not shown again.`);
+    });
+  });
+
+program.command("list")
+  .description("all keys, without their secrets")
+  .option(...dataDir)
+  .action((options: KeyOptions) =>
+    withStore(options, async (database) => {
+      for (const { id, name, scopes, createdAt, revokedAt } of await listKeys(database)) {
+        const state = revokedAt === null ? "" : ` revoked ${new Date(revokedAt).toISOString()}`;
+        console.log(`${id} ${scopes.join(",")} ${new Date(createdAt).toISOString()}${state} ${name ?? ""}`.trimEnd());
+      }
+    })
+  );
+
+program.command("revoke <id>")
+  .description("end a key, at once")
+  .option(...dataDir)
+  .action((id: string, options: KeyOptions) =>
+    withStore(options, async (database) => {
+      if (!await revokeKey(database, id)) {
+        throw new InputError(`There is no key ${id} in use; see deno task keys list.`);
+      }
+      console.log(`Revoked ${id}.`);
+    })
+  );
+
+await runCommand(program);

@@ -1,0 +1,215 @@
+// From a request to its answers: picks the model, asks the engine, and keeps what was answered before its end is given
+// out. Chat and text completions, streamed or not, all go through here. It knows no HTTP and no response bodies.
+
+import { randomBytes } from "node:crypto";
+import type { Message } from "../../shared/feedback/row.ts";
+import { storeCompletion, type StoredChoice } from "../../shared/store/completions.ts";
+import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine, LoadedAdapter } from "./engine/engine.ts";
+import { type Gateway, readyEngine } from "./gateway.ts";
+import { ApiError } from "./http/errors.ts";
+import { adapterOf, drawArm } from "./model_names.ts";
+import type { ChatRequest } from "./schemas/chat.ts";
+import type { CompletionRequest } from "./schemas/completion.ts";
+
+/** A request, its prompt read. */
+export interface Question {
+  source: "chat" | "text";
+  body: ChatRequest | CompletionRequest;
+  prompt: string | Message[];
+  promptIds: number[];
+  /** Undefined goes on to the end of the context. */
+  maxTokens: number | undefined;
+  topLogProbs: number | undefined;
+}
+
+/** What happens to an answer, by the index of its choice. */
+export type AnswerEvent = { index: number; piece: AnswerPiece } | { index: number; end: AnswerEnd };
+
+/** Answers under way. */
+export interface Answering {
+  id: string;
+  /** Seconds since 1970. */
+  created: number;
+  /** `base` or `base:ADAPTER`. */
+  model: string;
+  /** Changes whenever the same request could be answered otherwise: the base's and the adapter's content. */
+  fingerprint: string;
+  promptTokens: number;
+  /** Events in order of arrival. The last end comes only after the completion is kept. */
+  events: AsyncGenerator<AnswerEvent>;
+  /** Gives the answers' places back, finished or not, begun or not. */
+  release(): Promise<void>;
+}
+
+/** The model that answers a request and the alias that chose it. @throws ApiError 404 for a model that is not there */
+export function chooseModel(
+  { aliases }: Pick<Gateway, "aliases">,
+  adapters: readonly LoadedAdapter[],
+  asked: string,
+  person: string | undefined,
+): { model: string; adapter: string | undefined; alias: string | null } {
+  const arms = aliases.get(asked);
+  const model = arms ? drawArm(asked, arms, person) : asked;
+  const adapter = adapterOf(model);
+  if (adapter === null || (adapter !== undefined && !adapters.some(({ name }) => name === adapter))) {
+    const there = ["base", ...adapters.map(({ name }) => `base:${name}`), ...aliases.keys()].join(", ");
+    throw new ApiError(
+      404,
+      `The model "${model}" does not exist here; there are ${there}.`,
+      "model",
+      "model_not_found",
+    );
+  }
+  return { model, adapter, alias: arms ? asked : null };
+}
+
+/** Tokens that an answer may have. @throws ApiError where prompt and answer do not fit the context */
+function room({ contextLength }: Engine, { promptIds, maxTokens, source }: Question): number {
+  const left = contextLength - promptIds.length;
+  const field = source === "chat" ? "messages" : "prompt";
+  if (promptIds.length === 0) throw new ApiError(400, `${field}: there is nothing to answer.`, field, "empty_prompt");
+  if (left < 1 || (maxTokens ?? 0) > left) {
+    throw new ApiError(
+      400,
+      `This model's context is ${contextLength} tokens, but the prompt has ${promptIds.length}` +
+        `${maxTokens === undefined ? "" : ` and the answer may have ${maxTokens}`}; shorten one of them.`,
+      field,
+      "context_length_exceeded",
+    );
+  }
+  return maxTokens ?? left;
+}
+
+const randomSeed = () => randomBytes(4).readUInt32LE();
+
+/** A request's own sampling for choice `index`. */
+function requestFor(engine: Engine, question: Question, adapter: string | undefined, index: number): AnswerRequest {
+  const { body, promptIds, topLogProbs } = question;
+  const seed = body.seed ?? randomSeed();
+  return {
+    promptIds,
+    adapter,
+    maxTokens: room(engine, question),
+    stop: typeof body.stop === "string" ? [body.stop] : body.stop ?? [],
+    topLogProbs,
+    sampling: {
+      temperature: body.temperature ?? 1,
+      topP: body.top_p ?? 1,
+      frequencyPenalty: body.frequency_penalty ?? 0,
+      presencePenalty: body.presence_penalty ?? 0,
+      logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
+      seed: (Math.imul(seed % 2 ** 32, 0x9e3779b1) + index) >>> 0,
+    },
+  };
+}
+
+/**
+ * Begins to answer.
+ *
+ * @throws ApiError for a model that is not there, a prompt that does not fit, an engine that is not ready
+ * @throws QueueFullError
+ */
+export function beginAnswers(gateway: Gateway, question: Question, signal: AbortSignal): Answering {
+  const engine = readyEngine(gateway);
+  const { body } = question;
+  const { model, adapter, alias } = chooseModel(gateway, engine.adapters(), body.model, body.user ?? undefined);
+  const requests = Array.from({ length: body.n ?? 1 }, (_, index) => requestFor(engine, question, adapter, index));
+  // A generator that nobody has asked yet cannot be told to end, hence a signal of our own.
+  const released = new AbortController();
+  const { adapterVersion, answers } = engine.answer(requests, AbortSignal.any([signal, released.signal]));
+  const createdAt = Date.now();
+  const id = `${question.source === "chat" ? "chatcmpl" : "cmpl"}-${randomBytes(16).toString("hex")}`;
+  const choices: StoredChoice[] = requests.map((_, index) => ({
+    index,
+    content: "",
+    finishReason: "cancelled",
+    tokens: 0,
+    logProb: null,
+  }));
+  const keep = async () => {
+    if (body.store === false) return;
+    const { messages: _, prompt: __, model: ___, user: ____, store: _____, ...parameters } = body as
+      & ChatRequest
+      & CompletionRequest;
+    await storeCompletion(gateway.database, {
+      id,
+      createdAt,
+      source: question.source,
+      model: body.model,
+      base: engine.base,
+      adapter: adapter ?? null,
+      adapterVersion: adapterVersion ?? null,
+      alias,
+      prompt: question.prompt,
+      parameters,
+      endUser: body.user ?? null,
+      promptTokens: question.promptIds.length,
+      choices,
+    });
+  };
+  gateway.metrics.promptTokens.inc({ model }, question.promptIds.length);
+  async function* events(): AsyncGenerator<AnswerEvent> {
+    let open = answers.length, begun = false, kept = false;
+    try {
+      for await (const event of inOrderOfArrival(answers)) {
+        const choice = choices[event.index]!;
+        if ("piece" in event) {
+          if (!begun) gateway.metrics.firstToken.observe({ model }, (Date.now() - createdAt) / 1000);
+          begun = true;
+          choice.content += event.piece.text;
+        } else {
+          const { finishReason, completionTokens, logProb } = event.end;
+          Object.assign(choice, { finishReason, tokens: completionTokens, logProb });
+          gateway.metrics.answers.inc({ model, finish_reason: finishReason });
+          gateway.metrics.completionTokens.inc({ model }, completionTokens);
+          open--;
+          if (open === 0) {
+            await keep();
+            kept = true;
+          }
+        }
+        yield event;
+      }
+    } finally {
+      // Someone hung up, or the engine failed: what was given out may still be judged.
+      if (!kept && begun) {
+        gateway.metrics.answers.inc({ model, finish_reason: "cancelled" }, open);
+        await keep();
+      }
+    }
+  }
+  const sequence = events();
+  return {
+    id,
+    created: Math.floor(createdAt / 1000),
+    model,
+    fingerprint: `fp_${engine.base.split("@").at(-1)!.slice(0, 12)}_${adapterVersion?.slice(0, 12) ?? "base"}`,
+    promptTokens: question.promptIds.length,
+    events: sequence,
+    async release() {
+      released.abort();
+      await sequence.return(undefined);
+    },
+  };
+}
+
+/** Merges answers into one sequence of events. Ending it early ends them all. */
+async function* inOrderOfArrival(answers: AsyncGenerator<AnswerPiece, AnswerEnd>[]): AsyncGenerator<AnswerEvent> {
+  const next = async (index: number) => ({ index, result: await answers[index]!.next() });
+  const waiting = new Map(answers.map((_, index) => [index, next(index)]));
+  try {
+    while (waiting.size > 0) {
+      const { index, result } = await Promise.race(waiting.values());
+      if (result.done) {
+        waiting.delete(index);
+        yield { index, end: result.value };
+      } else {
+        waiting.set(index, next(index));
+        yield { index, piece: result.value };
+      }
+    }
+  } finally {
+    for (const promise of waiting.values()) promise.catch(() => {});
+    await Promise.allSettled(answers.map((answer) => answer.return(undefined as never)));
+  }
+}

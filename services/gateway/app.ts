@@ -1,0 +1,110 @@
+// The gateway's HTTP face: middleware in its order, then the routes. It starts nothing: give it a gateway and call fetch.
+
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { rateLimiter } from "hono-rate-limiter";
+import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
+import { requestId } from "hono/request-id";
+import { secureHeaders } from "hono/secure-headers";
+import type { Gateway, GatewayEnv } from "./gateway.ts";
+import { identify, requireHost } from "./http/authorize.ts";
+import { ApiError, asApiError, sendError, validationError } from "./http/errors.ts";
+import { observeRequests } from "./http/request_log.ts";
+import { addAdapters } from "./routes/adapters.ts";
+import { addChat } from "./routes/chat.ts";
+import { addCompletions } from "./routes/completions.ts";
+import { addExperiments } from "./routes/experiments.ts";
+import { addFeedback } from "./routes/feedback.ts";
+import { addFeedbackFiles, importPath } from "./routes/feedback_files.ts";
+import { addModels } from "./routes/models.ts";
+import { addOperation } from "./routes/operation.ts";
+import { unsupportedFields } from "./schemas/sampling.ts";
+
+/** Longest body of a request, and of an imported file, in bytes. */
+const largestBody = 8 * 2 ** 20, largestImport = 256 * 2 ** 20;
+
+const tooLarge = (limit: number) => () => {
+  throw new ApiError(413, `The body is larger than ${limit / 2 ** 20} MiB.`, null, "body_too_large");
+};
+
+/** Builds the app. @param addressOf the address a request comes from, for limits of those without a key */
+export function createApp(gateway: Gateway, addressOf: (request: Request) => string): OpenAPIHono<GatewayEnv> {
+  const { options } = gateway;
+  const app = new OpenAPIHono<GatewayEnv>({
+    defaultHook: (result) => {
+      if (!result.success) throw validationError(result.error, unsupportedFields);
+    },
+  });
+  app.onError((error, context) => {
+    const refusal = asApiError(error);
+    if (refusal) return sendError(context, refusal);
+    const request_id = context.get("requestId");
+    if (context.req.raw.signal.aborted) return sendError(context, new ApiError(499 as 400, "The client hung up."));
+    gateway.log.error("failed", { request_id, error: error.message, stack: error.stack });
+    return sendError(context, new ApiError(500, `Something went wrong here; the log has it under ${request_id}.`));
+  });
+  app.notFound((context) => {
+    const { method, path } = context.req;
+    return sendError(
+      context,
+      new ApiError(404, `There is no ${method} ${path} here; /docs lists what is.`, null, "unknown_url"),
+    );
+  });
+
+  app.use(requestId());
+  app.use(observeRequests(gateway));
+  app.use(secureHeaders({
+    contentSecurityPolicy: {
+      defaultSrc: ["'self'"],
+      styleSrc: ["'self'", "'unsafe-inline'"],
+      imgSrc: ["'self'", "data:"],
+      frameAncestors: ["'none'"],
+    },
+    crossOriginResourcePolicy: options.corsOrigins.length > 0 ? "cross-origin" : "same-origin",
+    strictTransportSecurity: false,
+  }));
+  app.use(requireHost(gateway));
+  if (options.corsOrigins.length > 0) {
+    app.use(cors({
+      origin: options.corsOrigins,
+      allowHeaders: ["Authorization", "Content-Type", "Idempotency-Key"],
+      exposeHeaders: ["X-Request-Id", "Retry-After"],
+      maxAge: 3600,
+    }));
+  }
+  app.use(identify(gateway));
+  if (options.rateLimit > 0) {
+    app.use(rateLimiter<GatewayEnv>({
+      windowMs: 60_000,
+      limit: options.rateLimit,
+      standardHeaders: "draft-6",
+      keyGenerator: (context) => context.get("key")?.id ?? addressOf(context.req.raw),
+      handler: () => {
+        throw new ApiError(
+          429,
+          `More than ${options.rateLimit} requests in a minute; wait a little.`,
+          null,
+          "rate_limit",
+          {
+            "Retry-After": "60",
+          },
+        );
+      },
+    }));
+  }
+  const limits = {
+    usual: bodyLimit({ maxSize: largestBody, onError: tooLarge(largestBody) }),
+    import: bodyLimit({ maxSize: largestImport, onError: tooLarge(largestImport) }),
+  };
+  app.use((context, next) => (context.req.path === importPath ? limits.import : limits.usual)(context, next));
+
+  addChat(app, gateway);
+  addCompletions(app, gateway);
+  addModels(app, gateway);
+  addAdapters(app, gateway);
+  addFeedbackFiles(app, gateway);
+  addFeedback(app, gateway);
+  addExperiments(app, gateway);
+  addOperation(app, gateway);
+  return app;
+}

@@ -1,0 +1,78 @@
+// Who may do what: API keys and their scopes, and the host name a request is addressed to. It does not know how keys are
+// stored.
+
+import type { MiddlewareHandler } from "hono";
+import { type Database } from "../../../shared/store/database.ts";
+import { findKey, type KeyRecord, type Scope, scopes } from "../../../shared/store/keys.ts";
+import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { ApiError } from "./errors.ts";
+
+const everyScope: ReadonlySet<Scope> = new Set(scopes);
+
+/** How long a key that was found is trusted before it is looked up again, in milliseconds: a revoked key ends within it. */
+const trust = 1000;
+
+function keyLookup(database: Database): (secret: string) => Promise<KeyRecord | "revoked" | undefined> {
+  const known = new Map<string, { until: number; found: KeyRecord | "revoked" }>();
+  return async (secret) => {
+    const remembered = known.get(secret);
+    if (remembered && remembered.until > Date.now()) return remembered.found;
+    const found = await findKey(database, secret);
+    known.delete(secret);
+    if (found) {
+      if (known.size >= 10_000) known.clear();
+      known.set(secret, { until: Date.now() + trust, found });
+    }
+    return found;
+  };
+}
+
+/**
+ * Finds the request's key and its scopes. Where keys are not required, a request without one may do everything; a
+ * request with a key of this gateway may do what the key may, there too.
+ */
+export function identify({ database, options }: Gateway): MiddlewareHandler<GatewayEnv> {
+  const find = keyLookup(database);
+  return async (context, next) => {
+    const [, secret] = /^Bearer +(\S{1,200})$/i.exec(context.req.header("Authorization") ?? "") ?? [];
+    const found = secret === undefined ? undefined : await find(secret);
+    if (found === "revoked") throw new ApiError(401, "This API key was revoked.", null, "invalid_api_key");
+    context.set("key", found);
+    // OpenAI's clients insist on sending a key, so where none is needed an unknown one is as good as none.
+    const open = options.keysRequired ? new Set<Scope>() : everyScope;
+    context.set("scopes", found ? (found.scopes.includes("admin") ? everyScope : new Set(found.scopes)) : open);
+    await next();
+  };
+}
+
+/** Lets a request pass that has the scope. */
+export function requireScope(scope: Scope): MiddlewareHandler<GatewayEnv> {
+  return async (context, next) => {
+    if (context.get("scopes").has(scope)) return await next();
+    if (context.get("key")) {
+      throw new ApiError(403, `This API key lacks the scope "${scope}".`, null, "insufficient_scope");
+    }
+    const message =
+      "A valid API key is needed: send Authorization: Bearer KEY. Keys are made with deno task keys create.";
+    throw new ApiError(401, message, null, "invalid_api_key");
+  };
+}
+
+/**
+ * Refuses requests addressed to another name than this gateway's. A web page can make a browser call a loopback address
+ * under a name of its own (DNS rebinding); where no key is needed, the name is all that tells such a call apart.
+ */
+export function requireHost({ options: { hosts } }: Gateway): MiddlewareHandler<GatewayEnv> {
+  return async (context, next) => {
+    const name = new URL(context.req.url).hostname;
+    if (hosts && !hosts.has(name)) {
+      throw new ApiError(
+        403,
+        `This gateway does not answer to the name ${name}; call it by its address.`,
+        null,
+        "wrong_host",
+      );
+    }
+    await next();
+  };
+}

@@ -1,0 +1,96 @@
+// Errors in OpenAI's shape. Anything thrown in a route becomes one of these; what is not expected is a 500 that tells
+// the client nothing but the request's id. It knows no route.
+
+import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { InputError } from "../../../shared/errors.ts";
+import { QueueFullError } from "../engine/engine.ts";
+
+/** Body of every error. */
+export const errorSchema = z.object({
+  error: z.object({
+    message: z.string(),
+    type: z.string(),
+    param: z.string().nullable(),
+    code: z.string().nullable(),
+  }),
+}).openapi("Error");
+
+export type ErrorBody = z.infer<typeof errorSchema>;
+
+/** A refusal with its HTTP status; `param` is the field at fault as OpenAI writes it, e.g. `messages.0.role`. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: ContentfulStatusCode,
+    message: string,
+    readonly param: string | null = null,
+    readonly code: string | null = null,
+    readonly headers: Record<string, string> = {},
+  ) {
+    super(message);
+  }
+}
+
+const types: Record<number, string> = {
+  401: "authentication_error",
+  403: "permission_error",
+  429: "rate_limit_error",
+};
+
+/** OpenAI's `type` of a status. */
+const typeOf = (status: number): string => types[status] ?? (status >= 500 ? "server_error" : "invalid_request_error");
+
+/** The body of a refusal. */
+export function errorBody({ status, message, param, code }: ApiError): ErrorBody {
+  return { error: { message, type: typeOf(status), param, code } };
+}
+
+/** The first complaint of a failed validation as a refusal. Where a field is not known, it is named. */
+export function validationError(error: z.core.$ZodError, unsupported: ReadonlySet<string> = new Set()): ApiError {
+  const issue = error.issues[0]!;
+  const path = issue.path.map(String);
+  if (issue.code === "unrecognized_keys") {
+    const field = [...path, issue.keys[0]!].join(".");
+    return unsupported.has(field)
+      ? new ApiError(400, `${field} is not supported by this server; leave it out.`, field, "unsupported_parameter")
+      : new ApiError(400, `Unrecognized request argument supplied: ${field}`, field, "unknown_parameter");
+  }
+  const field = path.join(".");
+  return new ApiError(400, field === "" ? issue.message : `${field}: ${issue.message}`, field || null, "invalid_value");
+}
+
+/** What a thrown value is to the client. */
+export function asApiError(error: unknown): ApiError | undefined {
+  if (error instanceof ApiError) return error;
+  if (error instanceof z.ZodError) return validationError(error);
+  if (error instanceof QueueFullError) {
+    const headers = { "Retry-After": String(error.retryAfterSeconds) };
+    return new ApiError(
+      429,
+      "All slots are taken and the queue is full; try again shortly.",
+      null,
+      "queue_full",
+      headers,
+    );
+  }
+  if (error instanceof InputError) return new ApiError(400, error.message);
+  if (error instanceof HTTPException) {
+    const message = error.status === 400
+      ? "The body could not be read as JSON; send one JSON object with Content-Type: application/json."
+      : error.message;
+    return new ApiError(
+      error.status as ContentfulStatusCode,
+      message,
+      null,
+      error.status === 413 ? "body_too_large" : null,
+    );
+  }
+  return undefined;
+}
+
+/** Sends a refusal. */
+export function sendError(context: Context, error: ApiError): Response {
+  return context.json(errorBody(error), error.status, error.headers);
+}

@@ -1,0 +1,90 @@
+// /v1/adapters: loads, replaces and removes adapters while answers go on.
+
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
+import { requireScope } from "../http/authorize.ts";
+import { ApiError } from "../http/errors.ts";
+import { namePattern } from "../model_names.ts";
+import { jsonBody, jsonResponse, refusals } from "./describe.ts";
+
+const adapterSchema = z.object({
+  name: z.string(),
+  object: z.literal("adapter"),
+  model: z.string(),
+  version: z.string().openapi({ description: "sha-256 of its files." }),
+  since: z.int().openapi({ description: "When it was loaded, in milliseconds since 1970." }),
+}).openapi("Adapter");
+
+const params = z.object({ name: z.string().regex(namePattern, "letters, digits, dots, dashes, at most 64") });
+
+const listRoute = createRoute({
+  method: "get",
+  path: "/v1/adapters",
+  tags: ["Adapters"],
+  summary: "Loaded adapters",
+  responses: {
+    200: jsonResponse(z.object({ object: z.literal("list"), data: z.array(adapterSchema) }), "The adapters."),
+    ...refusals(401, 403, 429, 503),
+  },
+});
+
+const putRoute = createRoute({
+  method: "put",
+  path: "/v1/adapters/{name}",
+  tags: ["Adapters"],
+  summary: "Load an adapter, or replace one: answers under way keep the one they began with",
+  request: {
+    params,
+    body: jsonBody(z.strictObject({
+      path: z.string().min(1).max(4096).openapi({ description: "Folder in PEFT's layout, on the gateway's machine." }),
+    })),
+  },
+  responses: { 200: jsonResponse(adapterSchema, "The adapter answers."), ...refusals(400, 401, 403, 413, 429, 503) },
+});
+
+const deleteRoute = createRoute({
+  method: "delete",
+  path: "/v1/adapters/{name}",
+  tags: ["Adapters"],
+  summary: "Remove an adapter; answers under way are finished",
+  request: { params },
+  responses: {
+    200: jsonResponse(
+      z.object({ name: z.string(), object: z.literal("adapter"), deleted: z.literal(true) }),
+      "Removed.",
+    ),
+    ...refusals(400, 401, 403, 404, 409, 429, 503),
+  },
+});
+
+/** Adds the routes. */
+export function addAdapters(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
+  const described = () =>
+    readyEngine(gateway).adapters().map(({ name, version, since }) => ({
+      name,
+      object: "adapter" as const,
+      model: `base:${name}`,
+      version,
+      since,
+    }));
+  app.use("/v1/adapters/*", requireScope("admin"));
+  app.openapi(listRoute, (context) => context.json({ object: "list" as const, data: described() }, 200));
+  app.openapi(putRoute, async (context) => {
+    const { name } = context.req.valid("param");
+    await readyEngine(gateway).setAdapter(name, context.req.valid("json").path);
+    return context.json(described().find((adapter) => adapter.name === name)!, 200);
+  });
+  app.openapi(deleteRoute, async (context) => {
+    const { name } = context.req.valid("param"), model = `base:${name}`;
+    if (!described().some((adapter) => adapter.name === name)) {
+      throw new ApiError(404, `There is no adapter "${name}".`, "name", "adapter_not_found");
+    }
+    for (const [alias, arms] of gateway.aliases) {
+      if (arms.some((arm) => arm.model === model)) {
+        throw new ApiError(409, `The alias "${alias}" sends requests to ${model}; change the alias first.`, "name");
+      }
+    }
+    await readyEngine(gateway).removeAdapter(name);
+    return context.json({ name, object: "adapter" as const, deleted: true as const }, 200);
+  });
+}

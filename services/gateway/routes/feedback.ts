@@ -1,0 +1,244 @@
+// /v1/feedback: thumbs in, and out again to look at. Whole files of them are routes/feedback_files.ts's.
+
+import { createHash } from "node:crypto";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
+import {
+  deleteEndUser,
+  deleteLabel,
+  getLabel,
+  labelHistory,
+  listLabels,
+  putLabel,
+  type StoredLabel,
+  UnknownChoiceError,
+  UnknownCompletionError,
+} from "../../../shared/store/labels.ts";
+import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { requireScope } from "../http/authorize.ts";
+import { ApiError } from "../http/errors.ts";
+import {
+  feedbackFilterSchema,
+  feedbackRequestSchema,
+  feedbackSchema,
+  pageSchema,
+  readFilter,
+  readThumb,
+} from "../schemas/feedback.ts";
+import { jsonBody, jsonResponse, refusals } from "./describe.ts";
+
+const idParams = z.object({ id: z.string().max(200) });
+
+/** Header that makes a retry safe. */
+export const idempotencyHeader = z.object({
+  "idempotency-key": z.string().min(1).max(255).optional().openapi({
+    description: "A request that is sent again under the same key is answered as the first time.",
+  }),
+});
+
+const putRoute = createRoute({
+  method: "post",
+  path: "/v1/feedback",
+  tags: ["Feedback"],
+  summary: "Judge an answer; a second thumb of the same person on the same choice replaces the first",
+  request: { headers: idempotencyHeader, body: jsonBody(feedbackRequestSchema) },
+  responses: {
+    201: jsonResponse(feedbackSchema, "The thumb is on disk."),
+    ...refusals(400, 401, 403, 404, 413, 422, 429),
+  },
+});
+
+const listRoute = createRoute({
+  method: "get",
+  path: "/v1/feedback",
+  tags: ["Feedback"],
+  summary: "Current thumbs, newest first",
+  request: { query: feedbackFilterSchema.extend(pageSchema.shape) },
+  responses: {
+    200: jsonResponse(
+      z.object({
+        object: z.literal("list"),
+        data: z.array(feedbackSchema),
+        has_more: z.boolean(),
+        next_cursor: z.string().nullable(),
+      }),
+      "One page.",
+    ),
+    ...refusals(400, 401, 403, 429),
+  },
+});
+
+const oneRoute = createRoute({
+  method: "get",
+  path: "/v1/feedback/{id}",
+  tags: ["Feedback"],
+  summary: "One thumb",
+  request: { params: idParams },
+  responses: { 200: jsonResponse(feedbackSchema, "The thumb."), ...refusals(401, 403, 404, 429) },
+});
+
+const historyRoute = createRoute({
+  method: "get",
+  path: "/v1/feedback/{id}/history",
+  tags: ["Feedback"],
+  summary: "What a thumb was before",
+  request: { params: idParams },
+  responses: {
+    200: jsonResponse(
+      z.object({
+        object: z.literal("list"),
+        data: z.array(z.object({
+          version: z.int(),
+          change: z.enum(["set", "replaced", "deleted"]),
+          at: z.int(),
+          label: z.boolean(),
+          reason: z.string().nullable(),
+          tags: z.array(z.string()),
+          correction: z.string().nullable(),
+        })),
+      }),
+      "Oldest first.",
+    ),
+    ...refusals(401, 403, 404, 429),
+  },
+});
+
+const deleteRoute = createRoute({
+  method: "delete",
+  path: "/v1/feedback/{id}",
+  tags: ["Feedback"],
+  summary: "Take a thumb back",
+  request: { params: idParams },
+  responses: {
+    200: jsonResponse(
+      z.object({ id: z.string(), object: z.literal("feedback"), deleted: z.literal(true) }),
+      "Taken back.",
+    ),
+    ...refusals(401, 403, 404, 429),
+  },
+});
+
+const forgetRoute = createRoute({
+  method: "delete",
+  path: "/v1/feedback",
+  tags: ["Feedback"],
+  summary: "Forget a person: their thumbs, their history, and the answers they asked for",
+  request: { query: z.object({ end_user: z.string().min(1).max(256) }) },
+  responses: {
+    200: jsonResponse(
+      z.object({ end_user: z.string(), deleted: z.object({ labels: z.int(), completions: z.int() }) }),
+      "Nothing of them is left.",
+    ),
+    ...refusals(400, 401, 403, 429),
+  },
+});
+
+const described = (label: StoredLabel): z.infer<typeof feedbackSchema> => ({
+  id: label.id,
+  object: "feedback",
+  completion_id: label.completionId,
+  choice: label.choice,
+  end_user: label.endUser === "" ? null : label.endUser,
+  label: label.label,
+  reason: label.reason,
+  tags: label.tags,
+  correction: label.correction,
+  version: label.version,
+  created_at: label.createdAt,
+  updated_at: label.updatedAt,
+});
+
+const noSuchThumb = (id: string) => new ApiError(404, `There is no feedback "${id}".`, "id", "feedback_not_found");
+
+/** The idempotency of a request: keys are the API key's own, so that two clients cannot meet in one. */
+export function idempotencyOf(context: Context<GatewayEnv>, body: string | Uint8Array) {
+  const key = context.req.header("idempotency-key");
+  if (key === undefined) return undefined;
+  const scope = `${context.get("key")?.id ?? ""} ${context.req.method} ${context.req.path}`;
+  return { scope, key, bodyHash: createHash("sha256").update(body).digest("hex") };
+}
+
+/** What a refusal of the store is to the client. */
+export function storeRefusal(error: unknown): unknown {
+  if (error instanceof UnknownCompletionError) {
+    return new ApiError(404, error.message, "completion_id", "completion_not_found");
+  }
+  if (error instanceof UnknownChoiceError) return new ApiError(404, error.message, "choice", "choice_not_found");
+  if (error instanceof IdempotencyConflictError) {
+    return new ApiError(422, error.message, "Idempotency-Key", "idempotency_key_reused");
+  }
+  return error;
+}
+
+/** Adds the routes. */
+export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
+  const { database, metrics } = gateway;
+  app.use("/v1/feedback/*", requireScope("feedback"));
+  app.on("DELETE", forgetRoute.path, requireScope("admin"));
+
+  app.openapi(putRoute, async (context) => {
+    const body = context.req.valid("json");
+    const label = readThumb(body.label);
+    try {
+      const stored = await putLabel(database, {
+        completionId: body.completion_id,
+        choice: body.choice ?? 0,
+        endUser: body.end_user ?? "",
+        label,
+        ...(body.reason != null ? { reason: body.reason } : {}),
+        ...(body.tags != null ? { tags: body.tags } : {}),
+        ...(body.correction != null ? { correction: body.correction } : {}),
+      }, idempotencyOf(context, JSON.stringify(body)));
+      metrics.labels.inc({ label: label ? "desirable" : "undesirable" });
+      return context.json(described(stored), 201);
+    } catch (error) {
+      throw storeRefusal(error);
+    }
+  });
+
+  app.openapi(listRoute, async (context) => {
+    const { limit, cursor, ...filter } = context.req.valid("query");
+    const page = await listLabels(database, readFilter(filter), { limit, ...(cursor === undefined ? {} : { cursor }) });
+    const next_cursor = page.nextCursor ?? null;
+    return context.json(
+      { object: "list" as const, data: page.labels.map(described), has_more: next_cursor !== null, next_cursor },
+      200,
+    );
+  });
+
+  app.openapi(forgetRoute, async (context) => {
+    const { end_user } = context.req.valid("query");
+    const { labels, completions } = await deleteEndUser(database, end_user);
+    return context.json({ end_user, deleted: { labels, completions } }, 200);
+  });
+
+  app.openapi(oneRoute, async (context) => {
+    const { id } = context.req.valid("param");
+    const label = await getLabel(database, id);
+    if (!label) throw noSuchThumb(id);
+    return context.json(described(label), 200);
+  });
+
+  app.openapi(historyRoute, async (context) => {
+    const { id } = context.req.valid("param");
+    const history = await labelHistory(database, id);
+    if (history.length === 0) throw noSuchThumb(id);
+    const data = history.map(({ version, change, at, label, reason, tags, correction }) => ({
+      version,
+      change,
+      at,
+      label,
+      reason,
+      tags,
+      correction,
+    }));
+    return context.json({ object: "list" as const, data }, 200);
+  });
+
+  app.openapi(deleteRoute, async (context) => {
+    const { id } = context.req.valid("param");
+    if (!await deleteLabel(database, id)) throw noSuchThumb(id);
+    return context.json({ id, object: "feedback" as const, deleted: true as const }, 200);
+  });
+}

@@ -1,0 +1,114 @@
+// /v1/feedback/export and /v1/feedback/import: thumbs as whole files of JSON Lines.
+
+import { createHash, randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { InputError } from "../../../shared/errors.ts";
+import { readFeedback } from "../../../shared/feedback/read.ts";
+import { exportFeedback } from "../../../shared/store/export_feedback.ts";
+import { importFeedback } from "../../../shared/store/import_feedback.ts";
+import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { requireScope } from "../http/authorize.ts";
+import { ApiError } from "../http/errors.ts";
+import { feedbackFilterSchema, readFilter } from "../schemas/feedback.ts";
+import { jsonResponse, refusals } from "./describe.ts";
+import { idempotencyHeader, idempotencyOf, storeRefusal } from "./feedback.ts";
+
+export const importPath = "/v1/feedback/import";
+
+const jsonLines = "application/x-ndjson";
+
+const exportRoute = createRoute({
+  method: "get",
+  path: "/v1/feedback/export",
+  tags: ["Feedback"],
+  summary: "All current thumbs as TRL's unpaired rows, oldest first",
+  request: { query: feedbackFilterSchema },
+  responses: {
+    200: {
+      description:
+        "A row a line: `prompt`, `completion`, `label`, then where it is from. A correction is a row of its own.",
+      content: { [jsonLines]: { schema: z.string() } },
+    },
+    ...refusals(400, 401, 403, 429),
+  },
+});
+
+const importRoute = createRoute({
+  method: "post",
+  path: importPath,
+  tags: ["Feedback"],
+  summary: "Take in a file of thumbs, all of it or nothing; the formats are those of deno task train",
+  request: {
+    headers: idempotencyHeader,
+    body: { required: true, content: { [jsonLines]: { schema: z.string() } } },
+  },
+  responses: {
+    201: jsonResponse(
+      z.object({
+        object: z.literal("feedback.import"),
+        rows: z.int(),
+        desirable: z.int(),
+        undesirable: z.int(),
+        notes: z.array(z.string()),
+      }),
+      "All rows are on disk.",
+    ),
+    ...refusals(400, 401, 403, 413, 422, 429),
+  },
+});
+
+/** Lines, gathered into pieces that are worth sending. */
+async function* piecesOf(rows: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  let text = "";
+  for await (const row of rows) {
+    text += JSON.stringify(row) + "\n";
+    if (text.length > 65536) {
+      yield encoder.encode(text);
+      text = "";
+    }
+  }
+  if (text !== "") yield encoder.encode(text);
+}
+
+/** Adds the routes. */
+export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, options }: Gateway): void {
+  app.use(exportRoute.path, requireScope("admin"));
+  app.use(importPath, requireScope("admin"));
+
+  app.openapi(exportRoute, (context) => {
+    const rows = exportFeedback(database, readFilter(context.req.valid("query")));
+    return context.body(ReadableStream.from(piecesOf(rows)), 200, {
+      "Content-Type": `${jsonLines}; charset=utf-8`,
+      "Content-Disposition": 'attachment; filename="feedback.jsonl"',
+    });
+  });
+
+  app.openapi(importRoute, async (context) => {
+    const body = context.req.raw.body;
+    if (!body) throw new ApiError(400, "The body is empty: it needs one row of feedback a line.");
+    const path = join(options.scratchFolder, `import-${randomUUID()}.jsonl`);
+    try {
+      const hash = createHash("sha256");
+      using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+      for await (const piece of body) {
+        hash.update(piece);
+        for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+      }
+      const { rows, summary, desirable, undesirable } = await readFeedback(path);
+      const idempotency = idempotencyOf(context, hash.digest("hex"));
+      const named = summary.map((sentence) => sentence.replaceAll(path, "body"));
+      await importFeedback(database, rows, idempotency);
+      return context.json(
+        { object: "feedback.import" as const, rows: rows.length, desirable, undesirable, notes: named },
+        201,
+      );
+    } catch (error) {
+      if (error instanceof InputError) throw new ApiError(400, error.message.replaceAll(path, "body"), "body");
+      throw storeRefusal(error);
+    } finally {
+      await Deno.remove(path).catch(() => {});
+    }
+  });
+}

@@ -1,0 +1,40 @@
+// Bodies of POST /v1/completions.
+
+import { z } from "@hono/zod-openapi";
+import { finishReasonSchema, samplingFields, usageSchema } from "./sampling.ts";
+
+export const completionRequestSchema = z.strictObject({
+  ...samplingFields,
+  prompt: z.union(
+    [z.string(), z.array(z.string()).length(1, "send one prompt per request")],
+    "must be one text (arrays of tokens and several prompts are not supported)",
+  ).openapi({ description: "The text to go on from, as it is: no chat template." }),
+  logprobs: z.int().min(0).max(5).nullish().openapi({ description: "Alternatives to report per token." }),
+}).openapi("CompletionRequest");
+
+export type CompletionRequest = z.infer<typeof completionRequestSchema>;
+
+const logProbsSchema = z.object({
+  tokens: z.array(z.string()),
+  token_logprobs: z.array(z.number()),
+  top_logprobs: z.array(z.record(z.string(), z.number())),
+  text_offset: z.array(z.int()),
+}).nullable().openapi("CompletionLogProbs");
+
+export const completionResponseSchema = z.object({
+  id: z.string().openapi({ description: "The completion_id of feedback." }),
+  object: z.literal("text_completion"),
+  created: z.int(),
+  model: z.string(),
+  system_fingerprint: z.string(),
+  choices: z.array(z.object({
+    index: z.int(),
+    text: z.string(),
+    logprobs: logProbsSchema,
+    finish_reason: finishReasonSchema,
+  })),
+  usage: usageSchema,
+}).openapi("Completion");
+
+export type CompletionResponse = z.infer<typeof completionResponseSchema>;
+export type CompletionLogProbs = z.infer<typeof logProbsSchema>;

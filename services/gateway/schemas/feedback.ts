@@ -1,0 +1,75 @@
+// Bodies of the feedback routes.
+
+import { z } from "@hono/zod-openapi";
+import type { LabelFilter } from "../../../shared/store/labels.ts";
+
+/** A thumb in any of the ways that are understood; see readThumb. */
+export const thumbSchema = z.union(
+  [z.boolean(), z.literal("desirable"), z.literal("undesirable"), z.literal(1), z.literal(-1)],
+  'must be true or false, "desirable" or "undesirable", 1 or -1',
+);
+
+/** True is desirable. */
+export const readThumb = (thumb: z.infer<typeof thumbSchema>): boolean =>
+  thumb === true || thumb === "desirable" || thumb === 1;
+
+export const feedbackRequestSchema = z.strictObject({
+  completion_id: z.string().min(1).max(200).openapi({ description: "The `id` of the completion that is judged." }),
+  label: thumbSchema,
+  choice: z.int().min(0).max(1023).nullish().openapi({ description: "Index of the choice. Default 0." }),
+  end_user: z.string().min(1).max(256).nullish().openapi({ description: "Who judges, by your own name for them." }),
+  reason: z.string().max(4096).nullish(),
+  tags: z.array(z.string().min(1).max(64)).max(32).nullish(),
+  correction: z.string().min(1).max(65536).nullish().openapi({
+    description: "What the answer should have been: becomes a desirable row beside the undesirable original.",
+  }),
+}).refine((body) => body.correction == null || !readThumb(body.label), {
+  path: ["correction"],
+  message: "an answer that needs a correction is undesirable; send label false, or leave the correction out",
+}).openapi("FeedbackRequest");
+
+export type FeedbackRequest = z.infer<typeof feedbackRequestSchema>;
+
+export const feedbackSchema = z.object({
+  id: z.string(),
+  object: z.literal("feedback"),
+  completion_id: z.string(),
+  choice: z.int(),
+  end_user: z.string().nullable(),
+  label: z.boolean(),
+  reason: z.string().nullable(),
+  tags: z.array(z.string()),
+  correction: z.string().nullable(),
+  version: z.int().openapi({ description: "1, and one more each time the label was replaced." }),
+  created_at: z.int().openapi({ description: "Milliseconds since 1970." }),
+  updated_at: z.int(),
+}).openapi("Feedback");
+
+export const feedbackFilterSchema = z.object({
+  label: z.enum(["desirable", "undesirable", "true", "false"]).optional(),
+  model: z.string().max(200).optional(),
+  adapter: z.string().max(200).optional(),
+  tag: z.string().max(64).optional(),
+  end_user: z.string().max(256).optional(),
+  completion_id: z.string().max(200).optional(),
+  source: z.enum(["chat", "text", "import"]).optional(),
+  since: z.coerce.number().int().min(0).optional().openapi({ description: "Milliseconds since 1970." }),
+  until: z.coerce.number().int().min(0).optional(),
+});
+
+export const pageSchema = z.object({
+  limit: z.coerce.number().int().min(1).max(1000).default(50),
+  cursor: z.string().max(500).optional().openapi({ description: "`next_cursor` of the page before." }),
+});
+
+/** A filter as the store takes it. */
+export function readFilter(query: z.infer<typeof feedbackFilterSchema>): LabelFilter {
+  const { label, end_user, completion_id, ...same } = query;
+  const filter = {
+    ...same,
+    label: label === undefined ? undefined : label === "desirable" || label === "true",
+    endUser: end_user,
+    completionId: completion_id,
+  };
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
+}

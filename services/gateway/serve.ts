@@ -1,0 +1,131 @@
+// Starts a gateway and ends it: opens the store, listens, loads the model, drains. The command and the tests call this;
+// it parses no arguments and sets no exit codes.
+
+import { join } from "node:path";
+import { InputError } from "../../shared/errors.ts";
+import { countKeys } from "../../shared/store/keys.ts";
+import { openDatabase } from "../../shared/store/database.ts";
+import { createApp } from "./app.ts";
+import { type Engine, startEngine } from "./engine/engine.ts";
+import type { Gateway } from "./gateway.ts";
+import { createLog } from "./http/log.ts";
+import { createMetrics } from "./http/metrics.ts";
+import { adapterOf, type Arm } from "./model_names.ts";
+import { defaultRateLimit, type GatewaySettings } from "./settings.ts";
+
+/** How long answers under way may take once the gateway is asked to end, in milliseconds. */
+const patience = 30_000;
+
+/** A gateway that listens. */
+export interface RunningGateway {
+  /** E.g. `http://127.0.0.1:8000`. */
+  address: string;
+  gateway: Gateway;
+  /** Takes no new requests, finishes those under way, closes everything. */
+  stop(): Promise<void>;
+}
+
+const isLoopback = (host: string) => /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host);
+
+/** @throws InputError for arms that nothing answers */
+function checkAliases(aliases: ReadonlyMap<string, Arm[]>, engine: Engine): void {
+  const names = engine.adapters().map(({ name }) => name);
+  for (const [alias, arms] of aliases) {
+    for (const { model } of arms) {
+      const adapter = adapterOf(model);
+      if (adapter == null || names.includes(adapter)) continue;
+      throw new InputError(
+        `--alias ${alias}: there is no adapter "${adapter}"; load it with --adapter ${adapter}=FOLDER.`,
+      );
+    }
+  }
+}
+
+async function loadEngine(settings: GatewaySettings, warn: (sentence: string) => void): Promise<Engine> {
+  const engine = await startEngine(settings.engine, warn);
+  try {
+    for (const [name, folder] of settings.adapters) await engine.setAdapter(name, folder);
+    checkAliases(settings.aliases, engine);
+    return engine;
+  } catch (error) {
+    await engine.close(0);
+    throw error;
+  }
+}
+
+/**
+ * Starts a gateway; it listens at once and answers as soon as the model is loaded.
+ *
+ * @throws InputError for an open address without keys, a port in use, a model or an adapter that cannot be served
+ */
+export async function startGateway(settings: GatewaySettings): Promise<RunningGateway> {
+  const { host, dataFolder } = settings;
+  await Deno.mkdir(dataFolder, { recursive: true, mode: 0o700 });
+  const database = await openDatabase(settings.databaseUrl ?? join(dataFolder, "prospect.sqlite"));
+  const keysRequired = settings.requireKeys || !isLoopback(host);
+  if (keysRequired && await countKeys(database) === 0) {
+    await database.close();
+    throw new InputError(
+      `${host} can be reached without an API key: make one first with deno task keys create --scope admin` +
+        ` --data-dir ${dataFolder}, or stay on 127.0.0.1.`,
+    );
+  }
+  const log = createLog();
+  const gateway: Gateway = {
+    engine: undefined,
+    database,
+    aliases: new Map(settings.aliases),
+    metrics: createMetrics(() => gateway.engine?.state()),
+    log,
+    options: {
+      keysRequired,
+      hosts: keysRequired ? undefined : new Set(["localhost", "127.0.0.1", "[::1]", host.toLowerCase()]),
+      corsOrigins: settings.corsOrigins,
+      rateLimit: settings.rateLimit ?? (keysRequired ? defaultRateLimit : 0),
+      logPrompts: settings.logPrompts,
+      scratchFolder: dataFolder,
+    },
+  };
+  const addresses = new WeakMap<Request, string>();
+  const app = createApp(gateway, (request) => addresses.get(request) ?? "");
+  let server: Deno.HttpServer<Deno.NetAddr>;
+  try {
+    server = Deno.serve({ hostname: host, port: settings.port, onListen: () => {} }, (request, { remoteAddr }) => {
+      addresses.set(request, remoteAddr.hostname);
+      return app.fetch(request);
+    });
+  } catch (error) {
+    await database.close();
+    throw listenError(error, settings);
+  }
+  const stop = async () => {
+    const engine = gateway.engine;
+    gateway.engine = undefined;
+    const drained = server.shutdown();
+    await engine?.close(patience);
+    await drained;
+    await log.flush();
+    await database.close();
+  };
+  try {
+    gateway.engine = await loadEngine(settings, (sentence) => log.info("warning", { message: sentence }));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const name = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+  return { address: `http://${name}:${server.addr.port}`, gateway, stop };
+}
+
+function listenError(error: unknown, { host, port }: GatewaySettings): unknown {
+  if (error instanceof Deno.errors.AddrInUse) {
+    return new InputError(`Port ${port} on ${host} is in use; choose another with --port.`);
+  }
+  if (error instanceof Deno.errors.AddrNotAvailable || (error as { code?: string }).code === "ENOTFOUND") {
+    return new InputError(`--host ${host} is no address of this machine.`);
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return new InputError(`Port ${port} may not be used by this user; choose one above 1023 with --port.`);
+  }
+  return error;
+}

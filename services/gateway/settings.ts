@@ -1,0 +1,89 @@
+// The settings of a gateway, read from a command's options and the environment. It opens nothing.
+
+import { InputError } from "../../shared/errors.ts";
+import type { Device } from "../../shared/runtime/session.ts";
+import type { EngineSettings } from "./engine/engine.ts";
+import { type Arm, namePattern, parseAlias } from "./model_names.ts";
+
+export interface GatewaySettings {
+  host: string;
+  /** 0 takes a free one. */
+  port: number;
+  dataFolder: string;
+  /** PostgreSQL's URL; undefined keeps everything in the data folder, in SQLite. */
+  databaseUrl: string | undefined;
+  engine: EngineSettings;
+  /** Adapters to load: name and folder. */
+  adapters: [name: string, folder: string][];
+  aliases: Map<string, Arm[]>;
+  requireKeys: boolean;
+  corsOrigins: string[];
+  /** Requests per minute and key, 0 without a limit; undefined is `defaultRateLimit` where keys are required. */
+  rateLimit: number | undefined;
+  logPrompts: boolean;
+}
+
+/** What commander made of the arguments. */
+export interface GatewayOptions {
+  host: string;
+  port: number;
+  dataDir: string;
+  model?: string;
+  dtype: string;
+  device: Device | "auto";
+  workers?: number;
+  queue: number;
+  adapter: string[];
+  alias: string[];
+  requireKeys?: boolean;
+  corsOrigin: string[];
+  rateLimit?: number;
+  logPrompts?: boolean;
+}
+
+/** The alias that clients ask for, so that promotion needs no change on their side. */
+const defaultAlias = "prospect";
+
+/** Requests per minute and key where keys are required and nothing else is said. */
+export const defaultRateLimit = 6000;
+
+function parseAdapter(text: string): [string, string] {
+  const [, name, folder] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || folder === undefined || !namePattern.test(name)) {
+    throw new InputError(`--adapter ${text}: write NAME=FOLDER; a name has letters, digits, dots and dashes.`);
+  }
+  return [name, folder];
+}
+
+function parseOrigin(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || url.origin === "null" || url.origin !== text.replace(/\/$/, "")) {
+    throw new InputError(`--cors-origin ${text}: write an origin, e.g. https://app.example.com.`);
+  }
+  return url.origin;
+}
+
+/** Reads settings. @throws InputError naming the option at fault */
+export function parseGatewaySettings(options: GatewayOptions): GatewaySettings {
+  const aliases = new Map(options.alias.map(parseAlias).map(({ name, arms }) => [name, arms]));
+  if (aliases.size < options.alias.length) throw new InputError("--alias: an alias is set twice; set each once.");
+  if (!aliases.has(defaultAlias)) aliases.set(defaultAlias, [{ model: "base", weight: 1 }]);
+  const adapters = options.adapter.map(parseAdapter);
+  if (new Set(adapters.map(([name]) => name)).size < adapters.length) {
+    throw new InputError("--adapter: a name is used twice; give each adapter its own.");
+  }
+  const { model, dtype, device, workers, queue } = options;
+  return {
+    host: options.host,
+    port: options.port,
+    dataFolder: options.dataDir,
+    databaseUrl: Deno.env.get("DATABASE_URL") || undefined,
+    engine: { model, dtype, device, workers, queue, json: false },
+    adapters,
+    aliases,
+    requireKeys: options.requireKeys ?? false,
+    corsOrigins: options.corsOrigin.map(parseOrigin),
+    rateLimit: options.rateLimit,
+    logPrompts: options.logPrompts ?? false,
+  };
+}
