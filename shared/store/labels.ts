@@ -1,0 +1,255 @@
+// Judgements of answers: one current label per completion, choice and end user, and every event that led to it. An event
+// holds what was said from then on (or, where it is a deletion, until then), and its sequence number orders all events
+// as they were committed. Knows nothing of HTTP or of training.
+
+import { z } from "zod";
+import { InputError } from "../errors.ts";
+import { answerOnce, type Idempotency } from "./idempotency.ts";
+import { timeOrderedId } from "./ids.ts";
+import { labelConditions, type LabelFilters } from "./label_filters.ts";
+import { type Page, pageOf, type PageRequest, readCursor } from "./pages.ts";
+import type { Database, Queries, Value } from "./queries.ts";
+
+/** What a person says of an answer. */
+export interface Judgement {
+  completionId: string;
+  choice: number;
+  /** "" where nobody is named. */
+  endUser: string;
+  /** true = desirable. */
+  label: boolean;
+  reason?: string | null | undefined;
+  tags?: readonly string[] | undefined;
+  /** What should have been answered; becomes a desirable row of its own. */
+  correction?: string | null | undefined;
+}
+
+/** A label as it stands. */
+export interface StoredLabel {
+  id: string;
+  completionId: string;
+  choice: number;
+  endUser: string;
+  label: boolean;
+  reason: string | null;
+  tags: string[];
+  correction: string | null;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+  updatedAt: number;
+  /** 1, and one more with each replacement. */
+  version: number;
+  /** Number of the event that made it what it is. */
+  sequence: number;
+}
+
+/** Something that happened to a label. */
+export interface LabelEvent extends Omit<StoredLabel, "id" | "createdAt" | "updatedAt"> {
+  labelId: string;
+  kind: "set" | "replaced" | "deleted";
+  /** Milliseconds since 1970. */
+  at: number;
+}
+
+/** The judged completion is not in the store. */
+export class UnknownCompletionError extends Error {
+  override readonly name = "UnknownCompletionError";
+
+  constructor(readonly completionId: string) {
+    super(`There is no completion ${JSON.stringify(completionId)}.`);
+  }
+}
+
+/** The completion has no choice of that number. */
+export class UnknownChoiceError extends Error {
+  override readonly name = "UnknownChoiceError";
+
+  constructor(readonly completionId: string, readonly choice: number) {
+    super(`Completion ${JSON.stringify(completionId)} has no choice ${choice}.`);
+  }
+}
+
+/**
+ * Sets or replaces the label of an end user on a choice; resolves once it is durable.
+ *
+ * @throws UnknownCompletionError, UnknownChoiceError, IdempotencyConflictError.
+ * @throws InputError for a correction of a desirable answer.
+ */
+export function putLabel(database: Database, judgement: Judgement, idempotency?: Idempotency): Promise<StoredLabel> {
+  const { completionId, endUser } = judgement;
+  return database.write((queries) =>
+    answerOnce(queries, idempotency, () => put(queries, judgement), { completionId, endUser })
+  );
+}
+
+async function put(queries: Queries, judgement: Judgement): Promise<StoredLabel> {
+  const { completionId, choice, endUser, label } = judgement;
+  const reason = judgement.reason ?? null, correction = judgement.correction ?? null;
+  const tags = [...new Set(judgement.tags)];
+  if (correction !== null && label) {
+    throw new InputError("correction: an answer that is corrected is not desirable: set label to false.");
+  }
+  const [place] = await queries.all<
+    { choice: number | null; id: string | null; createdAt: number | null; version: number | null }
+  >(
+    `SELECT a.choice, l.id, l.created_at AS "createdAt", e.version
+     FROM completions c
+     LEFT JOIN choices a ON a.completion_id = c.id AND a.choice = $2
+     LEFT JOIN labels l ON l.completion_id = c.id AND l.choice = $2 AND l.end_user = $3
+     LEFT JOIN label_events e ON e.sequence = l.sequence
+     WHERE c.id = $1`,
+    [completionId, choice, endUser],
+  );
+  if (!place) throw new UnknownCompletionError(completionId);
+  if (place.choice === null) throw new UnknownChoiceError(completionId, choice);
+  const at = Date.now();
+  const replaced = place.id !== null;
+  const id = place.id ?? timeOrderedId("label-");
+  const version = (place.version ?? 0) + 1;
+  const event = { labelId: id, kind: replaced ? "replaced" : "set", at, version, completionId, choice, endUser, label };
+  const sequence = await addEvent(queries, { ...event, reason, tags, correction } as Omit<LabelEvent, "sequence">);
+  const createdAt = place.createdAt ?? at;
+  if (replaced) await queries.run("UPDATE labels SET sequence = $1 WHERE id = $2", [sequence, id]);
+  else {
+    await queries.run(
+      `INSERT INTO labels (id, completion_id, choice, end_user, created_at, sequence) VALUES ($1, $2, $3, $4, $5, $6)`,
+      [id, completionId, choice, endUser, createdAt, sequence],
+    );
+  }
+  return {
+    id,
+    completionId,
+    choice,
+    endUser,
+    label,
+    reason,
+    tags,
+    correction,
+    createdAt,
+    updatedAt: at,
+    version,
+    sequence,
+  };
+}
+
+/** @returns The event's sequence number. */
+async function addEvent(queries: Queries, event: Omit<LabelEvent, "sequence">): Promise<number> {
+  const [added] = await queries.all<{ sequence: number }>(
+    `INSERT INTO label_events (label_id, kind, at, version, completion_id, choice, end_user, label, reason, tags,
+       correction)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING sequence`,
+    [
+      event.labelId,
+      event.kind,
+      event.at,
+      event.version,
+      event.completionId,
+      event.choice,
+      event.endUser,
+      Number(event.label),
+      toJson(event.reason),
+      JSON.stringify(event.tags),
+      toJson(event.correction),
+    ],
+  );
+  const sequence = (added as { sequence: number }).sequence;
+  for (const tag of event.tags) {
+    await queries.run("INSERT INTO label_tags (tag, sequence) VALUES ($1, $2)", [tag, sequence]);
+  }
+  return sequence;
+}
+
+/** The label of that id, or undefined. */
+export async function getLabel(database: Database, id: string): Promise<StoredLabel | undefined> {
+  const [row] = await database.all<LabelRow>(`${selectLabels} WHERE l.id = $1`, [id]);
+  return row && labelOf(row);
+}
+
+/**
+ * Labels, newest first (by when they were first set), in pages that new labels and replacements do not move.
+ *
+ * @throws InputError for a cursor that is none.
+ */
+export async function listLabels(
+  database: Database,
+  filters: LabelFilters,
+  { cursor, limit }: PageRequest,
+): Promise<Page<StoredLabel>> {
+  const values: Value[] = [];
+  const conditions = labelConditions(filters, values);
+  if (cursor !== undefined) {
+    const [id] = readCursor(cursor, z.tuple([z.string()]));
+    conditions.push(`l.id < $${values.push(id)}`);
+  }
+  const rows = await database.all<LabelRow>(
+    `${selectLabels} JOIN completions c ON c.id = l.completion_id WHERE ${conditions.join(" AND ")}
+     ORDER BY l.id DESC LIMIT $${values.push(limit + 1)}`,
+    values,
+  );
+  return pageOf(rows.map(labelOf), limit, ({ id }) => [id]);
+}
+
+/** All that happened to a label, oldest first, also where it was deleted; empty where there never was one. */
+export async function labelHistory(database: Database, id: string): Promise<LabelEvent[]> {
+  type EventRow = Encoded<LabelEvent>;
+  const rows = await database.all<EventRow>(
+    `SELECT e.label_id AS "labelId", e.kind, e.at, ${eventColumns} FROM label_events e WHERE e.label_id = $1
+     ORDER BY e.sequence`,
+    [id],
+  );
+  return rows.map((row) => ({ ...row, ...decoded(row) }));
+}
+
+/** Takes a label back; its history keeps it. @returns Whether there was one. */
+export function deleteLabel(database: Database, id: string): Promise<boolean> {
+  return database.write(async (queries) => {
+    const [row] = await queries.all<LabelRow>(`${selectLabels} WHERE l.id = $1`, [id]);
+    if (!row) return false;
+    const { createdAt: _, updatedAt: __, id: labelId, ...was } = labelOf(row);
+    await queries.run("DELETE FROM labels WHERE id = $1", [id]);
+    await addEvent(queries, { ...was, labelId, kind: "deleted", at: Date.now() });
+    return true;
+  });
+}
+
+/** Number of the newest event: a snapshot of all labels until it stays what it is. 0 where there is none. */
+export async function currentWatermark(database: Database): Promise<number> {
+  const [row] = await database.all<{ watermark: number }>(
+    "SELECT COALESCE(MAX(sequence), 0) AS watermark FROM label_events",
+  );
+  return row?.watermark ?? 0;
+}
+
+/** As it is stored: JSON as text, a boolean as 0 or 1. */
+type Encoded<Label extends { label: boolean; tags: string[] }> = Omit<Label, "label" | "tags"> & {
+  label: number;
+  tags: string;
+};
+type LabelRow = Encoded<StoredLabel>;
+
+const eventColumns = `e.completion_id AS "completionId", e.choice, e.end_user AS "endUser", e.label, e.reason, e.tags,
+  e.correction, e.version, e.sequence`;
+const selectLabels = `SELECT l.id, l.created_at AS "createdAt", e.at AS "updatedAt", ${eventColumns}
+  FROM labels l JOIN label_events e ON e.sequence = l.sequence`;
+
+function labelOf(row: LabelRow): StoredLabel {
+  return { ...row, ...decoded(row) };
+}
+
+function decoded(row: Pick<LabelRow, "label" | "reason" | "tags" | "correction">) {
+  return {
+    label: row.label === 1,
+    reason: fromJson(row.reason),
+    tags: JSON.parse(row.tags) as string[],
+    correction: fromJson(row.correction),
+  };
+}
+
+/** Free text is kept as JSON, which holds any character. */
+function toJson(text: string | null): string | null {
+  return text === null ? null : JSON.stringify(text);
+}
+
+function fromJson(text: string | null): string | null {
+  return text === null ? null : JSON.parse(text) as string;
+}

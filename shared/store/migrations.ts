@@ -1,0 +1,152 @@
+// The tables, as steps from one version of the database to the next. Each is run once, in a transaction of its own; a
+// step that was released is never changed, a new one is added. Does not know which questions the tables answer.
+
+import { InputError } from "../errors.ts";
+import type { Database } from "./queries.ts";
+
+/** The statements of a step. `sequence` is the type of a key that counts upwards and never returns to a number. */
+type Step = (sequence: string) => string[];
+
+/** JSON is text, times are integers of milliseconds since 1970, booleans are 0 and 1. */
+const steps: Step[] = [
+  (sequence) => [
+    `CREATE TABLE completions (
+      id TEXT PRIMARY KEY,
+      created_at BIGINT NOT NULL,
+      source TEXT NOT NULL,
+      model TEXT NOT NULL,
+      base TEXT,
+      adapter TEXT,
+      adapter_version TEXT,
+      alias TEXT,
+      prompt TEXT NOT NULL,
+      parameters TEXT NOT NULL,
+      end_user TEXT,
+      prompt_tokens INTEGER NOT NULL
+    )`,
+    `CREATE INDEX completions_by_time ON completions (created_at, id)`,
+    `CREATE INDEX completions_by_end_user ON completions (end_user)`,
+    `CREATE INDEX completions_by_alias ON completions (alias)`,
+    `CREATE TABLE choices (
+      completion_id TEXT NOT NULL REFERENCES completions (id),
+      choice INTEGER NOT NULL,
+      content TEXT NOT NULL,
+      messages TEXT,
+      finish_reason TEXT NOT NULL,
+      tokens INTEGER NOT NULL,
+      log_prob DOUBLE PRECISION,
+      PRIMARY KEY (completion_id, choice)
+    )`,
+    // What was ever said of an answer, in the order of the commits. A label is the newest event of its kind.
+    `CREATE TABLE label_events (
+      sequence ${sequence},
+      label_id TEXT NOT NULL,
+      kind TEXT NOT NULL,
+      at BIGINT NOT NULL,
+      version INTEGER NOT NULL,
+      completion_id TEXT NOT NULL,
+      choice INTEGER NOT NULL,
+      end_user TEXT NOT NULL,
+      label INTEGER NOT NULL,
+      reason TEXT,
+      tags TEXT NOT NULL,
+      correction TEXT,
+      FOREIGN KEY (completion_id, choice) REFERENCES choices (completion_id, choice)
+    )`,
+    `CREATE UNIQUE INDEX label_events_by_label ON label_events (label_id, sequence)`,
+    `CREATE INDEX label_events_by_completion ON label_events (completion_id, choice)`,
+    `CREATE INDEX label_events_by_end_user ON label_events (end_user)`,
+    `CREATE TABLE label_tags (
+      tag TEXT NOT NULL,
+      sequence BIGINT NOT NULL REFERENCES label_events (sequence) ON DELETE CASCADE,
+      PRIMARY KEY (tag, sequence)
+    )`,
+    `CREATE INDEX label_tags_by_event ON label_tags (sequence)`,
+    `CREATE TABLE labels (
+      id TEXT PRIMARY KEY,
+      completion_id TEXT NOT NULL,
+      choice INTEGER NOT NULL,
+      end_user TEXT NOT NULL,
+      created_at BIGINT NOT NULL,
+      sequence BIGINT NOT NULL UNIQUE REFERENCES label_events (sequence),
+      UNIQUE (completion_id, choice, end_user)
+    )`,
+    `CREATE INDEX labels_by_end_user ON labels (end_user)`,
+    `CREATE TABLE idempotent_answers (
+      scope TEXT NOT NULL,
+      key TEXT NOT NULL,
+      body_hash TEXT NOT NULL,
+      answer TEXT NOT NULL,
+      created_at BIGINT NOT NULL,
+      end_user TEXT,
+      completion_id TEXT,
+      PRIMARY KEY (scope, key)
+    )`,
+    `CREATE INDEX idempotent_answers_by_end_user ON idempotent_answers (end_user)`,
+    `CREATE INDEX idempotent_answers_by_completion ON idempotent_answers (completion_id)`,
+    // Rows of an import that is not yet whole.
+    `CREATE TABLE staged_rows (
+      import_id TEXT NOT NULL,
+      position INTEGER NOT NULL,
+      staged_at BIGINT NOT NULL,
+      completion_id TEXT NOT NULL,
+      label_id TEXT NOT NULL,
+      prompt TEXT NOT NULL,
+      parameters TEXT NOT NULL,
+      content TEXT NOT NULL,
+      messages TEXT,
+      end_user TEXT NOT NULL,
+      label INTEGER NOT NULL,
+      reason TEXT,
+      tags TEXT NOT NULL,
+      PRIMARY KEY (import_id, position)
+    )`,
+    `CREATE INDEX staged_rows_by_end_user ON staged_rows (end_user)`,
+    `CREATE TABLE api_keys (
+      id TEXT PRIMARY KEY,
+      hash TEXT NOT NULL UNIQUE,
+      scopes TEXT NOT NULL,
+      name TEXT,
+      created_at BIGINT NOT NULL,
+      revoked_at BIGINT
+    )`,
+  ],
+];
+
+/** The version that this Prospect writes and reads. */
+export const newestVersion = steps.length;
+
+const sequenceType = {
+  sqlite: "INTEGER PRIMARY KEY AUTOINCREMENT",
+  postgres: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+};
+
+/**
+ * Brings a database to the newest version, step by step. Processes that do so at once take turns.
+ *
+ * @param name The database's name in errors.
+ * @throws InputError when a newer Prospect has written it.
+ */
+export async function migrate(database: Database, name: string): Promise<void> {
+  let version: number;
+  do {
+    version = await database.write(async (queries) => {
+      await queries.run("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at BIGINT NOT NULL)");
+      const [row] = await queries.all<{ version: number }>(
+        "SELECT COALESCE(MAX(version), 0) AS version FROM migrations",
+      );
+      const found = row?.version ?? 0;
+      if (found > newestVersion) {
+        throw new InputError(
+          `${name}: the database is of version ${found}, written by a newer Prospect (this one knows ${newestVersion}); ` +
+            `use that one, or another database.`,
+        );
+      }
+      const step = steps[found];
+      if (!step) return found;
+      for (const statement of step(sequenceType[database.kind])) await queries.run(statement);
+      await queries.run("INSERT INTO migrations (version, at) VALUES ($1, $2)", [found + 1, Date.now()]);
+      return found + 1;
+    });
+  } while (version < newestVersion);
+}

@@ -1,0 +1,102 @@
+// A Database on a PostgreSQL server: a pool of connections, of which one at a time writes. Does not know the tables.
+
+import pg from "pg";
+import { InputError } from "../errors.ts";
+import { GroupCommit, type WriteConnection } from "./group_commit.ts";
+import { checkText, type Database, type Queries, type Value } from "./queries.ts";
+
+/** Names the lock that writers of Prospect take turns by ("prospect" in hexadecimal, cut to 31 bits). */
+const writersLock = 0x70726f73;
+/** Milliseconds a connection may take. */
+const patience = 10_000;
+
+/** Begins only once no other process of Prospect writes, and is as durable as SQLite whatever the server's default. */
+const begin = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit TO on;
+  SELECT pg_advisory_xact_lock(${writersLock})`;
+
+/** 64-bit integers (times, counts) as numbers: all of Prospect's are below 2^53. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser:
+    ((oid: number, format?: "text") =>
+      oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+};
+
+/** @throws InputError when the URL is none, or the server cannot be reached or refuses. */
+export async function openPostgresDatabase(url: string): Promise<Database> {
+  if (!URL.canParse(url)) throw new InputError("The database's URL is none: write postgres://user@host:5432/name.");
+  const pool = new pg.Pool({ connectionString: url, types, connectionTimeoutMillis: patience });
+  // A connection that breaks while idle is replaced; without a listener it would end the process.
+  pool.on("error", () => {});
+  try {
+    await pool.query("SELECT 1");
+  } catch (error) {
+    await pool.end();
+    throw new InputError(
+      `${nameOfServer(url)} cannot be reached (${messageOf(error)}); check that it runs, and the URL's user and name.`,
+    );
+  }
+  const reads = new PostgresQueries(pool);
+  const writes = new GroupCommit(async () => new PostgresWriter(await pool.connect()));
+  return {
+    kind: "postgres",
+    all: (sql, values) => reads.all(sql, values),
+    run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
+    write: (work) => writes.write(work),
+    close: async () => {
+      await writes.close();
+      await pool.end();
+    },
+  };
+}
+
+/** Host and database of a URL, without user and password. */
+export function nameOfServer(url: string): string {
+  const { host, pathname } = new URL(url);
+  return `PostgreSQL at ${host}${pathname}`;
+}
+
+/** Several addresses that all refuse make an error without a message of its own. */
+function messageOf(error: unknown): string {
+  const { message, code } = error as { message: string; code?: string };
+  return message || code || "no answer";
+}
+
+class PostgresQueries implements Queries {
+  constructor(protected readonly connection: pg.Pool | pg.PoolClient) {}
+
+  async all<Row>(sql: string, values: readonly Value[] = []): Promise<Row[]> {
+    return (await this.#query(sql, values)).rows as Row[];
+  }
+
+  async run(sql: string, values: readonly Value[] = []): Promise<number> {
+    return (await this.#query(sql, values)).rowCount ?? 0;
+  }
+
+  #query(sql: string, values: readonly Value[]): Promise<pg.QueryResult> {
+    return Promise.try(() => {
+      for (const value of values) if (typeof value === "string") checkText(value);
+      return this.connection.query(sql, [...values]);
+    });
+  }
+}
+
+class PostgresWriter extends PostgresQueries implements WriteConnection {
+  readonly #client: pg.PoolClient;
+
+  constructor(client: pg.PoolClient) {
+    super(client);
+    this.#client = client;
+  }
+
+  async begin(): Promise<void> {
+    await this.#client.query(begin);
+  }
+
+  async execute(sql: string): Promise<void> {
+    await this.#client.query(sql);
+  }
+
+  release(broken?: Error): void {
+    this.#client.release(broken);
+  }
+}

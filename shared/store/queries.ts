@@ -1,0 +1,40 @@
+// What the rest of the store sees of a database, whichever it is. Knows nothing of tables or of how either is spoken to.
+
+import { InputError } from "../errors.ts";
+
+/** What a column holds and a placeholder takes. Text must be well-formed and without NUL, which no database keeps. */
+export type Value = string | number | null;
+
+/** Plain SQL that both databases understand, with `$1` … as placeholders. */
+export interface Queries {
+  /** The rows of a statement, under the names it gives its columns. */
+  all<Row>(sql: string, values?: readonly Value[]): Promise<Row[]>;
+  /** Rows changed. */
+  run(sql: string, values?: readonly Value[]): Promise<number>;
+}
+
+/** A database. Its own queries see what is committed and never half a write; `run` is a write of one statement. */
+export interface Database extends Queries {
+  readonly kind: "sqlite" | "postgres";
+  /**
+   * Runs `work` atomically; resolves only once it is durable on disk. Writes take turns, also among processes, so what
+   * `work` has read stays true until it ends; those that wait share the next commit, and one that fails takes nothing
+   * else with it. `work` must ask its own `queries` only (the database would wait for it, and it for the database) and
+   * should wait for nothing else: every other write waits for it.
+   *
+   * @throws What `work` throws, its changes undone.
+   */
+  write<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>;
+  /** Closes after the writes that are under way. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param text A value on its way to a database.
+ * @throws InputError where neither database would give it back as it is.
+ */
+export function checkText(text: string): void {
+  if (text.includes("\0") || !text.isWellFormed()) {
+    throw new InputError("Text with a NUL character or half a surrogate pair cannot be stored: leave it out.");
+  }
+}
