@@ -1,7 +1,7 @@
 // What every route of the gateway works with. It starts nothing and knows no route.
 
 import type { Database } from "../../shared/store/database.ts";
-import type { KeyRecord, Scope } from "../../shared/store/keys.ts";
+import type { ApiKey, Scope } from "../../shared/store/keys.ts";
 import type { Engine } from "./engine/engine.ts";
 import { ApiError } from "./http/errors.ts";
 import type { Log } from "./http/log.ts";
@@ -35,7 +35,7 @@ export interface Gateway {
 /** What middleware leaves for routes. */
 export interface RequestVariables {
   requestId: string;
-  key: KeyRecord | undefined;
+  key: ApiKey | undefined;
   /** Scopes that the request has; all of them where no key is needed. */
   scopes: ReadonlySet<Scope>;
   /** Further fields of the request's log line. */

@@ -3,7 +3,7 @@
 
 import type { MiddlewareHandler } from "hono";
 import { type Database } from "../../../shared/store/database.ts";
-import { findKey, type KeyRecord, type Scope, scopes } from "../../../shared/store/keys.ts";
+import { type ApiKey, findKey, type Scope, scopes } from "../../../shared/store/keys.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { ApiError } from "./errors.ts";
 
@@ -12,8 +12,8 @@ const everyScope: ReadonlySet<Scope> = new Set(scopes);
 /** How long a key that was found is trusted before it is looked up again, in milliseconds: a revoked key ends within it. */
 const trust = 1000;
 
-function keyLookup(database: Database): (secret: string) => Promise<KeyRecord | "revoked" | undefined> {
-  const known = new Map<string, { until: number; found: KeyRecord | "revoked" }>();
+function keyLookup(database: Database): (secret: string) => Promise<ApiKey | "revoked" | undefined> {
+  const known = new Map<string, { until: number; found: ApiKey | "revoked" }>();
   return async (secret) => {
     const remembered = known.get(secret);
     if (remembered && remembered.until > Date.now()) return remembered.found;

@@ -58,6 +58,9 @@ export function validationError(error: z.core.$ZodError, unsupported: ReadonlySe
       : new ApiError(400, `Unrecognized request argument supplied: ${field}`, field, "unknown_parameter");
   }
   const field = path.join(".");
+  if (issue.code === "invalid_type" && issue.message.endsWith("received undefined")) {
+    return new ApiError(400, `${field || "The body"} is missing.`, field || null, "missing_field");
+  }
   return new ApiError(400, field === "" ? issue.message : `${field}: ${issue.message}`, field || null, "invalid_value");
 }
 

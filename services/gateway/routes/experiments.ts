@@ -37,6 +37,8 @@ const route = createRoute({
   },
 });
 
+const modelOf = (adapter: string | null) => adapter === null ? "base" : `base:${adapter}`;
+
 /** Adds the route. */
 export function addExperiments(app: OpenAPIHono<GatewayEnv>, { database, aliases }: Gateway): void {
   app.use(route.path, requireScope("admin"));
@@ -47,14 +49,23 @@ export function addExperiments(app: OpenAPIHono<GatewayEnv>, { database, aliases
     const data = [...names].filter((name) => asked === undefined || name === asked).map((alias) => {
       const arms = aliases.get(alias) ?? [];
       const total = arms.reduce((sum, { weight }) => sum + weight, 0);
-      const rates = new Map(measured.filter((rate) => rate.alias === alias).map((rate) => [rate.model, rate]));
+      const rates = new Map(
+        measured.filter((rate) => rate.alias === alias).map((rate) => [modelOf(rate.adapter), rate]),
+      );
       const models = new Set([...arms.map(({ model }) => model), ...rates.keys()]);
       return {
         alias,
         arms: [...models].map((model) => {
-          const { answers = 0, judged = 0, desirable = 0, rate = null } = rates.get(model) ?? {};
+          const { answers = 0, judged = 0, desirable = 0, rate = null, interval = null } = rates.get(model) ?? {};
           const weight = (arms.find((arm) => arm.model === model)?.weight ?? 0) / (total || 1) * 100;
-          return { model, weight, answers, judged, desirable, rate };
+          return {
+            model,
+            weight,
+            answers,
+            judged,
+            desirable,
+            rate: rate === null || interval === null ? null : { value: rate, ...interval },
+          };
         }),
       };
     });

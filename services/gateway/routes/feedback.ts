@@ -3,9 +3,9 @@
 import { createHash } from "node:crypto";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { deleteEndUser } from "../../../shared/store/end_users.ts";
 import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
 import {
-  deleteEndUser,
   deleteLabel,
   getLabel,
   labelHistory,
@@ -90,7 +90,7 @@ const historyRoute = createRoute({
         object: z.literal("list"),
         data: z.array(z.object({
           version: z.int(),
-          change: z.enum(["set", "replaced", "deleted"]),
+          kind: z.enum(["set", "replaced", "deleted"]),
           at: z.int(),
           label: z.boolean(),
           reason: z.string().nullable(),
@@ -186,9 +186,9 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
         choice: body.choice ?? 0,
         endUser: body.end_user ?? "",
         label,
-        ...(body.reason != null ? { reason: body.reason } : {}),
-        ...(body.tags != null ? { tags: body.tags } : {}),
-        ...(body.correction != null ? { correction: body.correction } : {}),
+        reason: body.reason,
+        tags: body.tags ?? undefined,
+        correction: body.correction,
       }, idempotencyOf(context, JSON.stringify(body)));
       metrics.labels.inc({ label: label ? "desirable" : "undesirable" });
       return context.json(described(stored), 201);
@@ -199,10 +199,10 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
 
   app.openapi(listRoute, async (context) => {
     const { limit, cursor, ...filter } = context.req.valid("query");
-    const page = await listLabels(database, readFilter(filter), { limit, ...(cursor === undefined ? {} : { cursor }) });
-    const next_cursor = page.nextCursor ?? null;
+    const page = await listLabels(database, readFilter(filter), { limit, cursor });
+    const next_cursor = page.nextCursor;
     return context.json(
-      { object: "list" as const, data: page.labels.map(described), has_more: next_cursor !== null, next_cursor },
+      { object: "list" as const, data: page.items.map(described), has_more: next_cursor !== null, next_cursor },
       200,
     );
   });
@@ -224,9 +224,9 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     const { id } = context.req.valid("param");
     const history = await labelHistory(database, id);
     if (history.length === 0) throw noSuchThumb(id);
-    const data = history.map(({ version, change, at, label, reason, tags, correction }) => ({
+    const data = history.map(({ version, kind, at, label, reason, tags, correction }) => ({
       version,
-      change,
+      kind,
       at,
       label,
       reason,

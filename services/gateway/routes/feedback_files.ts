@@ -1,7 +1,7 @@
 // /v1/feedback/export and /v1/feedback/import: thumbs as whole files of JSON Lines.
 
 import { createHash, randomUUID } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { InputError } from "../../../shared/errors.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
@@ -79,10 +79,11 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, optio
 
   app.openapi(exportRoute, (context) => {
     const rows = exportFeedback(database, readFilter(context.req.valid("query")));
+    // A stream is no type that a route's description could promise.
     return context.body(ReadableStream.from(piecesOf(rows)), 200, {
       "Content-Type": `${jsonLines}; charset=utf-8`,
       "Content-Disposition": 'attachment; filename="feedback.jsonl"',
-    });
+    }) as never;
   });
 
   app.openapi(importRoute, async (context) => {
@@ -98,10 +99,10 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, optio
       }
       const { rows, summary, desirable, undesirable } = await readFeedback(path);
       const idempotency = idempotencyOf(context, hash.digest("hex"));
-      const named = summary.map((sentence) => sentence.replaceAll(path, "body"));
-      await importFeedback(database, rows, idempotency);
+      const notes = summary.map((sentence) => sentence.replaceAll(basename(path), "body"));
+      await importFeedback(database, ReadableStream.from(rows), idempotency);
       return context.json(
-        { object: "feedback.import" as const, rows: rows.length, desirable, undesirable, notes: named },
+        { object: "feedback.import" as const, rows: rows.length, desirable, undesirable, notes },
         201,
       );
     } catch (error) {

@@ -1,7 +1,7 @@
 // Bodies of the feedback routes.
 
 import { z } from "@hono/zod-openapi";
-import type { LabelFilter } from "../../../shared/store/labels.ts";
+import type { LabelFilters } from "../../../shared/store/label_filters.ts";
 
 /** A thumb in any of the ways that are understood; see readThumb. */
 export const thumbSchema = z.union(
@@ -63,7 +63,7 @@ export const pageSchema = z.object({
 });
 
 /** A filter as the store takes it. */
-export function readFilter(query: z.infer<typeof feedbackFilterSchema>): LabelFilter {
+export function readFilter(query: z.infer<typeof feedbackFilterSchema>): LabelFilters {
   const { label, end_user, completion_id, ...same } = query;
   const filter = {
     ...same,

@@ -1,0 +1,274 @@
+import assert from "node:assert/strict";
+import { findCompletion } from "../../shared/store/completions.ts";
+import { eventsOf, withGateway } from "./open_gateway.ts";
+
+const ask = { model: "base", messages: [{ role: "user", content: "hello" }] };
+// deno-lint-ignore no-explicit-any -- chunks are looked into as clients do
+const chunksOf = (text: string) => eventsOf(text).slice(0, -1) as any[];
+
+Deno.test("a chat answer has OpenAI's shape, and is kept with the exact prompt before it is sent", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, user: "ann", temperature: 0.5 });
+    assert.equal(status, 200);
+    assert.equal(json.object, "chat.completion");
+    assert.deepEqual(json.choices, [{
+      index: 0,
+      message: { role: "assistant", content: "Hello é😀!", refusal: null },
+      logprobs: null,
+      finish_reason: "stop",
+    }]);
+    assert.equal(json.usage.total_tokens, json.usage.prompt_tokens + json.usage.completion_tokens);
+    const kept = await findCompletion(gateway.database, json.id);
+    assert.deepEqual(kept?.prompt, ask.messages);
+    assert.deepEqual(kept?.choices.map(({ content, logProb }) => [content, logProb]), [["Hello é😀!", -3]]);
+    assert.equal(kept?.endUser, "ann");
+    assert.deepEqual(kept?.parameters, { temperature: 0.5 });
+  });
+});
+
+Deno.test("streamed chunks join to the whole answer for every choice, with usage last where asked for", async () => {
+  await withGateway({}, async ({ call }) => {
+    const { text, headers } = await call("POST", "/v1/chat/completions", {
+      ...ask,
+      n: 2,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    assert.match(headers.get("Content-Type")!, /^text\/event-stream/);
+    assert.equal(eventsOf(text).at(-1), "[DONE]");
+    const chunks = chunksOf(text);
+    for (const index of [0, 1]) {
+      const mine = chunks.flatMap(({ choices }) => choices).filter((choice) => choice.index === index);
+      assert.equal(mine[0].delta.role, "assistant");
+      assert.equal(mine.map(({ delta }) => delta.content ?? "").join(""), "Hello é😀!");
+      assert.deepEqual(mine.map(({ finish_reason }) => finish_reason).filter(Boolean), ["stop"]);
+    }
+    assert.deepEqual(chunks.at(-1).choices, []);
+    assert.equal(chunks.at(-1).usage.completion_tokens, 6);
+    assert.ok(chunks.slice(0, -1).every(({ usage }) => usage === null));
+    assert.equal(new Set(chunks.map(({ id }) => id)).size, 1);
+  });
+});
+
+Deno.test("a streamed answer is in the store before its end is sent", async () => {
+  await withGateway({}, async ({ fetch, gateway }) => {
+    const response = await fetch(
+      new Request("http://localhost/v1/chat/completions", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ ...ask, stream: true }),
+      }),
+    );
+    let seen = "";
+    for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+      seen += text;
+      if (!/"finish_reason":"stop"/.test(seen)) continue;
+      const [, id] = /"id":"([^"]+)"/.exec(seen)!;
+      assert.equal((await findCompletion(gateway.database, id!))?.choices[0]?.content, "Hello é😀!");
+    }
+    assert.match(seen, /\[DONE\]/);
+  });
+});
+
+Deno.test("a client that hangs up frees its place, and what it had read can still be judged", async () => {
+  await withGateway(
+    { script: { pieces: Array(60).fill("a "), beat: () => new Promise((r) => setTimeout(r, 2)) } },
+    async (
+      { fetch, scripted, gateway },
+    ) => {
+      const response = await fetch(
+        new Request("http://localhost/v1/chat/completions", {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ ...ask, stream: true, max_tokens: 50 }),
+        }),
+      );
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+      let seen = "";
+      while (!seen.includes('"a "')) seen += (await reader.read()).value;
+      assert.equal(scripted.active(), 1);
+      await reader.cancel();
+      while (scripted.active() > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      const [, id] = /"id":"([^"]+)"/.exec(seen)!;
+      let kept;
+      while (!(kept = await findCompletion(gateway.database, id!))) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      assert.equal(kept.choices[0]?.finishReason, "cancelled");
+      assert.match(kept.choices[0]!.content, /^(a )+$/);
+    },
+  );
+});
+
+Deno.test("an answer that breaks off says so in the stream, and never says [DONE]", async () => {
+  await withGateway({ script: { failAfter: 1 } }, async ({ call, logged, scripted }) => {
+    const { text } = await call("POST", "/v1/chat/completions", { ...ask, stream: true });
+    // deno-lint-ignore no-explicit-any -- as clients read it
+    const last = eventsOf(text).at(-1) as any;
+    assert.equal(last.error.type, "server_error");
+    assert.doesNotMatch(text, /worker 1/);
+    assert.ok(logged.some(({ level, fields }) => level === "error" && /worker 1/.test(String(fields.error))));
+    assert.equal(scripted.active(), 0);
+    const { status, json } = await call("POST", "/v1/chat/completions", ask);
+    assert.equal(status, 500);
+    assert.equal(json.error.type, "server_error");
+  });
+});
+
+Deno.test("a full queue is 429 with Retry-After, before anything is computed", async () => {
+  await withGateway({ script: { capacity: 2 } }, async ({ call, scripted }) => {
+    const { status, headers, json } = await call("POST", "/v1/chat/completions", { ...ask, n: 3 });
+    assert.equal(status, 429);
+    assert.equal(headers.get("Retry-After"), "2");
+    assert.equal(json.error.type, "rate_limit_error");
+    assert.equal(scripted.requests.length, 0);
+  });
+});
+
+Deno.test("sampling reaches the engine as it was asked for, and each choice has a seed of its own", async () => {
+  await withGateway({}, async ({ call, scripted }) => {
+    const sampling = { temperature: 0.3, top_p: 0.8, frequency_penalty: 0.5, presence_penalty: -0.5 };
+    const body = { ...ask, ...sampling, logit_bias: { "7": -100 }, seed: 5, n: 2, stop: ["\n", "END"], max_tokens: 9 };
+    await call("POST", "/v1/chat/completions", body);
+    await call("POST", "/v1/chat/completions", body);
+    const [one, two, again] = scripted.requests;
+    assert.deepEqual(one?.sampling, {
+      temperature: 0.3,
+      topP: 0.8,
+      frequencyPenalty: 0.5,
+      presencePenalty: -0.5,
+      logitBias: new Map([[7, -100]]),
+      seed: one?.sampling.seed,
+    });
+    assert.deepEqual([one?.stop, one?.maxTokens, one?.topLogProbs], [["\n", "END"], 9, undefined]);
+    assert.notEqual(one?.sampling.seed, two?.sampling.seed);
+    assert.equal(one?.sampling.seed, again?.sampling.seed);
+    await call("POST", "/v1/chat/completions", ask);
+    await call("POST", "/v1/chat/completions", ask);
+    assert.notEqual(scripted.requests.at(-1)?.sampling.seed, scripted.requests.at(-2)?.sampling.seed);
+  });
+});
+
+Deno.test("log-probs come in the shape of each endpoint", async () => {
+  await withGateway({}, async ({ call }) => {
+    const chat = await call("POST", "/v1/chat/completions", { ...ask, logprobs: true, top_logprobs: 1 });
+    assert.deepEqual(chat.json.choices[0].logprobs.content[0], {
+      token: "Hel",
+      logprob: -1,
+      bytes: [72, 101, 108],
+      top_logprobs: [{ token: "Hel", logprob: -1, bytes: [72, 101, 108] }],
+    });
+    const text = { model: "base", prompt: "once", logprobs: 1 };
+    const { json } = await call("POST", "/v1/completions", text);
+    assert.deepEqual(json.choices[0].logprobs.text_offset, [0, 3, 9]);
+    assert.deepEqual(json.choices[0].logprobs.top_logprobs[0], { Hel: -1 });
+    const streamed = await call("POST", "/v1/completions", { ...text, stream: true });
+    assert.deepEqual(chunksOf(streamed.text).flatMap(({ choices }) => choices[0].logprobs?.text_offset ?? []), [
+      0,
+      3,
+      9,
+    ]);
+  });
+});
+
+Deno.test("text completions go on from the text as it is, and keep it as a text", async () => {
+  await withGateway({}, async ({ call, gateway, scripted }) => {
+    const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once upon" });
+    assert.equal(json.object, "text_completion");
+    assert.equal(json.choices[0].text, "Hello é😀!");
+    assert.deepEqual(scripted.requests[0]?.promptIds, scripted.engine.tokenizer.encode("once upon"));
+    assert.equal((await findCompletion(gateway.database, json.id))?.prompt, "once upon");
+  });
+});
+
+Deno.test("a prompt that leaves no room in the context is refused with both numbers", async () => {
+  await withGateway({}, async ({ call }) => {
+    const long = { ...ask, messages: [{ role: "user", content: "hello ".repeat(100) }] };
+    const { status, json } = await call("POST", "/v1/chat/completions", long);
+    assert.equal(status, 400);
+    assert.equal(json.error.code, "context_length_exceeded");
+    assert.match(json.error.message, /64 tokens/);
+    const much = await call("POST", "/v1/chat/completions", { ...ask, max_tokens: 64 });
+    assert.equal(much.json.error.code, "context_length_exceeded");
+  });
+});
+
+Deno.test("what is not supported is refused by its name, and what OpenAI does not know as unknown", async () => {
+  await withGateway({}, async ({ call }) => {
+    const refusals: [Record<string, unknown>, string, string][] = [
+      [{ tools: [] }, "tools", "unsupported_parameter"],
+      [{ response_format: { type: "json_object" } }, "response_format", "unsupported_parameter"],
+      [{ colour: "red" }, "colour", "unknown_parameter"],
+      [{ temperature: 2.1 }, "temperature", "invalid_value"],
+      [{ top_p: 0 }, "top_p", "invalid_value"],
+      [{ n: 0 }, "n", "invalid_value"],
+      [{ stop: ["a", "b", "c", "d", "e"] }, "stop", "invalid_value"],
+      [{ top_logprobs: 3 }, "top_logprobs", ""],
+      [{ max_tokens: 3, max_completion_tokens: 4 }, "max_tokens", ""],
+      [{ messages: [] }, "messages", "invalid_value"],
+      [{ messages: undefined }, "messages", "missing_field"],
+      [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role", "invalid_value"],
+    ];
+    for (const [more, param, code] of refusals) {
+      const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
+      assert.equal(status, 400, param);
+      assert.equal(json.error.param, param);
+      assert.equal(json.error.code ?? "", code);
+      assert.ok(json.error.message.includes(param), json.error.message);
+    }
+    const nulls = { temperature: null, stop: null, n: null, max_tokens: null, stream: null, user: null, seed: null };
+    assert.equal((await call("POST", "/v1/chat/completions", { ...ask, ...nulls })).status, 200);
+  });
+});
+
+Deno.test("store: false keeps nothing, and such an answer cannot be judged", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    const { json } = await call("POST", "/v1/chat/completions", { ...ask, store: false });
+    assert.equal(await findCompletion(gateway.database, json.id), undefined);
+    assert.equal((await call("POST", "/v1/feedback", { completion_id: json.id, label: true })).status, 404);
+  });
+});
+
+Deno.test("models are listed with their versions, loaded while answers go on, and removed unless an alias needs them", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    assert.equal((await call("PUT", "/v1/adapters/new", { path: "/somewhere" })).json.model, "base:new");
+    const { json } = await call("GET", "/v1/models");
+    assert.deepEqual(json.data.map(({ id }: { id: string }) => id), ["base", "base:new", "prospect"]);
+    assert.equal((await call("GET", "/v1/models/base:new")).json.id, "base:new");
+    assert.equal((await call("GET", "/v1/models/base:old")).status, 404);
+    const answer = await call("POST", "/v1/chat/completions", { ...ask, model: "base:new" });
+    assert.equal(answer.json.choices[0].message.content, "new: Hello é😀!");
+    assert.equal((await findCompletion(gateway.database, answer.json.id))?.adapterVersion, "version of /somewhere");
+    gateway.aliases.set("prospect", [{ model: "base:new", weight: 1 }]);
+    assert.equal((await call("DELETE", "/v1/adapters/new")).status, 409);
+    gateway.aliases.set("prospect", [{ model: "base", weight: 1 }]);
+    assert.equal((await call("DELETE", "/v1/adapters/new")).status, 200);
+    assert.equal((await call("POST", "/v1/chat/completions", { ...ask, model: "base:new" })).status, 404);
+    assert.equal((await call("PUT", "/v1/adapters/new", { path: "nowhere" })).status, 400);
+    assert.equal((await call("PUT", "/v1/adapters/a:b", { path: "/somewhere" })).status, 400);
+  });
+});
+
+Deno.test("an alias spreads requests by weight, keeps a person on one arm, and its arms are counted apart", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    await call("PUT", "/v1/adapters/new", { path: "/somewhere" });
+    gateway.aliases.set("prospect", [{ model: "base", weight: 3 }, { model: "base:new", weight: 1 }]);
+    const armOf: Record<string, string> = {};
+    for (let i = 0; i < 80; i++) {
+      const { json } = await call("POST", "/v1/chat/completions", {
+        ...ask,
+        model: "prospect",
+        user: `user ${i % 40}`,
+      });
+      assert.equal(armOf[`user ${i % 40}`] ??= json.model, json.model);
+      await call("POST", "/v1/feedback", { completion_id: json.id, label: json.model === "base:new" });
+    }
+    const { json } = await call("GET", "/v1/experiments");
+    const [base, tuned] = json.data[0].arms;
+    assert.deepEqual([base.model, base.weight, tuned.model, tuned.weight], ["base", 75, "base:new", 25]);
+    assert.equal(base.answers + tuned.answers, 80);
+    assert.ok(tuned.answers >= 8 && tuned.answers <= 36, `${tuned.answers} of 80 went to a quarter's arm`);
+    assert.deepEqual([base.rate.value, tuned.rate.value], [0, 1]);
+    assert.ok(tuned.rate.low > base.rate.high);
+  });
+});

@@ -1,0 +1,92 @@
+// An engine that says what it is told to: for tests of the HTTP face, which must not depend on a model's words.
+
+import { InputError } from "../../shared/errors.ts";
+import { loadChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
+import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
+import { resolveModelFolder } from "../../shared/runtime/model_folder.ts";
+import {
+  type AnswerEnd,
+  type AnswerPiece,
+  type AnswerRequest,
+  type Engine,
+  EngineClosedError,
+  QueueFullError,
+} from "../../services/gateway/engine/answers.ts";
+
+export interface Script {
+  /** The pieces of every answer. */
+  pieces: string[];
+  /** Answers that may be under way at once. */
+  capacity: number;
+  /** Awaited before each piece. */
+  beat: () => Promise<void>;
+  /** Thrown after this many pieces. */
+  failAfter: number;
+}
+
+/** A scripted engine, the requests it got, and how many answers are under way. */
+export async function scriptedEngine(script: Partial<Script> = {}) {
+  const { pieces = ["Hel", "lo é😀", "!"], capacity = 4, beat = () => Promise.resolve(), failAfter = Infinity } =
+    script;
+  const folder = await resolveModelFolder(embeddedModelFolder, {
+    dtype: "auto",
+    onRemark: () => {},
+    onProgress: () => {},
+  });
+  const tokenizer = await loadChatTokenizer(folder);
+  const adapters = new Map<string, { name: string; version: string; since: number }>();
+  const requests: AnswerRequest[] = [];
+  let active = 0, closed = false;
+
+  async function* answer(
+    { adapter, maxTokens, topLogProbs }: AnswerRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<AnswerPiece, AnswerEnd> {
+    let given = 0;
+    try {
+      for (const text of adapter === undefined ? pieces : [`${adapter}: `, ...pieces]) {
+        await beat();
+        signal.throwIfAborted();
+        if (given === failAfter) throw new Error("worker 1 failed (it died).");
+        if (given === maxTokens) return { finishReason: "length", completionTokens: given, logProb: -given };
+        given++;
+        const token = { token: text, bytes: [...new TextEncoder().encode(text)], logProb: -1 };
+        const top = Array.from({ length: topLogProbs ?? 0 }, () => token);
+        yield { text, tokens: topLogProbs === undefined ? [] : [{ ...token, top }] };
+      }
+      return { finishReason: "stop", completionTokens: given, logProb: -given };
+    } finally {
+      active--;
+    }
+  }
+
+  const engine: Engine = {
+    base: "scripted@0123456789abcdef",
+    contextLength: 64,
+    tokenizer,
+    adapters: () => [...adapters.values()],
+    setAdapter(name, path) {
+      if (path === "nowhere") return Promise.reject(new InputError(`${path}: there is no adapter here.`));
+      adapters.set(name, { name, version: `version of ${path}`, since: Date.now() });
+      return Promise.resolve();
+    },
+    removeAdapter(name) {
+      adapters.delete(name);
+      return Promise.resolve();
+    },
+    answer(asked, signal) {
+      if (closed) throw new EngineClosedError();
+      if (active + asked.length > capacity) throw new QueueFullError(2);
+      active += asked.length;
+      requests.push(...asked);
+      const adapterVersion = asked[0]?.adapter === undefined ? undefined : adapters.get(asked[0].adapter)?.version;
+      return { adapterVersion, answers: asked.map((request) => answer(request, signal)) };
+    },
+    state: () => ({ active, queued: 0, capacity, tokensGenerated: 0 }),
+    close() {
+      closed = true;
+      return Promise.resolve();
+    },
+  };
+  return { engine, requests, active: () => active };
+}
