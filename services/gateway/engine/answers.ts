@@ -2,22 +2,9 @@
 
 import type { Device } from "../../../shared/runtime/session.ts";
 import type { ChatTokenizer } from "../../../shared/runtime/chat_tokenizer.ts";
+import type { FinishReason, Sampling } from "../../../workers/protocol.ts";
 
-/** How a token is drawn; OpenAI's parameters under OpenAI's meaning. */
-export interface Sampling {
-  /** 0 takes the likeliest token. */
-  temperature: number;
-  /** Draw among the likeliest tokens that have this much probability together; 1 draws among all. */
-  topP: number;
-  /** Taken from a token's logit once for each time that it stands in the answer. */
-  frequencyPenalty: number;
-  /** Taken from the logit of every token that stands in the answer. */
-  presencePenalty: number;
-  /** Added to the logits, by token id. */
-  logitBias: ReadonlyMap<number, number>;
-  /** Same seed, same answer. */
-  seed: number;
-}
+export type { Sampling };
 
 /** One answer that is asked for. */
 export interface AnswerRequest {
@@ -53,7 +40,7 @@ export interface AnswerPiece {
 
 /** How an answer ended. */
 export interface AnswerEnd {
-  finishReason: "stop" | "length";
+  finishReason: FinishReason;
   completionTokens: number;
   /** Sum of the raw log-probs of the tokens. */
   logProb: number;
