@@ -2,14 +2,17 @@
 // run, in which order and with which parameters is the pool's and the trainer's business.
 
 import { expose } from "comlink";
-import { GenerationSession } from "./generation_session.ts";
+import { GenerationGraph } from "./generation_graph.ts";
+import type { Feeds, Padding } from "./kv_cache.ts";
 import type { ModelWorker } from "./protocol.ts";
+import { answerAll, ServingSession } from "./serving_session.ts";
 import type { StockSession } from "./stock_session.ts";
 import { TrainingSessions } from "./training_sessions.ts";
 
 let lifeline: MessagePort | undefined;
 let training: TrainingSessions | undefined;
-let generation: GenerationSession | undefined;
+let generation: { graph: GenerationGraph; padding: Padding; adapter: Feeds } | undefined;
+let serving: ServingSession | undefined;
 let stock: StockSession | undefined;
 
 const worker: ModelWorker = {
@@ -37,16 +40,37 @@ const worker: ModelWorker = {
     return stock!.score(sequence);
   },
   async openGeneration(setup) {
-    generation = await GenerationSession.open(setup);
+    const graph = await GenerationGraph.open(setup), padding = await graph.findPadding();
+    generation = { graph, padding, adapter: graph.base };
+    return padding;
   },
   setAdapter(tensors) {
-    generation!.setAdapter(tensors);
+    generation!.adapter = generation!.graph.adapter(tensors);
   },
   generate(requests, options) {
-    return generation!.generate(requests, options);
+    const { graph, padding, adapter } = generation!;
+    return answerAll(graph, padding, adapter, requests, options);
+  },
+  serve(port) {
+    const { graph, padding } = generation!;
+    // Thrown outside of any call: whoever watches this worker takes it for dead and starts another.
+    const die = (error: unknown) => reportError(error);
+    serving = new ServingSession(graph, padding, (step) => port.postMessage(step), die);
+  },
+  loadAdapter(key, tensors) {
+    serving!.loadAdapter(key, generation!.graph.adapter(tensors));
+  },
+  dropAdapter(key) {
+    serving!.dropAdapter(key);
+  },
+  admit(sequences) {
+    serving!.admit(sequences);
+  },
+  drop(ids) {
+    serving!.drop(ids);
   },
   async release() {
-    await Promise.all([training?.release(), generation?.release(), stock?.release()]);
+    await Promise.all([training?.release(), generation?.graph.release(), stock?.release()]);
   },
 };
 

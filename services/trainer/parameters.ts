@@ -5,6 +5,9 @@
 import type { Parameter } from "../../shared/compiler/compile.ts";
 import { Random } from "../../shared/random.ts";
 import type { AdapterTensor } from "../../shared/runtime/adapter.ts";
+import { transposed } from "../../shared/runtime/adapter_of_model.ts";
+
+export { servingFeeds } from "../../shared/runtime/adapter_of_model.ts";
 
 const size = ({ shape }: Parameter) => shape.reduce((product, length) => product * length, 1);
 
@@ -86,15 +89,6 @@ export class GradientBlocks {
   }
 }
 
-/** Row-major [rows, columns] to [columns, rows]. */
-function transposed(data: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(data.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) result[column * rows + row] = data[row * columns + column]!;
-  }
-  return result;
-}
-
 /**
  * A fresh adapter as PEFT makes it: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that the policy starts as
  * the reference.
@@ -121,19 +115,5 @@ export function saveLora(block: ParameterBlock): Map<string, AdapterTensor> {
   return new Map(block.parameters.map(({ name, shape }, i) => {
     const [rows, columns] = shape as [number, number];
     return [name, { shape: [columns, rows], data: transposed(block.views[i]!.slice(), rows, columns) }];
-  }));
-}
-
-/** An adapter as the generation graph is fed: the graph's layout, with the scaling folded into B. */
-export function servingFeeds(
-  tensors: ReadonlyMap<string, AdapterTensor>,
-  scalingOf: (name: string) => number,
-): Record<string, { data: Float32Array; shape: number[] }> {
-  return Object.fromEntries([...tensors].map(([name, { shape, data }]) => {
-    const [rows, columns] = shape as [number, number];
-    const values = transposed(data, rows, columns);
-    const scale = name.includes(".lora_B.") ? scalingOf(name) : 1;
-    if (scale !== 1) { for (let i = 0; i < values.length; i++) values[i]! *= scale; }
-    return [name, { data: values, shape: [columns, rows] }];
   }));
 }

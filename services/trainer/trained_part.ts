@@ -10,16 +10,17 @@ import {
   type AdapterConfig,
   adapterConfig,
   modulesOf,
-  parseTensorName,
   rankOf,
-  readAdapter,
   scalingOf,
 } from "../../shared/runtime/adapter.ts";
+import { readAdapterOf } from "../../shared/runtime/adapter_of_model.ts";
 import { targetModulesOf } from "../../shared/runtime/module_patterns.ts";
 import { fillFromModel } from "./full_model.ts";
 import type { OpenModel } from "./model.ts";
-import { initializeLora, loadLora, type ParameterBlock, servingFeeds } from "./parameters.ts";
+import { initializeLora, loadLora, type ParameterBlock } from "./parameters.ts";
 import type { TrainSettings } from "./settings.ts";
+
+export { adapterFeeds, readAdapterOf } from "../../shared/runtime/adapter_of_model.ts";
 
 export interface TrainedPart<Kind extends Trained = Trained> {
   trained: Kind;
@@ -44,33 +45,6 @@ export async function adapterPart(folder: string, model: OpenModel): Promise<Tra
     scalingOf: (module) => scalingOf(adapter.config, module),
   };
   return { trained, fill: (policy) => loadLora(policy, adapter.tensors), adapter };
-}
-
-/**
- * Reads an adapter and checks it against the layers of the model that will answer with it.
- *
- * @throws InputError where it is not plain LoRA; naming the first misfit where it is of another model
- */
-export async function readAdapterOf({ path, folder: model }: OpenModel, folder: string): Promise<Adapter> {
-  const adapter = await readAdapter(folder);
-  const layers = new Map(adaptableLayers(path, model.config).map((layer) => [layer.module, layer]));
-  for (const [name, { shape }] of adapter.tensors) {
-    const { module, matrix } = parseTensorName(name)!;
-    const layer = layers.get(module), needed = matrix === "A" ? layer?.inSize : layer?.outSize;
-    if (needed === shape[matrix === "A" ? 1 : 0]) continue;
-    const why = layer
-      ? `${name} is [${shape}], the layer has ${layer.inSize} inputs and ${layer.outSize} outputs`
-      : `there is no layer ${module}`;
-    const base = adapter.config.base_model_name_or_path;
-    const mend = base ? `its config names ${base} as its base` : "use it with the model that it was trained on";
-    throw new InputError(`${folder}: the adapter is of another model than ${model.path}: ${why}; ${mend}.`);
-  }
-  return adapter;
-}
-
-/** What the workers are fed to generate under an adapter. */
-export function adapterFeeds({ config, tensors }: Adapter): ReturnType<typeof servingFeeds> {
-  return servingFeeds(tensors, (name) => scalingOf(config, parseTensorName(name)!.module));
 }
 
 /** What going on from an adapter means for the settings: its own rank, alpha and modules are used. */

@@ -36,6 +36,8 @@ export interface ChatTokenizer {
   /** All ids that end an answer: the tokenizer's and those of generation_config.json and config.json. */
   eosTokenIds: number[];
   hasChatTemplate: boolean;
+  /** Whether decoding takes away spaces before punctuation, so that a token can change the text before it. */
+  cleansUpSpaces: boolean;
   /** sha-256 over tokenizer.json's bytes and the template's text: same hash, same ids for the same conversation. */
   contentHash: string;
 }
@@ -70,6 +72,8 @@ export async function loadChatTokenizer(folder: ModelFolder): Promise<ChatTokeni
   const eosTokenIds = [
     ...new Set([eosTokenId, generation?.eos_token_id ?? folder.config.eos_token_id].flat()),
   ].filter((id) => typeof id === "number");
+  // transformers.js' own default is true, which would change the text between two thumbs.
+  const cleansUpSpaces = config?.clean_up_tokenization_spaces ?? false;
   const hash = createHash("sha256").update(bytes).update("\0").update(
     template === undefined ? "" : templateText(template),
   );
@@ -80,14 +84,14 @@ export async function loadChatTokenizer(folder: ModelFolder): Promise<ChatTokeni
     decode: (ids, { skipSpecialTokens = false } = {}) =>
       ids.length === 0 ? "" : tokenizer.decode(Array.from(ids), {
         skip_special_tokens: skipSpecialTokens,
-        // transformers.js' own default is true, which would change the text between two thumbs.
-        clean_up_tokenization_spaces: config?.clean_up_tokenization_spaces ?? false,
+        clean_up_tokenization_spaces: cleansUpSpaces,
       }),
     render: (messages, options = {}) => render(tokenizer, template, folder, messages, options),
     eosToken,
     eosTokenId,
     eosTokenIds,
     hasChatTemplate: template !== undefined,
+    cleansUpSpaces,
     contentHash: hash.digest("hex"),
   };
 }

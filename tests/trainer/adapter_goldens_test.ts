@@ -18,7 +18,8 @@ import { packRows } from "../../shared/feedback/micro_batch.ts";
 import { readSafetensors, toFloat32 } from "../../shared/onnx/safetensors.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../../shared/runtime/adapter.ts";
 import { sessionOptions } from "../../shared/runtime/session.ts";
-import { GenerationSession } from "../../workers/generation_session.ts";
+import { GenerationGraph } from "../../workers/generation_graph.ts";
+import { answerAll } from "../../workers/serving_session.ts";
 import { fixture, withFolder } from "../commands/run_task.ts";
 import { FIXTURES, sharedTest } from "../feedback/shared_files.ts";
 import { floats, ints } from "../compiler/sessions.ts";
@@ -108,14 +109,16 @@ for (const name of FIXTURES) {
       assert(difference <= 1e-4, `logits under the adapter are off by ${difference}`);
 
       const { greedy } = JSON.parse(await Deno.readTextFile(`${folder}/golden.json`));
-      const session = await GenerationSession.open({
+      const graph = await GenerationGraph.open({
         device: "cpu",
         folder: `${folder}/onnx`,
         graph: compileGeneration(model.path, model.folder.config),
+        threads: 1,
       });
-      session.setAdapter(feeds);
       const options = { maxNewTokens: greedy.max_new_tokens, temperature: 0, stopIds: model.tokenizer.eosTokenIds };
-      assert.deepEqual(await session.generate([{ promptIds: greedy.prompt_ids, seed: 0 }], options), [greedy.lora]);
+      const request = { promptIds: greedy.prompt_ids, seed: 0 };
+      assert.deepEqual(await answerAll(graph, "none", graph.adapter(feeds), [request], options), [greedy.lora]);
+      await graph.release();
     });
   });
 

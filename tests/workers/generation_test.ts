@@ -9,9 +9,7 @@ import { layoutFor, scoreSequences } from "../../services/trainer/scorer.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
 import { readAdapter, scalingOf } from "../../shared/runtime/adapter.ts";
-import { sampleToken } from "../../workers/generation_session.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { Random } from "../../shared/random.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 
 interface Greedy {
@@ -100,21 +98,6 @@ sharedTest(
     assert.deepEqual(await answers(2), one);
   },
 );
-
-Deno.test("tokens are drawn with the probabilities of the softmax at the temperature", () => {
-  const logits = Float32Array.of(1, 3, -Infinity, 2), random = new Random(3), draws = 4000;
-  assert.equal(sampleToken(logits, 0, random), 1);
-  for (const temperature of [1, 0.5]) {
-    const counts = [0, 0, 0, 0];
-    for (let i = 0; i < draws; i++) counts[sampleToken(logits, temperature, random)]!++;
-    const weights = [...logits].map((logit) => Math.exp(logit / temperature));
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    weights.forEach((weight, token) => {
-      const share = weight / total, deviation = Math.sqrt(share * (1 - share) / draws);
-      assert(Math.abs(counts[token]! / draws - share) <= 4 * deviation, `token ${token}: ${counts[token]} of ${draws}`);
-    });
-  }
-});
 
 for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum"]) {
   sharedTest(

@@ -1,0 +1,266 @@
+// The engine: one base model, any number of adapters on it, answered by workers. It checks what is asked, fixes the adapter's
+// version, and joins tokens, texts and streams. It knows neither HTTP nor storage.
+
+import { dirname } from "node:path";
+import { compileGeneration } from "../../../shared/compiler/compile.ts";
+import { InputError } from "../../../shared/errors.ts";
+import { findModel, hashModelFiles, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
+import { AdapterShelf, readServedAdapter } from "./adapter_shelf.ts";
+import { AnswerStream } from "./answer_stream.ts";
+import { AnswerText, type TextSettings } from "./answer_text.ts";
+import {
+  type AnswerRequest,
+  type Answers,
+  type Engine,
+  EngineClosedError,
+  type EngineSettings,
+  type EngineState,
+  type LoadedAdapter,
+  QueueFullError,
+} from "./answers.ts";
+import { Dispatcher, type Job } from "./dispatcher.ts";
+import { readTokenBytes } from "./token_bytes.ts";
+
+export * from "./answers.ts";
+
+/** Sequences that a worker answers side by side. */
+const placesPerWorker = 16;
+
+/** Assumed of a model whose config does not say how long its context is. */
+const assumedContextLength = 2048;
+
+/** Where configs keep the length of the context. */
+const contextLengthFields = ["max_position_embeddings", "n_positions", "max_seq_len", "seq_length"];
+
+class ServingEngine implements Engine {
+  readonly tokenizer;
+  #closed = false;
+  /** Tells `close` that a sequence has left. */
+  #onLeave = () => {};
+  #ids = 0;
+  /** Adapters are loaded and removed one at a time. */
+  #change: Promise<unknown> = Promise.resolve();
+  /** How long an answer takes, in seconds, smoothed over the last ones. */
+  #answerSeconds = 1;
+
+  constructor(
+    readonly model: OpenModel,
+    readonly base: string,
+    readonly contextLength: number,
+    readonly queue: number,
+    readonly dispatcher: Dispatcher,
+    readonly shelf: AdapterShelf,
+    readonly texts: Pick<TextSettings, "tokenizer" | "tokenBytes">,
+  ) {
+    this.tokenizer = model.tokenizer;
+  }
+
+  adapters(): LoadedAdapter[] {
+    return this.shelf.named();
+  }
+
+  setAdapter(name: string, folder: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const adapter = await readServedAdapter(this.model, folder);
+      const release = this.shelf.keep(adapter);
+      await this.dispatcher.loadAdapter(adapter.version, adapter.feeds);
+      this.shelf.name(name, adapter.version);
+      release();
+    });
+  }
+
+  removeAdapter(name: string): Promise<void> {
+    return this.#inTurn(() => Promise.resolve(this.shelf.remove(name)));
+  }
+
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const done = this.#change.then(change);
+    this.#change = done.catch(() => {});
+    return done;
+  }
+
+  answer(requests: AnswerRequest[], signal: AbortSignal): Answers {
+    if (this.#closed) throw new EngineClosedError();
+    signal.throwIfAborted();
+    for (const request of requests) this.#check(request);
+    const { active, queued, capacity } = this.dispatcher;
+    if (active + queued + requests.length > capacity + this.queue) throw new QueueFullError(this.#retryAfter());
+    const answering = shareVersions(requests, (name) => this.shelf.lease(name)).map(({ request, version, release }) =>
+      this.#begin(request, version, release)
+    );
+    const abort = () => {
+      this.dispatcher.drop(answering.map(({ job }) => job));
+      for (const { stream, leave } of answering) {
+        stream.abort(signal.reason);
+        leave();
+      }
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    let left = answering.length;
+    for (const each of answering) each.onGone = () => --left === 0 && signal.removeEventListener("abort", abort);
+    this.dispatcher.submit(answering.map(({ job }) => job));
+    return {
+      adapterVersion: answering[0]?.job.adapter,
+      answers: answering.map(({ job, stream, leave }) =>
+        stream.read(() => {
+          this.dispatcher.drop([job]);
+          leave();
+        })
+      ),
+    };
+  }
+
+  /** Everything that one answer is made of, ready to be submitted. */
+  #begin(request: AnswerRequest, version: string | undefined, release: () => void) {
+    const { promptIds, sampling, topLogProbs, stop } = request, began = performance.now();
+    const stream = new AnswerStream();
+    const settings = { ...this.texts, stop, reportsTokens: topLogProbs !== undefined };
+    let text = new AnswerText(settings), gone = false;
+    const leave = () => {
+      if (gone) return;
+      gone = true;
+      release();
+      answering.onGone();
+      this.#onLeave();
+    };
+    const end = (finishReason: "stop" | "length") => {
+      stream.end({ finishReason, completionTokens: text.completionTokens, logProb: text.logProb });
+      this.#answerSeconds += ((performance.now() - began) / 1000 - this.#answerSeconds) / 8;
+      leave();
+    };
+    const job: Job = {
+      id: this.#ids++,
+      promptIds,
+      adapter: version,
+      sampling,
+      maxTokens: Math.min(request.maxTokens, this.contextLength - promptIds.length),
+      stopIds: this.tokenizer.eosTokenIds,
+      topLogProbs,
+      given: () => stream.given,
+      onBegin: () => text = new AnswerText(settings),
+      onToken: (drawn) => {
+        const piece = text.push(drawn);
+        if (piece) stream.push(piece);
+        if (!text.stopped) return;
+        this.dispatcher.drop([job]);
+        end("stop");
+      },
+      onEnd: (reason) => {
+        const piece = text.end();
+        if (piece) stream.push(piece);
+        end(text.stopped ? "stop" : reason);
+      },
+      onFailure: (error) => {
+        stream.fail(error);
+        leave();
+      },
+    };
+    const answering = { job, stream, leave, onGone: (): unknown => undefined };
+    return answering;
+  }
+
+  /** @throws InputError for what cannot be answered */
+  #check({ promptIds, maxTokens }: AnswerRequest): void {
+    const { vocab_size: vocabulary = Infinity } = this.model.folder.config;
+    if (promptIds.length === 0) throw new InputError("The prompt is empty: it must have a token at least.");
+    if (promptIds.length >= this.contextLength) {
+      throw new InputError(
+        `The prompt has ${promptIds.length} tokens, but the model's context is ${this.contextLength} tokens for prompt ` +
+          `and answer together: shorten it.`,
+      );
+    }
+    const unknown = promptIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
+    if (unknown !== undefined) {
+      throw new InputError(`The prompt has the token ${unknown}, which the model does not know.`);
+    }
+    if (!Number.isInteger(maxTokens) || maxTokens < 1) {
+      throw new InputError(`An answer of ${maxTokens} tokens cannot be given: ask for 1 at least.`);
+    }
+  }
+
+  /** When a place in the queue will be free, about: answers end evenly over the time that one takes. */
+  #retryAfter(): number {
+    return Math.min(60, Math.max(1, Math.ceil(this.#answerSeconds / this.dispatcher.capacity)));
+  }
+
+  state(): EngineState {
+    const { active, queued, capacity, tokensGenerated } = this.dispatcher;
+    return { active, queued, capacity, tokensGenerated };
+  }
+
+  async close(patience: number): Promise<void> {
+    this.#closed = true;
+    let late: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
+      late = setTimeout(resolve, patience);
+      this.#onLeave = () => this.dispatcher.active + this.dispatcher.queued === 0 && resolve();
+      this.#onLeave();
+    });
+    clearTimeout(late);
+    await this.#change;
+    await this.dispatcher.stop();
+  }
+}
+
+/** The requests, each with the version of its adapter; equal prompts become one array, so that they can be seen to be. */
+function shareVersions(
+  requests: readonly AnswerRequest[],
+  lease: (name: string) => { version: string; release: () => void },
+): { request: AnswerRequest; version: string | undefined; release: () => void }[] {
+  const prompts = new Map<string, number[]>(), leases: (() => void)[] = [];
+  try {
+    return requests.map((request) => {
+      const key = request.promptIds.join(), promptIds = prompts.get(key) ?? request.promptIds;
+      prompts.set(key, promptIds);
+      if (request.adapter === undefined) {
+        return { request: { ...request, promptIds }, version: undefined, release: () => {} };
+      }
+      const { version, release } = lease(request.adapter);
+      leases.push(release);
+      return { request: { ...request, promptIds }, version, release };
+    });
+  } catch (error) {
+    for (const release of leases) release();
+    throw error;
+  }
+}
+
+/** The context's length as the model's config says it. */
+function contextLengthOf(config: Record<string, unknown>, warn: (sentence: string) => void): number {
+  const said = contextLengthFields.map((field) => config[field]).find((value) => typeof value === "number");
+  if (said !== undefined) return said as number;
+  warn(`The model's config.json does not say how long its context is; ${assumedContextLength} tokens are assumed.`);
+  return assumedContextLength;
+}
+
+/**
+ * Opens the model and starts the workers.
+ *
+ * @throws InputError where there is no such model, or one that cannot be served
+ * @throws WorkerFailure where a worker cannot be started
+ */
+export async function startEngine(
+  { model: asked, dtype, device, workers, queue, json }: EngineSettings,
+  warn: (sentence: string) => void,
+  url?: URL,
+): Promise<Engine> {
+  const model = await openModel(await findModel(asked, dtype, json), dtype), { folder, path, tokenizer } = model;
+  const graph = compileGeneration(path, folder.config);
+  const shelf: AdapterShelf = new AdapterShelf((version) => dispatcher.dropAdapter(version));
+  const dispatcher = await Dispatcher.start({
+    workers: workers ?? Math.max(1, navigator.hardwareConcurrency),
+    places: placesPerWorker,
+    setup: { device: device === "auto" ? "cpu" : device, folder: dirname(path), graph, threads: 1 },
+    adapters: () => shelf.versions(),
+    ...(url ? { url } : {}),
+  }, warn);
+  return new ServingEngine(
+    model,
+    `${folder.name}@${await hashModelFiles(path)}`,
+    contextLengthOf(folder.config, warn),
+    queue,
+    dispatcher,
+    shelf,
+    { tokenizer, tokenBytes: readTokenBytes(folder.path) },
+  );
+}

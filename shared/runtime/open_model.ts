@@ -1,0 +1,68 @@
+// Finds a model and opens it as every command does: folder, tokenizer, ONNX file and the hash of its files. Nothing is
+// compiled here, and nothing is known of adapters or workers.
+
+import { createHash } from "node:crypto";
+import { dirname, join } from "node:path";
+import { type Graph } from "../onnx/graph.ts";
+import { readModel } from "../onnx/read_model.ts";
+import { createProgress, createReporter, type Progress } from "../progress.ts";
+import { type ChatTokenizer, loadChatTokenizer } from "./chat_tokenizer.ts";
+import { embeddedModelFolder } from "./embedded_model.ts";
+import { type ModelFolder, resolveModelFolder } from "./model_folder.ts";
+
+/** A model with its tokenizer, before anything is compiled. */
+export interface OpenModel {
+  folder: ModelFolder;
+  tokenizer: ChatTokenizer;
+  /** The .onnx file. */
+  path: string;
+  dtype: string;
+}
+
+/**
+ * The folder behind `--model`, the embedded model where none is named; downloads a hub model and imports a
+ * checkpoint without ONNX files, with a progress bar.
+ *
+ * @throws InputError where there is no such model
+ */
+export async function findModel(model: string | undefined, dtype: string, json: boolean): Promise<ModelFolder> {
+  let progress: Progress | undefined;
+  let current = "", shown = 0;
+  try {
+    return await resolveModelFolder(model ?? embeddedModelFolder, {
+      dtype,
+      onRemark: createReporter({ json }).warn,
+      onProgress: ({ file, loaded, total }) => {
+        if (file !== current) {
+          progress?.done();
+          [current, shown] = [file, 0];
+          progress = createProgress({ label: file, total: total ?? 0, unit: "bytes", json });
+        }
+        progress?.advance(loaded - shown);
+        shown = loaded;
+      },
+    });
+  } finally {
+    progress?.done();
+  }
+}
+
+/** Opens folder and tokenizer and finds the ONNX file of `dtype`. @throws InputError naming what is missing. */
+export async function openModel(folder: ModelFolder, dtype: string): Promise<OpenModel> {
+  const resolved = folder.resolveDtype(dtype);
+  return { folder, tokenizer: await loadChatTokenizer(folder), path: folder.onnxFile(resolved), dtype: resolved };
+}
+
+/** sha-256 over the model's files: the graph and every external data file that it names. */
+export async function hashModelFiles(path: string, graph: Graph = readModel(path)): Promise<string> {
+  const files = new Set([path]);
+  for (const { data } of graph.initializers.values()) {
+    if (data.kind === "external") files.add(join(dirname(path), data.location));
+  }
+  const hash = createHash("sha256");
+  for (const file of [...files].sort()) {
+    using open = await Deno.open(file);
+    for await (const chunk of open.readable) hash.update(chunk);
+  }
+  return hash.digest("hex");
+}
