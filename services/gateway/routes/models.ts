@@ -41,11 +41,11 @@ const oneRoute = createRoute({
 });
 
 function models(gateway: Gateway, started: number): Model[] {
-  const { base, contextLength, adapters } = readyEngine(gateway);
+  const engine = readyEngine(gateway), { base, contextLength } = engine;
   const common = { object: "model", owned_by: "prospect" } as const;
   return [
     { id: "base", created: started, ...common, version: base, context_length: contextLength },
-    ...adapters().map(({ name, version, since }) => ({
+    ...engine.adapters().map(({ name, version, since }) => ({
       id: `base:${name}`,
       created: Math.floor(since / 1000),
       ...common,
