@@ -111,6 +111,74 @@ const steps: Step[] = [
       revoked_at BIGINT
     )`,
   ],
+  (sequence) => [
+    `CREATE TABLE files (
+      id TEXT PRIMARY KEY,
+      created_at BIGINT NOT NULL,
+      filename TEXT NOT NULL,
+      purpose TEXT NOT NULL,
+      bytes BIGINT NOT NULL,
+      path TEXT NOT NULL
+    )`,
+    `CREATE TABLE jobs (
+      id TEXT PRIMARY KEY,
+      created_at BIGINT NOT NULL,
+      started_at BIGINT,
+      finished_at BIGINT,
+      status TEXT NOT NULL,
+      request TEXT NOT NULL,
+      watermark BIGINT,
+      cancelling INTEGER NOT NULL,
+      attempts INTEGER NOT NULL,
+      progress TEXT,
+      data TEXT,
+      outcome TEXT,
+      error TEXT
+    )`,
+    `CREATE INDEX jobs_by_status ON jobs (status, id)`,
+    // A resumed run goes through steps again, with the same numbers: a step's metrics are kept once.
+    `CREATE TABLE job_events (
+      sequence ${sequence},
+      job_id TEXT NOT NULL REFERENCES jobs (id),
+      at BIGINT NOT NULL,
+      level TEXT NOT NULL,
+      type TEXT NOT NULL,
+      step INTEGER,
+      message TEXT NOT NULL,
+      data TEXT,
+      UNIQUE (job_id, step)
+    )`,
+    `CREATE INDEX job_events_by_job ON job_events (job_id, sequence)`,
+    `CREATE TABLE adapters (
+      name TEXT PRIMARY KEY,
+      created_at BIGINT NOT NULL,
+      base TEXT NOT NULL,
+      folder TEXT NOT NULL,
+      version TEXT NOT NULL,
+      parent TEXT NOT NULL,
+      job_id TEXT,
+      data TEXT NOT NULL,
+      metrics TEXT NOT NULL,
+      gate TEXT,
+      files TEXT NOT NULL
+    )`,
+    `CREATE TABLE aliases (
+      name TEXT PRIMARY KEY,
+      arms TEXT NOT NULL,
+      updated_at BIGINT NOT NULL
+    )`,
+    `CREATE TABLE promotions (
+      sequence ${sequence},
+      at BIGINT NOT NULL,
+      alias TEXT NOT NULL,
+      kind TEXT NOT NULL,
+      from_model TEXT NOT NULL,
+      to_model TEXT NOT NULL,
+      reason TEXT,
+      overridden INTEGER NOT NULL,
+      key_id TEXT
+    )`,
+  ],
 ];
 
 /** The version that this Prospect writes and reads. */

@@ -1,0 +1,180 @@
+// Adapters with their lineage, what each alias points to, and every promotion. A promotion is one write: after a crash in
+// its middle the old model answers or the new one, never neither. Does not load adapters or judge them.
+
+import type { Database, Queries, Value } from "./queries.ts";
+
+export interface Arm {
+  /** `base` or `base:ADAPTER`. */
+  model: string;
+  weight: number;
+}
+
+/** Rules that a candidate is held against, and how it did; see services/trainer/gate.ts. */
+export interface GateResult {
+  passed: boolean;
+  auc: { value: number; low: number; high: number } | null;
+  findings: { rule: string; passed: boolean; message: string }[];
+}
+
+export interface RegisteredAdapter {
+  name: string;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+  /** The base model that it is for: `name@sha-256`. */
+  base: string;
+  /** Relative to the data folder. */
+  folder: string;
+  /** sha-256 of its files. */
+  version: string;
+  /** `base`, or `base:ADAPTER` where training went on from one. */
+  parent: string;
+  jobId: string | null;
+  /** What it was trained on. */
+  data: Record<string, unknown>;
+  metrics: Record<string, unknown>;
+  gate: GateResult | null;
+  /** Ids of its files, by what they are. */
+  files: Record<string, string>;
+}
+
+export interface Promotion {
+  at: number;
+  kind: "promote" | "rollback";
+  from: string;
+  to: string;
+  reason: string | null;
+  /** The gate had not passed. */
+  override: boolean;
+  /** Id of the API key that asked; null where none was needed. */
+  by: string | null;
+}
+
+type Encoded = { [Field in keyof RegisteredAdapter]: Value };
+
+const selectAdapters = `SELECT name, created_at AS "createdAt", base, folder, version, parent, job_id AS "jobId", data,
+  metrics, gate, files FROM adapters`;
+
+const adapterOf = (row: Encoded): RegisteredAdapter => ({
+  ...row as unknown as RegisteredAdapter,
+  data: JSON.parse(row.data as string),
+  metrics: JSON.parse(row.metrics as string),
+  gate: row.gate === null ? null : JSON.parse(row.gate as string),
+  files: JSON.parse(row.files as string),
+});
+
+/** Adds an adapter; within a write, so that it is there exactly if its job succeeded. */
+export async function registerAdapter(queries: Queries, adapter: RegisteredAdapter): Promise<void> {
+  const { name, createdAt, base, folder, version, parent, jobId, data, metrics, gate, files } = adapter;
+  await queries.run(
+    `INSERT INTO adapters (name, created_at, base, folder, version, parent, job_id, data, metrics, gate, files)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    [
+      name,
+      createdAt,
+      base,
+      folder,
+      version,
+      parent,
+      jobId,
+      JSON.stringify(data),
+      JSON.stringify(metrics),
+      gate && JSON.stringify(gate),
+      JSON.stringify(files),
+    ],
+  );
+}
+
+/** All adapters, newest first. */
+export async function listAdapters(database: Queries): Promise<RegisteredAdapter[]> {
+  return (await database.all<Encoded>(`${selectAdapters} ORDER BY created_at DESC, name`)).map(adapterOf);
+}
+
+export async function findAdapter(database: Queries, name: string): Promise<RegisteredAdapter | undefined> {
+  const [row] = await database.all<Encoded>(`${selectAdapters} WHERE name = $1`, [name]);
+  return row && adapterOf(row);
+}
+
+/** Takes an adapter out of the registry. @returns Whether there was one. */
+export async function removeAdapter(database: Database, name: string): Promise<boolean> {
+  return await database.run("DELETE FROM adapters WHERE name = $1", [name]) > 0;
+}
+
+/** What every alias that was ever set points to. */
+export async function listAliases(database: Queries): Promise<Map<string, Arm[]>> {
+  const rows = await database.all<{ name: string; arms: string }>("SELECT name, arms FROM aliases ORDER BY name");
+  return new Map(rows.map(({ name, arms }) => [name, JSON.parse(arms)]));
+}
+
+/** Points an alias to arms. */
+export async function setAlias(queries: Queries, name: string, arms: readonly Arm[]): Promise<void> {
+  await queries.run(
+    `INSERT INTO aliases (name, arms, updated_at) VALUES ($1, $2, $3)
+     ON CONFLICT (name) DO UPDATE SET arms = excluded.arms, updated_at = excluded.updated_at`,
+    [name, JSON.stringify(arms), Date.now()],
+  );
+}
+
+type EncodedPromotion = Omit<Promotion, "override"> & { override: number };
+
+/** Promotions of an alias, oldest first. */
+export async function listPromotions(database: Queries, alias: string): Promise<Promotion[]> {
+  const rows = await database.all<EncodedPromotion>(
+    `SELECT at, kind, from_model AS "from", to_model AS "to", reason, overridden AS "override", key_id AS "by"
+     FROM promotions WHERE alias = $1 ORDER BY sequence`,
+    [alias],
+  );
+  return rows.map((row) => ({ ...row, override: row.override === 1 }));
+}
+
+/**
+ * What is promoted, and what was before: a promotion puts a model on top, a rollback takes it off.
+ *
+ * @returns `previous` is undefined where nothing was promoted.
+ */
+export function standing(promotions: readonly Promotion[]): { current: string; previous: string | undefined } {
+  const stack = ["base"];
+  for (const { kind, to } of promotions) {
+    if (kind === "promote") stack.push(to);
+    else stack.pop();
+  }
+  return { current: stack.at(-1)!, previous: stack.at(-2) };
+}
+
+/** Moves an alias wholly to a model and writes it into the log. @returns What it pointed to before. */
+export function promote(
+  database: Database,
+  alias: string,
+  to: string,
+  { reason, override, by }: Pick<Promotion, "reason" | "override" | "by">,
+): Promise<string> {
+  return database.write(async (queries) => {
+    const { current } = standing(await listPromotions(queries, alias));
+    await note(queries, alias, { at: Date.now(), kind: "promote", from: current, to, reason, override, by });
+    return current;
+  });
+}
+
+/** Goes back to what was promoted before. @returns The model that answers now; undefined where there is nothing before. */
+export function rollback(
+  database: Database,
+  alias: string,
+  { reason, by }: Pick<Promotion, "reason" | "by">,
+): Promise<string | undefined> {
+  return database.write(async (queries) => {
+    const { current, previous } = standing(await listPromotions(queries, alias));
+    if (previous === undefined) return undefined;
+    const override = false;
+    await note(queries, alias, { at: Date.now(), kind: "rollback", from: current, to: previous, reason, override, by });
+    return previous;
+  });
+}
+
+async function note(queries: Queries, alias: string, promotion: Promotion): Promise<void> {
+  const { at, kind, from, to, reason, override, by } = promotion;
+  await queries.run(
+    `INSERT INTO promotions (at, alias, kind, from_model, to_model, reason, overridden, key_id)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    [at, alias, kind, from, to, reason, override ? 1 : 0, by],
+  );
+  await setAlias(queries, alias, [{ model: to, weight: 1 }]);
+}
