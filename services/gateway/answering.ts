@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import type { Message } from "../../shared/feedback/row.ts";
 import { storeCompletion, type StoredChoice } from "../../shared/store/completions.ts";
-import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine, LoadedAdapter } from "./engine/engine.ts";
+import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine } from "./engine/engine.ts";
 import { type Gateway, readyEngine } from "./gateway.ts";
 import { ApiError } from "./http/errors.ts";
 import { adapterOf, drawArm } from "./model_names.ts";
@@ -42,23 +42,18 @@ export interface Answering {
 }
 
 /** The model that answers a request and the alias that chose it. @throws ApiError 404 for a model that is not there */
-export function chooseModel(
-  { aliases }: Pick<Gateway, "aliases">,
-  adapters: readonly LoadedAdapter[],
+async function chooseModel(
+  { aliases, models }: Gateway,
+  engine: Engine,
   asked: string,
   person: string | undefined,
-): { model: string; adapter: string | undefined; alias: string | null } {
+): Promise<{ model: string; adapter: string | undefined; alias: string | null }> {
   const arms = aliases.get(asked);
   const model = arms ? drawArm(asked, arms, person) : asked;
   const adapter = adapterOf(model);
-  if (adapter === null || (adapter !== undefined && !adapters.some(({ name }) => name === adapter))) {
-    const there = ["base", ...adapters.map(({ name }) => `base:${name}`), ...aliases.keys()].join(", ");
-    throw new ApiError(
-      404,
-      `The model "${model}" does not exist here; there are ${there}.`,
-      "model",
-      "model_not_found",
-    );
+  if (adapter === null || (adapter !== undefined && !await models.load(engine, adapter))) {
+    const message = `The model "${model}" does not exist here; GET /v1/models lists those that do.`;
+    throw new ApiError(404, message, "model", "model_not_found");
   }
   return { model, adapter, alias: arms ? asked : null };
 }
@@ -109,10 +104,10 @@ function requestFor(engine: Engine, question: Question, adapter: string | undefi
  * @throws ApiError for a model that is not there, a prompt that does not fit, an engine that is not ready
  * @throws QueueFullError
  */
-export function beginAnswers(gateway: Gateway, question: Question, signal: AbortSignal): Answering {
+export async function beginAnswers(gateway: Gateway, question: Question, signal: AbortSignal): Promise<Answering> {
   const engine = readyEngine(gateway);
   const { body } = question;
-  const { model, adapter, alias } = chooseModel(gateway, engine.adapters(), body.model, body.user ?? undefined);
+  const { model, adapter, alias } = await chooseModel(gateway, engine, body.model, body.user ?? undefined);
   const requests = Array.from({ length: body.n ?? 1 }, (_, index) => requestFor(engine, question, adapter, index));
   // A generator that nobody has asked yet cannot be told to end, hence a signal of our own.
   const released = new AbortController();

@@ -11,28 +11,39 @@ import { identify, requireHost } from "./http/authorize.ts";
 import { ApiError, asApiError, sendError, validationError } from "./http/errors.ts";
 import { observeRequests } from "./http/request_log.ts";
 import { addAdapters } from "./routes/adapters.ts";
+import { addAnswers } from "./routes/answers.ts";
 import { addChat } from "./routes/chat.ts";
 import { addCompletions } from "./routes/completions.ts";
 import { addExperiments } from "./routes/experiments.ts";
 import { addFeedback } from "./routes/feedback.ts";
 import { addFeedbackFiles, importPath } from "./routes/feedback_files.ts";
+import { addFiles, filesPath } from "./routes/files.ts";
+import { addFineTuning } from "./routes/fine_tuning.ts";
 import { addModels } from "./routes/models.ts";
 import { addOperation } from "./routes/operation.ts";
+import { addRegistry } from "./routes/registry.ts";
+import { unsupportedJobFields } from "./schemas/fine_tuning.ts";
 import { unsupportedFields } from "./schemas/sampling.ts";
 
-/** Longest body of a request, and of an imported file, in bytes. */
-const largestBody = 8 * 2 ** 20, largestImport = 256 * 2 ** 20;
+const unsupported = new Set([...unsupportedFields, ...unsupportedJobFields]);
 
-const tooLarge = (limit: number) => () => {
-  throw new ApiError(413, `The body is larger than ${limit / 2 ** 20} MiB.`, null, "body_too_large");
-};
+/** Longest body of a request, and of one that brings a file, in bytes. */
+const largestBody = 8 * 2 ** 20, largestFile = 256 * 2 ** 20;
+
+const limit = (maxSize: number) =>
+  bodyLimit({
+    maxSize,
+    onError: () => {
+      throw new ApiError(413, `The body is larger than ${maxSize / 2 ** 20} MiB.`, null, "body_too_large");
+    },
+  });
 
 /** Builds the app. @param addressOf the address a request comes from, for limits of those without a key */
 export function createApp(gateway: Gateway, addressOf: (request: Request) => string): OpenAPIHono<GatewayEnv> {
   const { options } = gateway;
   const app = new OpenAPIHono<GatewayEnv>({
     defaultHook: (result) => {
-      if (!result.success) throw validationError(result.error, unsupportedFields);
+      if (!result.success) throw validationError(result.error, unsupported);
     },
   });
   app.onError((error, context) => {
@@ -92,11 +103,9 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       },
     }));
   }
-  const limits = {
-    usual: bodyLimit({ maxSize: largestBody, onError: tooLarge(largestBody) }),
-    import: bodyLimit({ maxSize: largestImport, onError: tooLarge(largestImport) }),
-  };
-  app.use((context, next) => (context.req.path === importPath ? limits.import : limits.usual)(context, next));
+  const limits = { usual: limit(largestBody), file: limit(largestFile) };
+  const takesFiles = new Set([importPath, filesPath]);
+  app.use((context, next) => (takesFiles.has(context.req.path) ? limits.file : limits.usual)(context, next));
 
   addChat(app, gateway);
   addCompletions(app, gateway);
@@ -104,7 +113,11 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   addAdapters(app, gateway);
   addFeedbackFiles(app, gateway);
   addFeedback(app, gateway);
+  addAnswers(app, gateway);
   addExperiments(app, gateway);
+  addFiles(app, gateway);
+  addFineTuning(app, gateway);
+  addRegistry(app, gateway);
   addOperation(app, gateway);
   return app;
 }

@@ -7,6 +7,7 @@ import { ApiError } from "./http/errors.ts";
 import type { Log } from "./http/log.ts";
 import type { Metrics } from "./http/metrics.ts";
 import type { Arm } from "./model_names.ts";
+import type { RegisteredModels } from "./registered_models.ts";
 
 export interface Gateway {
   /** Undefined until the model can answer, and again once the gateway drains. */
@@ -14,6 +15,9 @@ export interface Gateway {
   database: Database;
   /** What each alias spreads its requests over. */
   aliases: Map<string, Arm[]>;
+  models: RegisteredModels;
+  /** Where uploads, runs and adapters lie. */
+  dataFolder: string;
   metrics: Metrics;
   log: Log;
   options: {
@@ -27,8 +31,6 @@ export interface Gateway {
     rateLimit: number;
     /** Whether logs hold prompts and answers. */
     logPrompts: boolean;
-    /** Where uploads are kept until they are read. */
-    scratchFolder: string;
   };
 }
 

@@ -3,14 +3,9 @@
 
 import { createHash } from "node:crypto";
 import { InputError } from "../../shared/errors.ts";
+import type { Arm } from "../../shared/store/registry.ts";
 
-/** A model that answers: the base, or an adapter on it. */
-export interface Arm {
-  /** `base` or `base:ADAPTER`. */
-  model: string;
-  /** Share of an alias's requests, in any unit; 0 gets none. */
-  weight: number;
-}
+export type { Arm };
 
 /** The adapter that a model's name asks for: undefined for `base`, null where the name is neither. */
 export function adapterOf(model: string): string | undefined | null {

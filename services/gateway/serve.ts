@@ -5,13 +5,15 @@ import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { countKeys } from "../../shared/store/keys.ts";
 import { openDatabase } from "../../shared/store/database.ts";
+import { setAlias } from "../../shared/store/registry.ts";
 import { createApp } from "./app.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import type { Gateway } from "./gateway.ts";
 import { createLog } from "./http/log.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { adapterOf, type Arm } from "./model_names.ts";
-import { defaultRateLimit, type GatewaySettings } from "./settings.ts";
+import { RegisteredModels } from "./registered_models.ts";
+import { defaultAlias, defaultRateLimit, type GatewaySettings } from "./settings.ts";
 
 /** How long answers under way may take once the gateway is asked to end, in milliseconds. */
 const patience = 30_000;
@@ -27,25 +29,28 @@ export interface RunningGateway {
 
 const isLoopback = (host: string) => /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host);
 
-/** @throws InputError for arms that nothing answers */
-function checkAliases(aliases: ReadonlyMap<string, Arm[]>, engine: Engine): void {
-  const names = engine.adapters().map(({ name }) => name);
+/** Loads what aliases point to. @throws InputError for arms that nothing answers */
+async function loadArms({ aliases, models }: Gateway, engine: Engine): Promise<void> {
   for (const [alias, arms] of aliases) {
     for (const { model } of arms) {
       const adapter = adapterOf(model);
-      if (adapter == null || names.includes(adapter)) continue;
+      if (adapter == null || await models.load(engine, adapter)) continue;
       throw new InputError(
-        `--alias ${alias}: there is no adapter "${adapter}"; load it with --adapter ${adapter}=FOLDER.`,
+        `The alias ${alias} sends requests to ${model}, but there is no such adapter; load it with --adapter ` +
+          `${adapter}=FOLDER, or send them elsewhere with --alias ${alias}=base.`,
       );
     }
   }
 }
 
-async function loadEngine(settings: GatewaySettings, warn: (sentence: string) => void): Promise<Engine> {
-  const engine = await startEngine(settings.engine, warn);
+async function loadEngine(settings: GatewaySettings, gateway: Gateway): Promise<Engine> {
+  const { database, log, models } = gateway;
+  const engine = await startEngine(settings.engine, (sentence) => log.info("warning", { message: sentence }));
   try {
     for (const [name, folder] of settings.adapters) await engine.setAdapter(name, folder);
-    checkAliases(settings.aliases, engine);
+    for (const [name, arms] of settings.aliases) await database.write((queries) => setAlias(queries, name, arms));
+    await models.start((error) => log.error("the registry could not be read", { error: error.message }));
+    await loadArms(gateway, engine);
     return engine;
   } catch (error) {
     await engine.close(0);
@@ -71,10 +76,18 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     );
   }
   const log = createLog();
+  const aliases = new Map<string, Arm[]>();
   const gateway: Gateway = {
     engine: undefined,
     database,
-    aliases: new Map(settings.aliases),
+    aliases,
+    models: new RegisteredModels(
+      database,
+      dataFolder,
+      aliases,
+      new Map([[defaultAlias, [{ model: "base", weight: 1 }]]]),
+    ),
+    dataFolder,
     metrics: createMetrics(() => gateway.engine?.state()),
     log,
     options: {
@@ -83,7 +96,6 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       corsOrigins: settings.corsOrigins,
       rateLimit: settings.rateLimit ?? (keysRequired ? defaultRateLimit : 0),
       logPrompts: settings.logPrompts,
-      scratchFolder: dataFolder,
     },
   };
   const addresses = new WeakMap<Request, string>();
@@ -101,6 +113,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
   const stop = async () => {
     const engine = gateway.engine;
     gateway.engine = undefined;
+    gateway.models.stop();
     const drained = server.shutdown();
     await engine?.close(patience);
     await drained;
@@ -108,7 +121,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     await database.close();
   };
   try {
-    gateway.engine = await loadEngine(settings, (sentence) => log.info("warning", { message: sentence }));
+    gateway.engine = await loadEngine(settings, gateway);
   } catch (error) {
     await stop();
     throw error;

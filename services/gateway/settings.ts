@@ -15,6 +15,7 @@ export interface GatewaySettings {
   engine: EngineSettings;
   /** Adapters to load: name and folder. */
   adapters: [name: string, folder: string][];
+  /** Where aliases point from now on, whatever they pointed to before. */
   aliases: Map<string, Arm[]>;
   requireKeys: boolean;
   corsOrigins: string[];
@@ -42,7 +43,7 @@ export interface GatewayOptions {
 }
 
 /** The alias that clients ask for, so that promotion needs no change on their side. */
-const defaultAlias = "prospect";
+export const defaultAlias = "prospect";
 
 /** Requests per minute and key where keys are required and nothing else is said. */
 export const defaultRateLimit = 6000;
@@ -67,7 +68,6 @@ function parseOrigin(text: string): string {
 export function parseGatewaySettings(options: GatewayOptions): GatewaySettings {
   const aliases = new Map(options.alias.map(parseAlias).map(({ name, arms }) => [name, arms]));
   if (aliases.size < options.alias.length) throw new InputError("--alias: an alias is set twice; set each once.");
-  if (!aliases.has(defaultAlias)) aliases.set(defaultAlias, [{ model: "base", weight: 1 }]);
   const adapters = options.adapter.map(parseAdapter);
   if (new Set(adapters.map(([name]) => name)).size < adapters.length) {
     throw new InputError("--adapter: a name is used twice; give each adapter its own.");

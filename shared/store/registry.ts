@@ -3,9 +3,11 @@
 
 import type { Database, Queries, Value } from "./queries.ts";
 
+/** A model that an alias sends requests to. */
 export interface Arm {
   /** `base` or `base:ADAPTER`. */
   model: string;
+  /** Share of the alias's requests, in any unit; 0 gets none. */
   weight: number;
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createApp } from "../../services/gateway/app.ts";
 import type { Gateway } from "../../services/gateway/gateway.ts";
 import { createMetrics } from "../../services/gateway/http/metrics.ts";
+import { RegisteredModels } from "../../services/gateway/registered_models.ts";
 import { openDatabase } from "../../shared/store/database.ts";
 import { withFolder } from "../commands/run_task.ts";
 import { type Script, scriptedEngine } from "./scripted_engine.ts";
@@ -36,10 +37,13 @@ export function withGateway(
     const database = await openDatabase(join(folder, "store.sqlite"));
     const scripted = await scriptedEngine(options.script);
     const logged: OpenGateway["logged"] = [];
+    const fallback = new Map([["prospect", [{ model: "base", weight: 1 }]]]), aliases = new Map(fallback);
     const gateway: Gateway = {
       engine: scripted.engine,
       database,
-      aliases: new Map([["prospect", [{ model: "base", weight: 1 }]]]),
+      aliases,
+      models: new RegisteredModels(database, folder, aliases, fallback),
+      dataFolder: folder,
       metrics: createMetrics(() => scripted.engine.state()),
       log: {
         info: (event, fields = {}) => logged.push({ level: "info", event, fields }),
@@ -52,7 +56,6 @@ export function withGateway(
         corsOrigins: [],
         rateLimit: 0,
         logPrompts: false,
-        scratchFolder: folder,
         ...options.options,
       },
     };

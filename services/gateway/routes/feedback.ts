@@ -134,7 +134,8 @@ const forgetRoute = createRoute({
   },
 });
 
-const described = (label: StoredLabel): z.infer<typeof feedbackSchema> => ({
+/** A label as clients see it. */
+export const described = (label: StoredLabel): z.infer<typeof feedbackSchema> => ({
   id: label.id,
   object: "feedback",
   completion_id: label.completionId,

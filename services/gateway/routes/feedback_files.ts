@@ -73,7 +73,7 @@ async function* piecesOf(rows: AsyncIterable<unknown>): AsyncGenerator<Uint8Arra
 }
 
 /** Adds the routes. */
-export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, options }: Gateway): void {
+export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder }: Gateway): void {
   app.use(exportRoute.path, requireScope("admin"));
   app.use(importPath, requireScope("admin"));
 
@@ -89,7 +89,7 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, optio
   app.openapi(importRoute, async (context) => {
     const body = context.req.raw.body;
     if (!body) throw new ApiError(400, "The body is empty: it needs one row of feedback a line.");
-    const path = join(options.scratchFolder, `import-${randomUUID()}.jsonl`);
+    const path = join(dataFolder, `import-${randomUUID()}.jsonl`);
     try {
       const hash = createHash("sha256");
       using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });

@@ -42,10 +42,15 @@ const oneRoute = createRoute({
 
 function models(gateway: Gateway, started: number): Model[] {
   const engine = readyEngine(gateway), { base, contextLength } = engine;
+  // Registered ones are loaded when they are first asked for.
+  const adapters = new Map([
+    ...gateway.models.list(base).map(({ name, version, createdAt }) => [name, { version, since: createdAt }] as const),
+    ...engine.adapters().map(({ name, version, since }) => [name, { version, since }] as const),
+  ]);
   const common = { object: "model", owned_by: "prospect" } as const;
   return [
     { id: "base", created: started, ...common, version: base, context_length: contextLength },
-    ...engine.adapters().map(({ name, version, since }) => ({
+    ...[...adapters].map(([name, { version, since }]) => ({
       id: `base:${name}`,
       created: Math.floor(since / 1000),
       ...common,

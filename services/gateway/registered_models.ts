@@ -1,0 +1,72 @@
+// Keeps a gateway in step with the store's registry: which adapters there are, and where each alias points. Adapters are
+// loaded when they are first asked for. What changes in the store, by whichever process, is seen within a second.
+
+import { join } from "node:path";
+import type { Database } from "../../shared/store/database.ts";
+import { listAdapters, listAliases, type RegisteredAdapter } from "../../shared/store/registry.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { Arm } from "./model_names.ts";
+
+/** How often the store is looked at, in milliseconds. */
+const interval = 1000;
+
+export class RegisteredModels {
+  #adapters = new Map<string, RegisteredAdapter>();
+  #loading = new Map<string, Promise<void>>();
+  #refreshing: Promise<void> = Promise.resolve();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  /**
+   * @param aliases brought up to date with the store's
+   * @param fallback what an alias points to that the store does not have
+   */
+  constructor(
+    private readonly database: Database,
+    private readonly dataFolder: string,
+    private readonly aliases: Map<string, Arm[]>,
+    private readonly fallback: ReadonlyMap<string, Arm[]>,
+  ) {}
+
+  /** Looks at the store now and then every second. @param failed told when it could not be read */
+  async start(failed: (error: Error) => void): Promise<void> {
+    await this.refresh();
+    this.#timer = setInterval(() => this.refresh().catch(failed), interval);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Resolves once everything that was in the store before this call is known. */
+  refresh(): Promise<void> {
+    return this.#refreshing = this.#refreshing.catch(() => {}).then(async () => {
+      const adapters = await listAdapters(this.database);
+      const aliases = new Map([...this.fallback, ...await listAliases(this.database)]);
+      this.#adapters = new Map(adapters.map((adapter) => [adapter.name, adapter]));
+      for (const name of this.aliases.keys()) if (!aliases.has(name)) this.aliases.delete(name);
+      for (const [name, arms] of aliases) this.aliases.set(name, arms);
+    });
+  }
+
+  /** Registered adapters that fit a base model, newest first. */
+  list(base: string): RegisteredAdapter[] {
+    return [...this.#adapters.values()].filter((adapter) => adapter.base === base);
+  }
+
+  /**
+   * Makes an adapter ready to answer.
+   *
+   * @returns whether there is such an adapter, loaded by hand or registered for the engine's base
+   * @throws InputError where its files are gone or do not fit
+   */
+  async load(engine: Engine, name: string): Promise<boolean> {
+    if (engine.adapters().some((loaded) => loaded.name === name)) return true;
+    const adapter = this.#adapters.get(name);
+    if (adapter?.base !== engine.base) return false;
+    const loading = this.#loading.get(name) ??
+      engine.setAdapter(name, join(this.dataFolder, adapter.folder)).finally(() => this.#loading.delete(name));
+    this.#loading.set(name, loading);
+    await loading;
+    return true;
+  }
+}

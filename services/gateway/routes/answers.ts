@@ -1,0 +1,102 @@
+// /v1/answers: what was answered, with what was said of it; the labelling queue of people.
+
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { findCompletion, listCompletions, type StoredCompletion } from "../../../shared/store/completions.ts";
+import { listLabels } from "../../../shared/store/labels.ts";
+import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { requireScope } from "../http/authorize.ts";
+import { ApiError } from "../http/errors.ts";
+import { feedbackSchema, pageSchema } from "../schemas/feedback.ts";
+import { jsonResponse, refusals } from "./describe.ts";
+import { described as labelDescribed } from "./feedback.ts";
+
+const promptSchema = z.union([z.string(), z.array(z.looseObject({ role: z.string(), content: z.string() }))]);
+
+const answerSchema = z.object({
+  id: z.string(),
+  object: z.literal("answer"),
+  created_at: z.int().openapi({ description: "Milliseconds since 1970." }),
+  source: z.enum(["chat", "text", "import"]),
+  model: z.string().openapi({ description: "As it was asked for." }),
+  arm: z.string().openapi({ description: "What answered." }),
+  adapter_version: z.string().nullable(),
+  alias: z.string().nullable(),
+  prompt: promptSchema,
+  end_user: z.string().nullable(),
+  choices: z.array(z.object({ index: z.int(), content: z.string(), finish_reason: z.string(), tokens: z.int() })),
+  labels: z.array(feedbackSchema),
+}).openapi("Answer");
+
+const listRoute = createRoute({
+  method: "get",
+  path: "/v1/answers",
+  tags: ["Feedback"],
+  summary: "Answers, newest first",
+  request: {
+    query: pageSchema.extend({
+      unlabelled: z.enum(["true", "false"]).optional(),
+      model: z.string().max(200).optional(),
+    }),
+  },
+  responses: {
+    200: jsonResponse(
+      z.object({
+        object: z.literal("list"),
+        data: z.array(answerSchema),
+        has_more: z.boolean(),
+        next_cursor: z.string().nullable(),
+      }),
+      "One page.",
+    ),
+    ...refusals(400, 401, 403, 429),
+  },
+});
+
+const oneRoute = createRoute({
+  method: "get",
+  path: "/v1/answers/{id}",
+  tags: ["Feedback"],
+  summary: "One answer",
+  request: { params: z.object({ id: z.string().max(200) }) },
+  responses: { 200: jsonResponse(answerSchema, "The answer."), ...refusals(401, 403, 404, 429) },
+});
+
+/** Adds the routes. */
+export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway): void {
+  const described = async (answer: StoredCompletion): Promise<z.infer<typeof answerSchema>> => ({
+    id: answer.id,
+    object: "answer",
+    created_at: answer.createdAt,
+    source: answer.source,
+    model: answer.model,
+    arm: answer.adapter === null ? "base" : `base:${answer.adapter}`,
+    adapter_version: answer.adapterVersion,
+    alias: answer.alias,
+    prompt: answer.prompt,
+    end_user: answer.endUser,
+    choices: answer.choices.map(({ index, content, finishReason, tokens }) => ({
+      index,
+      content,
+      finish_reason: finishReason,
+      tokens,
+    })),
+    labels: (await listLabels(database, { completionId: answer.id }, { limit: 100 })).items.map(labelDescribed),
+  });
+  app.use("/v1/answers/*", requireScope("admin"));
+
+  app.openapi(listRoute, async (context) => {
+    const { limit, cursor, unlabelled, model } = context.req.valid("query");
+    const judged = unlabelled === undefined ? undefined : unlabelled === "true";
+    const page = await listCompletions(database, { unlabelled: judged, model, limit, cursor });
+    const data = await Promise.all(page.items.map(described));
+    const next_cursor = page.nextCursor;
+    return context.json({ object: "list" as const, data, has_more: next_cursor !== null, next_cursor }, 200);
+  });
+
+  app.openapi(oneRoute, async (context) => {
+    const { id } = context.req.valid("param");
+    const answer = await findCompletion(database, id);
+    if (!answer) throw new ApiError(404, `There is no answer "${id}".`, "id", "answer_not_found");
+    return context.json(await described(answer), 200);
+  });
+}

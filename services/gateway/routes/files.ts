@@ -1,0 +1,156 @@
+// /v1/files: uploads to train on, and what runs leave behind.
+
+import { join } from "node:path";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { writeFileAtomic } from "../../../shared/atomic_file.ts";
+import { addFile, deleteFile, findFile, listFiles, newFileId, type StoredFile } from "../../../shared/store/files.ts";
+import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { requireScope } from "../http/authorize.ts";
+import { ApiError } from "../http/errors.ts";
+import { afterPageSchema, fileSchema } from "../schemas/fine_tuning.ts";
+import { jsonResponse, refusals } from "./describe.ts";
+
+export const filesPath = "/v1/files";
+
+const idParams = z.object({ id: z.string().max(200) });
+
+const uploadRoute = createRoute({
+  method: "post",
+  path: filesPath,
+  tags: ["Fine-tuning"],
+  summary: "Upload a file of thumbs to train on",
+  request: {
+    body: {
+      required: true,
+      content: {
+        "multipart/form-data": {
+          schema: z.object({
+            purpose: z.literal("fine-tune", 'must be "fine-tune"'),
+            file: z.custom<File>((value) => value instanceof File, "must be a file").openapi({
+              type: "string",
+              format: "binary",
+            }),
+          }),
+        },
+      },
+    },
+  },
+  responses: { 200: jsonResponse(fileSchema, "The file is on disk."), ...refusals(400, 401, 403, 413, 429) },
+});
+
+const listRoute = createRoute({
+  method: "get",
+  path: filesPath,
+  tags: ["Fine-tuning"],
+  summary: "Files, newest first",
+  request: { query: afterPageSchema.extend({ purpose: z.string().optional() }) },
+  responses: {
+    200: jsonResponse(
+      z.object({ object: z.literal("list"), data: z.array(fileSchema), has_more: z.boolean() }),
+      "One page.",
+    ),
+    ...refusals(400, 401, 403, 429),
+  },
+});
+
+const oneRoute = createRoute({
+  method: "get",
+  path: `${filesPath}/{id}`,
+  tags: ["Fine-tuning"],
+  summary: "What is known of a file",
+  request: { params: idParams },
+  responses: { 200: jsonResponse(fileSchema, "The file."), ...refusals(401, 403, 404, 429) },
+});
+
+const contentRoute = createRoute({
+  method: "get",
+  path: `${filesPath}/{id}/content`,
+  tags: ["Fine-tuning"],
+  summary: "A file's content",
+  request: { params: idParams },
+  responses: {
+    200: {
+      description: "The bytes.",
+      content: { "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) } },
+    },
+    ...refusals(401, 403, 404, 429),
+  },
+});
+
+const deleteRoute = createRoute({
+  method: "delete",
+  path: `${filesPath}/{id}`,
+  tags: ["Fine-tuning"],
+  summary: "Delete an uploaded file",
+  request: { params: idParams },
+  responses: {
+    200: jsonResponse(z.object({ id: z.string(), object: z.literal("file"), deleted: z.literal(true) }), "Deleted."),
+    ...refusals(400, 401, 403, 404, 429),
+  },
+});
+
+const described = ({ id, bytes, createdAt, filename, purpose }: StoredFile): z.infer<typeof fileSchema> => ({
+  id,
+  object: "file",
+  bytes,
+  created_at: Math.floor(createdAt / 1000),
+  filename,
+  purpose,
+  status: "processed",
+});
+
+/** Adds the routes. */
+export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder }: Gateway): void {
+  const found = async (id: string) => {
+    const file = await findFile(database, id);
+    if (file) return file;
+    throw new ApiError(404, `There is no file "${id}".`, "id", "file_not_found");
+  };
+  app.use(`${filesPath}/*`, requireScope("admin"));
+
+  app.openapi(uploadRoute, async (context) => {
+    const { file, purpose } = context.req.valid("form");
+    const id = newFileId(), path = join("files", id);
+    await Deno.mkdir(join(dataFolder, "files"), { recursive: true });
+    await writeFileAtomic(join(dataFolder, path), new Uint8Array(await file.arrayBuffer()));
+    const filename = file.name.replaceAll(/[^\w.-]/g, "_").slice(-200) || "upload";
+    const stored = { id, createdAt: Date.now(), filename, purpose, bytes: file.size, path };
+    await database.write((queries) => addFile(queries, stored));
+    return context.json(described(stored), 200);
+  });
+
+  app.openapi(listRoute, async (context) => {
+    const { limit, after, purpose } = context.req.valid("query");
+    const files = await listFiles(database, limit + 1, after);
+    const data = files.slice(0, limit).filter((file) => purpose === undefined || file.purpose === purpose).map(
+      described,
+    );
+    return context.json({ object: "list" as const, data, has_more: files.length > limit }, 200);
+  });
+
+  app.openapi(oneRoute, async (context) => context.json(described(await found(context.req.valid("param").id)), 200));
+
+  app.openapi(contentRoute, async (context) => {
+    const { path, filename, bytes } = await found(context.req.valid("param").id);
+    const file = await Deno.open(join(dataFolder, path)).catch(() => {
+      throw new ApiError(404, `The content of ${filename} is gone from the data folder.`, "id", "file_not_found");
+    });
+    // Never shown as a page of this origin: a report's scripts could otherwise act with the reader's rights.
+    return context.body(file.readable, 200, {
+      "Content-Type": "application/octet-stream",
+      "Content-Length": String(bytes),
+      "Content-Disposition": `attachment; filename="${filename}"`,
+    }) as never;
+  });
+
+  app.openapi(deleteRoute, async (context) => {
+    const { id } = context.req.valid("param");
+    const { path, purpose } = await found(id);
+    if (purpose !== "fine-tune") {
+      throw new ApiError(400, "This file belongs to an adapter; remove the adapter instead.", "id");
+    }
+    await deleteFile(database, id);
+    await Deno.remove(join(dataFolder, path)).catch(() => {});
+    return context.json({ id, object: "file" as const, deleted: true as const }, 200);
+  });
+}

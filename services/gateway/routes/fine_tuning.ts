@@ -1,0 +1,310 @@
+// /v1/fine_tuning/jobs: adds training jobs to the queue and tells how they go. The trainer does them; it may be another
+// process, and dead for a while.
+
+import { join } from "node:path";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { InputError } from "../../../shared/errors.ts";
+import { readFeedback } from "../../../shared/feedback/read.ts";
+import { findFile } from "../../../shared/store/files.ts";
+import {
+  addJob,
+  cancelJob,
+  eventsAfter,
+  eventsBefore,
+  findJob,
+  type Job,
+  type JobEvent,
+  type JobRequest,
+  listJobs,
+  openJobs,
+} from "../../../shared/store/jobs.ts";
+import { currentWatermark } from "../../../shared/store/labels.ts";
+import { findAdapter } from "../../../shared/store/registry.ts";
+import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { requireScope } from "../http/authorize.ts";
+import { ApiError } from "../http/errors.ts";
+import { eventStream } from "../http/event_stream.ts";
+import { adapterOf } from "../model_names.ts";
+import {
+  afterPageSchema,
+  checkpointSchema,
+  jobEventSchema,
+  jobRequestSchema,
+  jobSchema,
+} from "../schemas/fine_tuning.ts";
+import { jsonBody, jsonResponse, refusals } from "./describe.ts";
+
+const jobsPath = "/v1/fine_tuning/jobs";
+
+/** How often a stream of events looks for more, in milliseconds. */
+const interval = 250;
+
+const idParams = z.object({ id: z.string().max(200) });
+const listOf = <Item extends z.ZodType>(item: Item) =>
+  z.object({ object: z.literal("list"), data: z.array(item), has_more: z.boolean() });
+
+const createJobRoute = createRoute({
+  method: "post",
+  path: jobsPath,
+  tags: ["Fine-tuning"],
+  summary: "Tune the model from a file, or from the labels in the store",
+  request: { body: jsonBody(jobRequestSchema) },
+  responses: { 200: jsonResponse(jobSchema, "The job waits for its turn."), ...refusals(400, 401, 403, 404, 413, 429) },
+});
+
+const listRoute = createRoute({
+  method: "get",
+  path: jobsPath,
+  tags: ["Fine-tuning"],
+  summary: "Jobs, newest first",
+  request: { query: afterPageSchema },
+  responses: { 200: jsonResponse(listOf(jobSchema), "One page."), ...refusals(400, 401, 403, 429) },
+});
+
+const oneRoute = createRoute({
+  method: "get",
+  path: `${jobsPath}/{id}`,
+  tags: ["Fine-tuning"],
+  summary: "One job",
+  request: { params: idParams },
+  responses: { 200: jsonResponse(jobSchema, "The job."), ...refusals(401, 403, 404, 429) },
+});
+
+const cancelRoute = createRoute({
+  method: "post",
+  path: `${jobsPath}/{id}/cancel`,
+  tags: ["Fine-tuning"],
+  summary: "Cancel a job: at once where it waits, at its next step where it runs",
+  request: { params: idParams },
+  responses: { 200: jsonResponse(jobSchema, "The job."), ...refusals(400, 401, 403, 404, 429) },
+});
+
+const eventsRoute = createRoute({
+  method: "get",
+  path: `${jobsPath}/{id}/events`,
+  tags: ["Fine-tuning"],
+  summary: "What happened in a job, newest first; with `stream` oldest first and live until it ends",
+  request: { params: idParams, query: afterPageSchema.extend({ stream: z.enum(["true", "false"]).optional() }) },
+  responses: {
+    200: jsonResponse(listOf(jobEventSchema), "One page, or with `stream` server-sent events."),
+    ...refusals(400, 401, 403, 404, 429),
+  },
+});
+
+const checkpointsRoute = createRoute({
+  method: "get",
+  path: `${jobsPath}/{id}/checkpoints`,
+  tags: ["Fine-tuning"],
+  summary: "Models that a job left: its result, once it succeeded",
+  request: { params: idParams },
+  responses: { 200: jsonResponse(listOf(checkpointSchema), "All of them."), ...refusals(401, 403, 404, 429) },
+});
+
+const seconds = (milliseconds: number) => Math.floor(milliseconds / 1000);
+const secondsOrNull = (milliseconds: number | null) => milliseconds === null ? null : seconds(milliseconds);
+
+/** A job as clients see it; `position` is its place among the open jobs. */
+async function described({ database }: Gateway, job: Job, position: number): Promise<z.infer<typeof jobSchema>> {
+  const { request, progress, outcome, error } = job;
+  const adapter = outcome ? await findAdapter(database, outcome.adapter) : undefined;
+  const eta = progress?.etaSeconds ?? null;
+  return {
+    id: job.id,
+    object: "fine_tuning.job",
+    created_at: seconds(job.createdAt),
+    started_at: secondsOrNull(job.startedAt),
+    finished_at: secondsOrNull(job.finishedAt),
+    model: request.model,
+    fine_tuned_model: outcome ? `base:${outcome.adapter}` : null,
+    organization_id: "prospect",
+    status: job.status,
+    training_file: request.trainingFile,
+    validation_file: null,
+    result_files: outcome?.files ?? [],
+    trained_tokens: outcome?.trainedTokens ?? null,
+    error: error && { ...error, param: null },
+    hyperparameters: request.hyperparameters,
+    method: { type: "kto", kto: { hyperparameters: request.hyperparameters } },
+    seed: request.seed,
+    suffix: request.suffix,
+    metadata: Object.keys(request.metadata).length > 0 ? request.metadata : null,
+    estimated_finish: eta === null ? null : seconds(Date.now()) + Math.ceil(eta),
+    integrations: [],
+    position: position < 0 ? null : position,
+    progress: progress && {
+      label: progress.label,
+      done: progress.done,
+      total: progress.total,
+      unit: progress.unit,
+      rate: progress.rate,
+      eta_seconds: progress.etaSeconds,
+    },
+    data: job.data,
+    gate: adapter?.gate ?? null,
+  };
+}
+
+const eventDescribed = ({ sequence, at, level, type, message, data }: JobEvent): z.infer<typeof jobEventSchema> => ({
+  id: `ftevent-${sequence}`,
+  object: "fine_tuning.job.event",
+  created_at: seconds(at),
+  level,
+  type,
+  message,
+  data,
+});
+
+/** The number in an event's id. @throws ApiError where it is none */
+function sequenceOf(after: string): number {
+  const [, sequence] = /^ftevent-(\d{1,15})$/.exec(after) ?? [];
+  if (sequence !== undefined) return Number(sequence);
+  throw new ApiError(400, `after: "${after}" is no event's id.`, "after");
+}
+
+/** All events of a job so far, then those that come, until it is over; how far it is in between. */
+async function* liveEvents(gateway: Gateway, id: string, signal: AbortSignal): AsyncGenerator<unknown> {
+  let sequence = 0, shown = "";
+  while (!signal.aborted) {
+    const job = await findJob(gateway.database, id);
+    const events = await eventsAfter(gateway.database, id, sequence, 500);
+    for (const event of events) yield eventDescribed(event);
+    sequence = events.at(-1)?.sequence ?? sequence;
+    if (events.length === 500) continue;
+    const progress = JSON.stringify(job?.progress ?? null);
+    if (job?.progress && progress !== shown) {
+      const { label, done, total, unit, rate, etaSeconds } = job.progress;
+      const data = { label, done, total, unit, rate, eta_seconds: etaSeconds };
+      yield {
+        id: `ftprogress-${Date.now()}`,
+        object: "fine_tuning.job.event",
+        created_at: seconds(Date.now()),
+        level: "info",
+        type: "progress",
+        message: `${label}: ${done} of ${total} ${unit}`,
+        data,
+      };
+      shown = progress;
+    }
+    // The job was read before its events, so none can have been missed.
+    if (!job || job.finishedAt !== null) return;
+    await new Promise((resolve) => setTimeout(resolve, interval));
+  }
+}
+
+/** Checks what a job is to be trained on. @throws ApiError naming file and line */
+async function checkData({ database, dataFolder }: Gateway, trainingFile: string): Promise<number | null> {
+  if (trainingFile === "labels") {
+    const watermark = await currentWatermark(database);
+    if (watermark > 0) return watermark;
+    throw new ApiError(
+      400,
+      "There are no labels to train on yet; press some thumbs first.",
+      "training_file",
+      "no_labels",
+    );
+  }
+  const file = await findFile(database, trainingFile);
+  if (!file) throw new ApiError(404, `There is no file "${trainingFile}".`, "training_file", "file_not_found");
+  const path = join(dataFolder, file.path);
+  try {
+    await readFeedback(path);
+    return null;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    const message = error.message.replaceAll(path, file.filename);
+    throw new ApiError(400, message, "training_file", "invalid_training_file");
+  }
+}
+
+/** Adds the routes. */
+export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
+  const { database } = gateway;
+  const found = async (id: string) => {
+    const job = await findJob(database, id);
+    if (job) return job;
+    throw new ApiError(404, `There is no job "${id}".`, "id", "job_not_found");
+  };
+  const place = async () => {
+    const open = await openJobs(database);
+    return (job: Job) => open.findIndex(({ id }) => id === job.id);
+  };
+  app.use(`${jobsPath}/*`, requireScope("admin"));
+
+  app.openapi(createJobRoute, async (context) => {
+    const body = context.req.valid("json");
+    const adapter = adapterOf(body.model);
+    if (adapter === null || (adapter !== undefined && !await findAdapter(database, adapter))) {
+      throw new ApiError(404, `There is no model "${body.model}" to start from.`, "model", "model_not_found");
+    }
+    const { learning_rate, learning_rate_multiplier } = body.method?.kto?.hyperparameters ?? {};
+    if (learning_rate !== undefined && learning_rate_multiplier !== undefined) {
+      throw new ApiError(400, "learning_rate and learning_rate_multiplier exclude each other; send one.", "method");
+    }
+    if (body.labels && body.training_file !== "labels") {
+      throw new ApiError(400, 'labels selects among the store\'s labels; it needs training_file "labels".', "labels");
+    }
+    const watermark = await checkData(gateway, body.training_file);
+    const request: JobRequest = {
+      trainingFile: body.training_file,
+      model: body.model,
+      seed: body.seed ?? 0,
+      suffix: body.suffix ?? null,
+      hyperparameters: { ...body.method?.kto?.hyperparameters } as JobRequest["hyperparameters"],
+      labels: { ...body.labels } as JobRequest["labels"],
+      metadata: body.metadata ?? {},
+      promote: false,
+    };
+    const job = await addJob(database, request, watermark);
+    return context.json(await described(gateway, job, (await place())(job)), 200);
+  });
+
+  app.openapi(listRoute, async (context) => {
+    const { limit, after } = context.req.valid("query");
+    const jobs = await listJobs(database, limit + 1, after);
+    const position = await place();
+    const data = await Promise.all(jobs.slice(0, limit).map((job) => described(gateway, job, position(job))));
+    return context.json({ object: "list" as const, data, has_more: jobs.length > limit }, 200);
+  });
+
+  app.openapi(oneRoute, async (context) => {
+    const job = await found(context.req.valid("param").id);
+    return context.json(await described(gateway, job, (await place())(job)), 200);
+  });
+
+  app.openapi(cancelRoute, async (context) => {
+    const { status, finishedAt, id } = await found(context.req.valid("param").id);
+    if (finishedAt !== null) throw new ApiError(400, `The job is over (${status}).`, "id", "job_over");
+    const job = (await cancelJob(database, id))!;
+    return context.json(await described(gateway, job, (await place())(job)), 200);
+  });
+
+  app.openapi(eventsRoute, async (context) => {
+    const { id } = await found(context.req.valid("param").id);
+    const { limit, after, stream } = context.req.valid("query");
+    if (stream === "true") {
+      const failed = (error: unknown) => gateway.log.error("event stream broke off", { error: String(error) });
+      return eventStream(liveEvents(gateway, id, context.req.raw.signal), failed) as never;
+    }
+    const before = after === undefined ? Number.MAX_SAFE_INTEGER : sequenceOf(after);
+    const events = await eventsBefore(database, id, before, limit + 1);
+    const data = events.slice(0, limit).map(eventDescribed);
+    return context.json({ object: "list" as const, data, has_more: events.length > limit }, 200);
+  });
+
+  app.openapi(checkpointsRoute, async (context) => {
+    const { id, outcome, finishedAt } = await found(context.req.valid("param").id);
+    const adapter = outcome ? await findAdapter(database, outcome.adapter) : undefined;
+    const data = adapter
+      ? [{
+        id: `ftckpt-${id}`,
+        object: "fine_tuning.job.checkpoint" as const,
+        created_at: seconds(finishedAt!),
+        fine_tuned_model_checkpoint: `base:${adapter.name}`,
+        fine_tuning_job_id: id,
+        step_number: Number(adapter.metrics.steps ?? 0),
+        metrics: adapter.metrics,
+      }]
+      : [];
+    return context.json({ object: "list" as const, data, has_more: false }, 200);
+  });
+}

@@ -1,0 +1,251 @@
+// /v1/registry: adapters with their lineage, promotion behind the gate, and the way back. /v1/aliases: traffic by hand.
+
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { InputError } from "../../../shared/errors.ts";
+import {
+  findAdapter,
+  listAdapters,
+  listPromotions,
+  promote,
+  removeAdapter,
+  rollback,
+  setAlias,
+  standing,
+} from "../../../shared/store/registry.ts";
+import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
+import { requireScope } from "../http/authorize.ts";
+import { ApiError, errorBody, errorSchema } from "../http/errors.ts";
+import { adapterOf, checkArms, namePattern } from "../model_names.ts";
+import { gateSchema } from "../schemas/fine_tuning.ts";
+import { defaultAlias } from "../settings.ts";
+import { jsonBody, jsonResponse, refusals } from "./describe.ts";
+
+const adapterSchema = z.object({
+  name: z.string(),
+  model: z.string(),
+  version: z.string(),
+  created_at: z.int().openapi({ description: "Milliseconds since 1970." }),
+  parent: z.string(),
+  job_id: z.string().nullable(),
+  data: z.record(z.string(), z.unknown()),
+  metrics: z.record(z.string(), z.unknown()),
+  gate: gateSchema.nullable(),
+  state: z.enum(["current", "candidate", "retired"]),
+  promoted_at: z.int().nullable(),
+  fits: z.boolean().openapi({ description: "Whether it is for the base model that this gateway serves." }),
+  files: z.record(z.string(), z.string()),
+}).openapi("RegisteredAdapter");
+
+const registrySchema = z.object({
+  object: z.literal("registry"),
+  alias: z.string(),
+  current: z.string(),
+  previous: z.string().nullable(),
+  adapters: z.array(adapterSchema),
+  promotions: z.array(z.object({
+    at: z.int(),
+    kind: z.enum(["promote", "rollback"]),
+    from: z.string(),
+    to: z.string(),
+    reason: z.string().nullable(),
+    override: z.boolean(),
+    by: z.string().nullable(),
+  })),
+}).openapi("Registry");
+
+const reason = z.string().min(1).max(1000).nullish();
+
+const showRoute = createRoute({
+  method: "get",
+  path: "/v1/registry",
+  tags: ["Registry"],
+  summary: "Adapters, where they come from, what is promoted",
+  responses: { 200: jsonResponse(registrySchema, "The registry."), ...refusals(401, 403, 429, 503) },
+});
+
+const promoteRoute = createRoute({
+  method: "post",
+  path: "/v1/registry/promote",
+  tags: ["Registry"],
+  summary: "Let the alias `prospect` answer with a model from now on; streams under way go on",
+  request: {
+    body: jsonBody(z.strictObject({
+      model: z.string().min(1).max(200),
+      reason,
+      override: z.boolean().nullish().openapi({
+        description: "Promote although the gate has not passed; needs a reason.",
+      }),
+    })),
+  },
+  responses: {
+    200: jsonResponse(registrySchema, "It answers."),
+    409: jsonResponse(errorSchema.extend({ gate: gateSchema.nullable() }), "The gate has not passed."),
+    ...refusals(400, 401, 403, 404, 413, 429, 503),
+  },
+});
+
+const rollbackRoute = createRoute({
+  method: "post",
+  path: "/v1/registry/rollback",
+  tags: ["Registry"],
+  summary: "Go back to the model that was promoted before",
+  request: { body: jsonBody(z.strictObject({ reason })) },
+  responses: { 200: jsonResponse(registrySchema, "It answers again."), ...refusals(400, 401, 403, 409, 413, 429, 503) },
+});
+
+const removeRoute = createRoute({
+  method: "delete",
+  path: "/v1/registry/{name}",
+  tags: ["Registry"],
+  summary: "Take an adapter out of the registry; its files stay in the data folder",
+  request: { params: z.object({ name: z.string().max(200) }) },
+  responses: { 200: jsonResponse(registrySchema, "Removed."), ...refusals(401, 403, 404, 409, 429, 503) },
+});
+
+const armsSchema = z.array(z.object({ model: z.string().min(1).max(200), weight: z.number().min(0).max(1e6) }))
+  .min(1).max(16);
+const aliasSchema = z.object({ name: z.string(), arms: armsSchema }).openapi("Alias");
+
+const aliasesRoute = createRoute({
+  method: "get",
+  path: "/v1/aliases",
+  tags: ["Registry"],
+  summary: "What each alias spreads its requests over",
+  responses: {
+    200: jsonResponse(z.object({ object: z.literal("list"), data: z.array(aliasSchema) }), "The aliases."),
+    ...refusals(401, 403, 429),
+  },
+});
+
+const aliasRoute = createRoute({
+  method: "put",
+  path: "/v1/aliases/{name}",
+  tags: ["Registry"],
+  summary: "Spread an alias's requests",
+  request: {
+    params: z.object({ name: z.string().regex(namePattern, "letters, digits, dots, dashes, at most 64") }),
+    body: jsonBody(z.strictObject({ arms: armsSchema })),
+  },
+  responses: { 200: jsonResponse(aliasSchema, "It does."), ...refusals(400, 401, 403, 404, 413, 429, 503) },
+});
+
+async function registry(gateway: Gateway): Promise<z.infer<typeof registrySchema>> {
+  const { database } = gateway, { base } = readyEngine(gateway);
+  const promotions = await listPromotions(database, defaultAlias);
+  const { current, previous } = standing(promotions);
+  const adapters = (await listAdapters(database)).map((adapter) => {
+    const { name, version, createdAt, parent, jobId, data, metrics, gate, files } = adapter;
+    const model = `base:${name}`;
+    const promoted = promotions.findLast(({ to }) => to === model)?.at ?? null;
+    return {
+      name,
+      model,
+      version,
+      created_at: createdAt,
+      parent,
+      job_id: jobId,
+      data,
+      metrics,
+      gate,
+      state: model === current ? "current" as const : promoted === null ? "candidate" as const : "retired" as const,
+      promoted_at: promoted,
+      fits: adapter.base === base,
+      files,
+    };
+  });
+  return { object: "registry", alias: defaultAlias, current, previous: previous ?? null, adapters, promotions };
+}
+
+/** Adds the routes. */
+export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
+  const { database, models, log } = gateway;
+  /** @throws ApiError 404 for a model that cannot answer */
+  const makeReady = async (model: string) => {
+    const adapter = adapterOf(model);
+    if (adapter === undefined || (adapter !== null && await models.load(readyEngine(gateway), adapter))) return;
+    throw new ApiError(404, `There is no model "${model}" here.`, "model", "model_not_found");
+  };
+  for (const path of ["/v1/registry/*", "/v1/aliases/*"]) app.use(path, requireScope("admin"));
+
+  app.openapi(showRoute, async (context) => context.json(await registry(gateway), 200));
+
+  app.openapi(promoteRoute, async (context) => {
+    const { model, reason, override } = context.req.valid("json");
+    const adapter = adapterOf(model);
+    await models.refresh();
+    // Loaded before anyone is sent there.
+    await makeReady(model);
+    const gate = adapter == null ? null : (await findAdapter(database, adapter))?.gate ?? null;
+    const passed = adapter === undefined || gate?.passed === true;
+    if (!passed && !override) {
+      const failed = gate?.findings.filter(({ passed }) => !passed).map(({ message }) => message).join(" ");
+      const message = `The gate has not passed: ${failed ?? "this adapter was never measured."}`;
+      const refusal = new ApiError(
+        409,
+        `${message} Send override: true and a reason to promote it anyway.`,
+        "model",
+        "gate_not_passed",
+      );
+      return context.json({ ...errorBody(refusal), gate }, 409);
+    }
+    if (!passed && !reason) throw new ApiError(400, "An override needs a reason.", "reason", "missing_field");
+    const by = context.get("key")?.id ?? null;
+    const from = await promote(database, defaultAlias, model, { reason: reason ?? null, override: !passed, by });
+    await models.refresh();
+    log.info("promoted", { from, to: model, override: !passed, reason: reason ?? null, by });
+    return context.json(await registry(gateway), 200);
+  });
+
+  app.openapi(rollbackRoute, async (context) => {
+    const { reason } = context.req.valid("json");
+    const { current, previous } = standing(await listPromotions(database, defaultAlias));
+    if (previous === undefined) throw new ApiError(409, `${current} was there first; there is nothing to go back to.`);
+    await makeReady(previous);
+    const by = context.get("key")?.id ?? null;
+    const to = await rollback(database, defaultAlias, { reason: reason ?? null, by });
+    await models.refresh();
+    log.info("rolled back", { from: current, to, reason: reason ?? null, by });
+    return context.json(await registry(gateway), 200);
+  });
+
+  app.openapi(removeRoute, async (context) => {
+    const { name } = context.req.valid("param"), model = `base:${name}`;
+    if (!await findAdapter(database, name)) {
+      throw new ApiError(404, `There is no adapter "${name}" in the registry.`, "name", "adapter_not_found");
+    }
+    const alias = [...gateway.aliases].find(([, arms]) => arms.some((arm) => arm.model === model))?.[0];
+    if (alias !== undefined) {
+      throw new ApiError(409, `The alias "${alias}" sends requests to ${model}; change it first.`, "name", "in_use");
+    }
+    await removeAdapter(database, name);
+    await models.refresh();
+    await readyEngine(gateway).removeAdapter(name);
+    return context.json(await registry(gateway), 200);
+  });
+
+  app.openapi(
+    aliasesRoute,
+    (context) =>
+      context.json(
+        { object: "list" as const, data: [...gateway.aliases].map(([name, arms]) => ({ name, arms })) },
+        200,
+      ),
+  );
+
+  app.openapi(aliasRoute, async (context) => {
+    const { name } = context.req.valid("param"), { arms } = context.req.valid("json");
+    if (name === "base") throw new ApiError(400, '"base" is the base model\'s own name.', "name");
+    try {
+      checkArms(name, arms);
+    } catch (error) {
+      if (error instanceof InputError) throw new ApiError(400, error.message, "arms");
+      throw error;
+    }
+    await models.refresh();
+    for (const { model } of arms) await makeReady(model);
+    await database.write((queries) => setAlias(queries, name, arms));
+    await models.refresh();
+    log.info("alias set", { name, arms, by: context.get("key")?.id ?? null });
+    return context.json({ name, arms }, 200);
+  });
+}
