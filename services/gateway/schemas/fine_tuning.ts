@@ -100,7 +100,7 @@ export const jobSchema = z.object({
   suffix: z.string().nullable(),
   metadata: z.record(z.string(), z.string()).nullable(),
   estimated_finish: z.int().nullable(),
-  integrations: z.array(z.never()),
+  integrations: z.array(z.string()).max(0),
   position: z.int().nullable().openapi({ description: "In the queue; 0 runs. null once the job is over." }),
   progress: z.object({
     label: z.string(),
