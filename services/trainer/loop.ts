@@ -8,7 +8,7 @@ import { InterruptedError } from "../../shared/errors.ts";
 import { planEpoch } from "../../shared/feedback/batches.ts";
 import { derange, rotate } from "../../shared/feedback/pairing.ts";
 import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
-import { createProgress, type Reporter } from "../../shared/progress.ts";
+import type { Reporter } from "../../shared/progress.ts";
 import { Random } from "../../shared/random.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
 import { clipGradients, createAdamW } from "./adamw.ts";
@@ -187,7 +187,7 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
     warmupSteps: Math.ceil(settings.warmupRatio * plan.totalSteps),
     totalSteps: plan.totalSteps,
   };
-  const progress = createProgress({ label: "training", total: plan.totalSteps, unit: "steps", json: settings.json });
+  const progress = reporter.progress({ label: "training", total: plan.totalSteps, unit: "steps" });
   progress.advance(state.step);
   using log = await Deno.open(metricsPath, { append: true, create: true });
   let savedAt = performance.now();

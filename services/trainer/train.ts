@@ -8,7 +8,7 @@ import { ensureWritableFolder } from "../../shared/atomic_file.ts";
 import { InputError } from "../../shared/errors.ts";
 import { countUnpaired } from "../../shared/feedback/pairing.ts";
 import type { Message } from "../../shared/feedback/row.ts";
-import { createProgress, type Reporter } from "../../shared/progress.ts";
+import type { Reporter } from "../../shared/progress.ts";
 import { writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
@@ -33,7 +33,7 @@ import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evalua
 
 /** Everything that decides the numbers of a run; a checkpoint fits only the same. */
 function runKeyOf(settings: TrainSettings, modelKey: string, data: TrainingData): string {
-  const { resume: _, json: __, workers: ___, out: ____, model: _____, data: ______, ...decisive } = settings;
+  const { resume: _, workers: __, out: ___, model: ____, data: _____, ...decisive } = settings;
   const rows = [...data.train, ...data.heldOut].map((
     { index, promptIds, completionIds, label },
   ) => [index, promptIds, completionIds, label]);
@@ -63,11 +63,11 @@ async function prepareReference(
   reference: ReferenceScorer,
   plan: Plan,
   data: TrainingData,
-  json: boolean,
+  reporter: Reporter,
 ): Promise<void> {
   const lists = [...plan.batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]), data.heldOut];
   const total = lists.reduce((sum, list) => sum + list.length, 0);
-  const progress = createProgress({ label: "reference", total, unit: "rows", json });
+  const progress = reporter.progress({ label: "reference", total, unit: "rows" });
   try {
     await reference.prepare(lists, (count) => progress.advance(count));
   } finally {
@@ -87,7 +87,7 @@ export async function train(
   interrupted: () => boolean,
 ): Promise<RunResult> {
   const started = performance.now();
-  const { out, json } = settings;
+  const { out } = settings;
   const embedded = settings.model === undefined;
   if (!embedded && settings.data === undefined) {
     throw new InputError(
@@ -95,7 +95,7 @@ export async function train(
     );
   }
   const device = deviceOf(settings);
-  const model = await openModel(await findModel(settings.model, settings.dtype, json), settings.dtype);
+  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const data = await prepareData(settings.data ?? embeddedFeedback, model.tokenizer, settings);
   const { trained, fill, adapter } = await trainedPart(settings, model);
   const plan = planRun(data.train, settings);
@@ -129,7 +129,7 @@ export async function train(
     }
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, modelKey, layout);
-    await prepareReference(reference, plan, data, json);
+    await prepareReference(reference, plan, data, reporter);
     const { computed, cached } = reference;
     reporter.event("reference", { computed, cached });
     reporter.line(`Reference log-probs: ${computed} computed, ${cached} from the cache (${cachePath}).`);
@@ -138,7 +138,7 @@ export async function train(
     const canAnswer = !settings.full;
     // In workers of their own, so that sessions for answering take no memory while sessions for training do.
     const answer = async (label: string, adapter?: AdapterFeeds) => {
-      const progress = createProgress({ label, total: prompts.length, unit: "prompts", json });
+      const progress = reporter.progress({ label, total: prompts.length, unit: "prompts" });
       const answering = await WorkerPool.start(workers, reporter.warn);
       try {
         await startGeneration(model, answering, device, adapter);
