@@ -11,8 +11,8 @@ import { embeddedFeedback, embeddedModelFolder } from "../../shared/runtime/embe
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { answerPrompts } from "./generate.ts";
-import { evaluateRewards } from "./loop.ts";
 import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
+import { evaluateRewards } from "./rewards.ts";
 import type { ScoreSettings } from "./score.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { adapterFeeds, adapterPart } from "./trained_part.ts";
