@@ -47,7 +47,7 @@ configuration runs in a process of its own; peak memory is that process's. Close
 ${peerProtocol}`,
   )
   .action(async (options) => {
-    const quick = options.quick === true, json = options.json === true;
+    const quick = options.quick === true;
     const defaults = quick
       ? { batchSize: 4, tokens: 32, steps: 1, warmupSteps: 1 }
       : { batchSize: 8, tokens: 190, steps: 5, warmupSteps: 2 };
@@ -64,8 +64,7 @@ ${peerProtocol}`,
       peer: options.peer ?? Deno.env.get("PROSPECT_BENCH_PEER"),
       growth: options.growth,
       quick,
-      json,
-    }, createReporter({ json }));
+    }, createReporter({ json: options.json === true }));
   });
 
 program.command("job", { hidden: true })

@@ -17,8 +17,8 @@ embedded model also the share of answers to unseen prompts that are judged desir
   .action(async (options) => {
     const json = options.json === true;
     // The one line on stdout is the result; progress would only be in its way.
-    const reporter = createReporter({ json, out: json ? () => {} : console.log });
-    const result = await evaluate({ ...options, json: false, device: device(options.device) }, reporter);
+    const reporter = createReporter({ json: false, out: json ? () => {} : console.log });
+    const result = await evaluate({ ...options, device: device(options.device) }, reporter);
     if (json) return console.log(JSON.stringify(result));
     const { auc, margin, rewards, counts, desirable_rate: rate } = result;
     const show = (value: number | null) => value === null ? "none" : value.toFixed(4);

@@ -4,6 +4,7 @@ import process from "node:process";
 import { answerPrompts } from "../services/trainer/generate.ts";
 import { findModel, openModel, startGeneration } from "../services/trainer/model.ts";
 import { adapterFeeds, readAdapterOf } from "../services/trainer/trained_part.ts";
+import { createReporter } from "../shared/progress.ts";
 import { WorkerPool } from "../workers/pool.ts";
 import { command, count, device, modelOptions, notNegative, required, runCommand, seed } from "./command.ts";
 
@@ -15,9 +16,10 @@ const program = modelOptions(command("generate", "Answers one prompt; a chat mod
   .option("--seed <n>", "of the sampling", seed, 0)
   .action(async (options) => {
     const prompt = required(options.prompt, "--prompt") as string;
-    const model = await openModel(await findModel(options.model, options.dtype, false), options.dtype);
+    const reporter = createReporter({ json: false });
+    const model = await openModel(await findModel(options.model, options.dtype, reporter), options.dtype);
     const adapter = options.adapter === undefined ? undefined : await readAdapterOf(model, options.adapter);
-    const pool = await WorkerPool.start(1, console.error);
+    const pool = await WorkerPool.start(1, reporter.warn);
     try {
       await startGeneration(model, pool, device(options.device), adapter && adapterFeeds(adapter));
       const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;

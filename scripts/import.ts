@@ -1,7 +1,7 @@
 // `deno task import`: the ONNX file of a safetensors checkpoint, in a folder of its own.
 
 import { importCheckpoint } from "../shared/architectures/import_checkpoint.ts";
-import { createProgress, type Progress } from "../shared/progress.ts";
+import { createReporter, type Progress } from "../shared/progress.ts";
 import { command, required, runCommand } from "./command.ts";
 
 const program = command(
@@ -14,12 +14,12 @@ and model.safetensors, or its shards. Commands with --model do this by themselve
   .option("--json", "progress and result as JSON lines on stdout")
   .action(async (options) => {
     const model: string = required(options.model, "--model"), out: string = required(options.out, "--out");
-    const json = options.json === true;
+    const json = options.json === true, reporter = createReporter({ json });
     let progress: Progress | undefined, shown = 0;
     try {
       const { remark } = await importCheckpoint(model, out, {
         onProgress: (written, total) => {
-          progress ??= createProgress({ label: "importing", total, unit: "bytes", json });
+          progress ??= reporter.progress({ label: "importing", total, unit: "bytes" });
           progress.advance(written - shown);
           shown = written;
         },

@@ -20,12 +20,13 @@ what works. Findings of earlier runs are kept, so a part can be run again.`,
   .option("--out <file>", "the page to write", "docs/MODELS.md")
   .option("--json", "findings as JSON lines on stdout")
   .action(async (options) => {
-    const devices = (options.devices as string[]).map(device), json = options.json === true;
+    const devices = (options.devices as string[]).map(device),
+      reporter = createReporter({ json: options.json === true });
     if (devices.includes("webgpu") && !Deno.env.has("VK_DRIVER_FILES")) {
       const driver = softwareGpu();
       if (driver) Deno.env.set("VK_DRIVER_FILES", driver);
     }
-    await survey({ ...options, devices, json, program: fileURLToPath(import.meta.url) }, createReporter({ json }));
+    await survey({ ...options, devices, program: fileURLToPath(import.meta.url) }, reporter);
   });
 
 program.command("cell", { hidden: true })

@@ -18,7 +18,7 @@ next-token objective, then a feedback file sampled from the model and judged. Th
   .option("--seed <n>", "the same seed gives the same model", seed, 1)
   .option("--json", "events as JSON lines on stdout")
   .action(async (options) => {
-    await pretrain({ ...options, json: options.json === true }, createReporter({ json: options.json === true }));
+    await pretrain(options, createReporter({ json: options.json === true }));
   });
 
 await runCommand(program);

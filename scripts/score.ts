@@ -14,9 +14,8 @@ Scores under the base model, through the reference cache, or under --adapter.`,
   .option("--out <file>", "where to write", "scores.jsonl")
   .option("--json", "events as JSON lines on stdout")
   .action(async (options) => {
-    const json = options.json === true;
-    const settings = { ...options, json, data: required(options.data, "--data"), device: device(options.device) };
-    await score(settings, createReporter({ json }));
+    const settings = { ...options, data: required(options.data, "--data"), device: device(options.device) };
+    await score(settings, createReporter({ json: options.json === true }));
   });
 
 await runCommand(program);

@@ -59,7 +59,7 @@ Exit codes: 0 done, 2 unusable input, 130 interrupted (a checkpoint was written)
   )
   .action(async (options) => {
     const settings = parseTrainSettings(options);
-    await train(settings, createReporter({ json: settings.json }), watchInterrupt());
+    await train(settings, createReporter({ json: options.json === true }), watchInterrupt());
   });
 
 await runCommand(program);

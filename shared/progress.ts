@@ -1,11 +1,12 @@
-// How a long command tells its user how far it is: a bar on a terminal, a plain line now and then in a log file, or
-// one JSON event a line for programs. It does not know what is being counted, and it never decides an exit status.
+// How long work tells how far it is, and where its news goes: a bar on a terminal, a plain line now and then in a log
+// file, one JSON event a line for programs, or events for a caller who keeps them. It does not know what is being
+// counted, and it never decides an exit status.
 
 import process from "node:process";
 import { SingleBar } from "cli-progress";
 
-/** A stream that progress can be written to, for example `process.stderr`. */
-export type ProgressStream = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
+/** A stream that a bar can be drawn on, for example `process.stderr`. */
+export type Terminal = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
 
 /** What a progress display counts. */
 export interface ProgressOptions {
@@ -15,21 +16,30 @@ export interface ProgressOptions {
   total: number;
   /** What is counted, in the plural, for example "tokens". */
   unit: string;
-  /** JSON event lines on stdout in place of text on stderr. */
-  json: boolean;
-  /** Where to write, in place of stderr (text) or stdout (JSON). A terminal (`isTTY`) gets the bar. */
-  stream?: ProgressStream;
-  /** Milliseconds that only grow; for tests. Default `performance.now`. */
-  now?: () => number;
 }
 
 /** A running display. */
 export interface Progress {
-  /** Counts `units` more as done. `extra` is shown beside the numbers (in JSON: as fields) until it is replaced. */
+  /** Counts `units` more as done. `extra` is shown beside the numbers (in events: as fields) until it is replaced. */
   advance(units: number, extra?: Record<string, number | string>): void;
   /** Shows the last state and gives the terminal back. Call it in a `finally`; a second call does nothing. */
   done(): void;
 }
+
+/** Where the news of a job goes: a command's to its streams, a service's to whoever follows the job. */
+export interface Reporter {
+  /** A fact for programs. */
+  event(name: string, fields?: Record<string, unknown>): void;
+  /** A sentence for people. */
+  line(text: string): void;
+  /** A remark that must not be missed. */
+  warn(text: string): void;
+  /** Begins to count something; the first and the last state are always shown. */
+  progress(options: ProgressOptions): Progress;
+}
+
+/** Milliseconds that only grow; tests give a clock of their own. */
+type Clock = () => number;
 
 const SECONDS_BETWEEN_LINES = 5;
 const SECONDS_BETWEEN_EVENTS = 1;
@@ -37,95 +47,125 @@ const SECONDS_BETWEEN_EVENTS = 1;
 const RATE_WINDOW_SECONDS = 30;
 
 /** The bar that is on the terminal now; other output has to clear its line first. */
-let openBar: ProgressStream | undefined;
+let openBar: Terminal | undefined;
 
 /**
- * Shows progress on a terminal as a bar with rate and ETA, elsewhere as a line at most every 5 seconds, with `json`
- * as `{"event":"progress","label","done","total","rate","eta_seconds",…}` lines at most every second. The last
- * state is always shown. `rate` is units a second; `eta_seconds` is null while no rate is known.
+ * The reporter of a command. With `json` events and progress are JSON lines on stdout and sentences for people are left
+ * out; without, people's lines go to stdout, progress to stderr (a bar on a terminal, elsewhere a line at most every 5
+ * seconds) and events are left out. Warnings go to stderr in both modes.
+ *
+ * @param options `out` and `err` receive lines without their newline in place of stdout and stderr; a terminal is only
+ * drawn on where it is given, or where `err` is left out and stderr is one.
  */
-export function createProgress(options: ProgressOptions): Progress {
-  const { label, total, unit, json } = options;
-  const stream = options.stream ?? (json ? process.stdout : process.stderr);
-  const meter = createMeter(total, options.now ?? (() => performance.now()));
-  let extra: Record<string, number | string> = {};
-  let finished = false;
-  const text = () => describe(label, unit, total, meter.read(), extra);
-
-  if (!json && stream.isTTY === true) {
-    const bar = openTerminalBar(stream, total, text);
-    return {
-      advance(units, more) {
-        meter.add(units);
-        if (more !== undefined) extra = more;
-        bar.update(meter.read().done);
-      },
-      done() {
-        if (finished) return;
-        finished = true;
-        bar.stop();
-        openBar = undefined;
-      },
-    };
+export function createReporter({ json, out = console.log, err, terminal, now }: {
+  json: boolean;
+  out?: (line: string) => void;
+  err?: (line: string) => void;
+  terminal?: Terminal;
+  now?: Clock;
+}): Reporter {
+  const write = err ?? console.error;
+  const warn = (text: string) => {
+    clearBarLine();
+    write(text);
+  };
+  if (json) {
+    return reportTo({
+      event: (name, fields) => out(JSON.stringify({ event: name, ...fields })),
+      line: () => {},
+      warn,
+    }, now);
   }
+  const drawnOn = terminal ?? (err === undefined && process.stderr.isTTY ? process.stderr : undefined);
+  return {
+    event: () => {},
+    line(text) {
+      clearBarLine();
+      out(text);
+    },
+    warn,
+    progress: (options) => drawnOn ? progressBar(options, drawnOn, now) : progressLines(options, write, now),
+  };
+}
 
-  const pause = json ? SECONDS_BETWEEN_EVENTS : SECONDS_BETWEEN_LINES;
+/**
+ * The reporter of a caller who keeps the news: progress comes as events named "progress", at most one a second per
+ * display, with `label`, `unit`, `done`, `total`, `rate` (units a second) and `eta_seconds` (null while no rate is known).
+ */
+export function reportTo(keeper: Required<Omit<Reporter, "progress">>, now?: Clock): Reporter {
+  const { event, line, warn } = keeper;
+  return {
+    event,
+    line,
+    warn,
+    progress({ label, total, unit }) {
+      return sampled(SECONDS_BETWEEN_EVENTS, total, ({ done, rate, etaSeconds }, extra) => {
+        event("progress", { ...extra, label, unit, done, total, rate, eta_seconds: etaSeconds });
+      }, now);
+    },
+  };
+}
+
+/** A line at most every 5 seconds. */
+function progressLines(options: ProgressOptions, write: (line: string) => void, now?: Clock): Progress {
+  return sampled(
+    SECONDS_BETWEEN_LINES,
+    options.total,
+    (reading, extra) => write(describe(options, reading, extra)),
+    now,
+  );
+}
+
+/** A bar with rate and ETA. */
+function progressBar(options: ProgressOptions, terminal: Terminal, now?: Clock): Progress {
+  const meter = createMeter(options.total, now);
+  let extra: Extra = {};
+  let finished = false;
+  const bar = openTerminalBar(terminal, options.total, () => describe(options, meter.read(), extra));
+  return {
+    advance(units, more) {
+      meter.add(units);
+      if (more !== undefined) extra = more;
+      bar.update(meter.read().done);
+    },
+    done() {
+      if (finished) return;
+      finished = true;
+      bar.stop();
+      openBar = undefined;
+    },
+  };
+}
+
+/** Shows the first state, then one at most every `pause` seconds, and the last; never the same twice in a row. */
+function sampled(
+  pause: number,
+  total: number,
+  show: (reading: Reading, extra: Extra) => void,
+  now?: Clock,
+): Progress {
+  const meter = createMeter(total, now);
+  let extra: Extra = {};
+  let finished = false;
   let shownAt = -Infinity;
   let shown = "";
-  const show = () => {
-    const { done, rate, etaSeconds } = meter.read();
-    const line = json
-      ? JSON.stringify({ ...extra, event: "progress", label, unit, done, total, rate, eta_seconds: etaSeconds })
-      : text();
-    const isNews = line !== shown;
-    shown = line;
+  const showNews = () => {
+    const reading = meter.read(), state = JSON.stringify([reading, extra]);
+    const isNews = state !== shown;
+    shown = state;
     shownAt = meter.elapsedSeconds();
-    if (isNews) stream.write(line + "\n");
+    if (isNews) show(reading, extra);
   };
   return {
     advance(units, more) {
       meter.add(units);
       if (more !== undefined) extra = more;
-      if (meter.elapsedSeconds() - shownAt >= pause) show();
+      if (meter.elapsedSeconds() - shownAt >= pause) showNews();
     },
     done() {
       if (finished) return;
       finished = true;
-      show();
-    },
-  };
-}
-
-/** Where a command's results and remarks go. */
-export interface Reporter {
-  /** A fact for programs: one JSON line on stdout with `json`, nothing otherwise. */
-  event(name: string, fields?: Record<string, unknown>): void;
-  /** A sentence for people: a line on stdout, nothing with `json`. */
-  line(text: string): void;
-  /** A remark that must not be missed: a line on stderr, in both modes. */
-  warn(text: string): void;
-}
-
-/** A reporter. `out` and `err` receive lines without their newline; they default to stdout and stderr. */
-export function createReporter(
-  { json, out = console.log, err = console.error }: {
-    json: boolean;
-    out?: (line: string) => void;
-    err?: (line: string) => void;
-  },
-): Reporter {
-  return {
-    event(name, fields = {}) {
-      if (json) out(JSON.stringify({ event: name, ...fields }));
-    },
-    line(text) {
-      if (json) return;
-      clearBarLine();
-      out(text);
-    },
-    warn(text) {
-      clearBarLine();
-      err(text);
+      showNews();
     },
   };
 }
@@ -139,13 +179,15 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${two(Math.floor(whole % 3600 / 60))} min`;
 }
 
+type Extra = Record<string, number | string>;
+
 interface Reading {
   done: number;
   rate: number;
   etaSeconds: number | null;
 }
 
-function createMeter(total: number, now: () => number) {
+function createMeter(total: number, now: Clock = () => performance.now()) {
   const start = now();
   const marks: { at: number; done: number }[] = [{ at: start, done: 0 }];
   let done = 0;
@@ -167,13 +209,7 @@ function createMeter(total: number, now: () => number) {
   };
 }
 
-function describe(
-  label: string,
-  unit: string,
-  total: number,
-  { done, rate, etaSeconds }: Reading,
-  extra: Record<string, number | string>,
-): string {
+function describe({ label, unit, total }: ProgressOptions, { done, rate, etaSeconds }: Reading, extra: Extra): string {
   const percent = total > 0 ? ` (${Math.floor(100 * done / total)}%)` : "";
   const parts = [`${label}: ${count(done)}/${count(total)} ${unit}${percent}`];
   if (rate > 0) parts.push(`${count(rate)} ${unit}/s`);
@@ -184,7 +220,7 @@ function describe(
   return parts.join(", ");
 }
 
-function openTerminalBar(stream: ProgressStream, total: number, text: () => string): SingleBar {
+function openTerminalBar(stream: Terminal, total: number, text: () => string): SingleBar {
   const bar = new SingleBar({
     stream: withoutCursorMemory(stream),
     format: (_options, { progress }) => {
@@ -214,7 +250,7 @@ function openTerminalBar(stream: ProgressStream, total: number, text: () => stri
  * cli-progress stores the cursor's place when it starts and returns there when it stops. That place is wrong, and the
  * lines after it get overwritten, as soon as anything else was printed between, so those two commands are dropped.
  */
-function withoutCursorMemory(stream: ProgressStream): NodeJS.WritableStream {
+function withoutCursorMemory(stream: Terminal): NodeJS.WritableStream {
   const terminal = {
     isTTY: true,
     get columns() {

@@ -7,6 +7,7 @@ import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
 import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
+import type { PromptSet } from "./held_out.ts";
 import type { TrainSettings } from "./settings.ts";
 
 export interface TrainingData {
@@ -27,15 +28,35 @@ function count(rows: readonly { label: boolean }[]): { desirable: number; undesi
   return { desirable, undesirable: rows.length - desirable };
 }
 
+/** Of the held-out split: not the run's seed, so that runs on one store hold out the same prompts. */
+const splitSeed = 0;
+
+/**
+ * Splits off about `fraction` of the rows by prompt. Prompts that the run's first adapter was trained on are never held
+ * out, since it knows their labels; where there are such, more of the others are.
+ */
+function split(
+  rows: TokenizedRow[],
+  fraction: number,
+  trainedBefore: PromptSet,
+): Pick<TrainingData, "train" | "heldOut"> {
+  const unseen = rows.filter(({ promptKey }) => !trainedBefore.has(promptKey));
+  const { heldOut } = splitHeldOut(unseen, Math.min(1, fraction * rows.length / unseen.length), splitSeed);
+  const held = new Set(heldOut);
+  return { train: rows.filter((row) => !held.has(row)), heldOut };
+}
+
 /**
  * Reads and prepares the feedback file.
  *
+ * @param trainedBefore prompts that the adapter the run starts from has seen
  * @throws InputError where the file is unusable or no row is left
  */
 export async function prepareData(
   path: string,
   tokenizer: ChatTokenizer,
   settings: TrainSettings,
+  trainedBefore: PromptSet,
 ): Promise<TrainingData> {
   const file = await readFeedback(path);
   const { rows, report } = tokenizeRows(file.rows, tokenizer, { maxLength: settings.maxLength });
@@ -43,7 +64,7 @@ export async function prepareData(
   if (rows.length === 0) {
     throw new InputError(`${path}: no row is left to train on (${notes.join(" ")})`);
   }
-  const { train, heldOut } = splitHeldOut(rows, settings.heldOut, settings.seed);
+  const { train, heldOut } = split(rows, settings.heldOut, trainedBefore);
   const counts = count(train);
   const { reason, ...weights } = classWeights(counts, {
     desirable: settings.desirableWeight,

@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { describeReport, tokenizeRows } from "../../shared/feedback/tokenize.ts";
-import { createProgress, type Reporter } from "../../shared/progress.ts";
+import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback, embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { answerPrompts } from "./generate.ts";
-import { evaluateRewards } from "./loop.ts";
 import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
+import { evaluateRewards } from "./rewards.ts";
 import type { ScoreSettings } from "./score.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { adapterFeeds, adapterPart } from "./trained_part.ts";
@@ -34,8 +34,8 @@ export interface EvaluationResult {
 
 /** Evaluates an adapter (or the base model, whose rewards are all 0). @throws InputError for unusable input */
 export async function evaluate(settings: EvaluateSettings, reporter: Reporter): Promise<EvaluationResult> {
-  const { device, json } = settings;
-  const model = await openModel(await findModel(settings.model, settings.dtype, json), settings.dtype);
+  const { device } = settings;
+  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const embedded = model.folder.path === embeddedModelFolder;
   if (settings.data === undefined && !embedded) throw new InputError("--data: say which feedback file to evaluate on.");
   const path = settings.data ?? embeddedFeedback;
@@ -46,7 +46,7 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   const cache = ReferenceCache.open(join(cacheFolder(), "reference.sqlite"));
   const pool = await WorkerPool.start(settings.workers, reporter.warn);
-  const progress = createProgress({ label: "reference", total: rows.length, unit: "rows", json });
+  const progress = reporter.progress({ label: "reference", total: rows.length, unit: "rows" });
   try {
     const { compiled } = await startScoring(model, part, pool, device);
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);

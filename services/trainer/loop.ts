@@ -8,19 +8,18 @@ import { InterruptedError } from "../../shared/errors.ts";
 import { planEpoch } from "../../shared/feedback/batches.ts";
 import { derange, rotate } from "../../shared/feedback/pairing.ts";
 import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
-import { createProgress, type Reporter } from "../../shared/progress.ts";
+import type { Reporter } from "../../shared/progress.ts";
 import { Random } from "../../shared/random.ts";
-import type { WorkerPool } from "../../workers/pool.ts";
 import { clipGradients, createAdamW } from "./adamw.ts";
-import { auc } from "./auc.ts";
 import { type Checkpoint, type RunState, writeCheckpoint } from "./checkpoint.ts";
 import { type KtoBatch, ktoStep, NonFiniteError } from "./kto_step.ts";
 import { type StepMetrics, stepMetrics } from "./metrics.ts";
 import type { TrainableModel } from "./model.ts";
 import { GradientBlocks } from "./parameters.ts";
 import type { Evaluation } from "./report.ts";
+import { evaluateRewards } from "./rewards.ts";
 import { learningRateAt } from "./schedule.ts";
-import { type Layout, logRatio, type ReferenceScorer, scoreSequences } from "./scorer.ts";
+import type { Layout, ReferenceScorer } from "./scorer.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /** Seconds between checkpoints; a kill costs at most this much work. */
@@ -78,37 +77,6 @@ export interface LoopInput {
   resumed: Checkpoint | undefined;
   reporter: Reporter;
   interrupted: () => boolean;
-}
-
-/** Held-out AUC and margin of the reward under the policy; undefined without held-out rows. */
-export async function evaluateRewards(
-  rows: readonly TokenizedRow[],
-  pool: WorkerPool,
-  reference: ReferenceScorer,
-  layout: Layout,
-  beta: number,
-  version: number,
-): Promise<
-  { auc?: ReturnType<typeof auc>; margin?: number; rewards: { chosen: number | null; rejected: number | null } }
-> {
-  const policy = await scoreSequences(pool, rows, layout, "policy", version);
-  const rewards = rows.map((row, i) => beta * logRatio(policy[i]!, reference.of(row)));
-  rewards.forEach((reward, i) => {
-    if (!Number.isFinite(reward)) {
-      throw new NonFiniteError(`The reward of the row of line ${rows[i]!.line} is not finite (${reward}).`);
-    }
-  });
-  const mean = (label: boolean) => {
-    const values = rewards.filter((_, i) => rows[i]!.label === label);
-    return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-  };
-  const chosen = mean(true), rejected = mean(false);
-  const estimate = auc(rewards, rows.map(({ label }) => label));
-  return {
-    ...(estimate ? { auc: estimate } : {}),
-    ...(chosen !== null && rejected !== null ? { margin: chosen - rejected } : {}),
-    rewards: { chosen, rejected },
-  };
 }
 
 /** Whether the last `patience` evaluations brought no better AUC than those before. */
@@ -187,7 +155,7 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
     warmupSteps: Math.ceil(settings.warmupRatio * plan.totalSteps),
     totalSteps: plan.totalSteps,
   };
-  const progress = createProgress({ label: "training", total: plan.totalSteps, unit: "steps", json: settings.json });
+  const progress = reporter.progress({ label: "training", total: plan.totalSteps, unit: "steps" });
   progress.advance(state.step);
   using log = await Deno.open(metricsPath, { append: true, create: true });
   let savedAt = performance.now();

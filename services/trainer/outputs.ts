@@ -1,4 +1,5 @@
-// What a finished run leaves behind: run.json, report.html and a few lines for people. It computes nothing.
+// What a finished run leaves behind: run.json, report.html, held_out.jsonl and a few lines for people. It computes
+// nothing.
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { writeFileAtomic } from "../../shared/atomic_file.ts";
 import { formatSeconds, type Reporter } from "../../shared/progress.ts";
 import type { RunState } from "./checkpoint.ts";
 import type { TrainingData } from "./data.ts";
+import { writeHeldOut } from "./held_out.ts";
 import type { StepMetrics } from "./metrics.ts";
 import type { OpenModel } from "./model.ts";
 import { renderReport, type ReportSample } from "./report.ts";
@@ -37,9 +39,11 @@ export interface RunOutputs {
   result: RunResult;
 }
 
-/** Writes run.json and report.html. */
+/** Writes run.json, report.html and held_out.jsonl. */
 export async function writeOutputs(outputs: RunOutputs): Promise<void> {
   const { out, settings, model, modelKey, data, metrics, state, samples, result } = outputs;
+  const held = new Set(data.heldOut.map(({ index }) => index));
+  await writeHeldOut(out, data.source.filter(({ index }) => held.has(index)));
   const run = {
     version,
     settings,

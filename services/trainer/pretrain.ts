@@ -13,7 +13,7 @@ import { ensureWritableFolder, writeFileAtomic } from "../../shared/atomic_file.
 import { packRows, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { nextTokenInputs } from "../../shared/objectives/next_token.ts";
 import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
-import { createProgress, type Reporter } from "../../shared/progress.ts";
+import type { Reporter } from "../../shared/progress.ts";
 import { Random } from "../../shared/random.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 import { openModelFolder } from "../../shared/runtime/model_folder.ts";
@@ -37,7 +37,6 @@ export interface PretrainSettings {
   workers: number;
   seed: number;
   feedbackRows: number;
-  json: boolean;
 }
 
 /** The embedded model's shape. */
@@ -69,9 +68,9 @@ function sequencesOf({ messages }: Conversation, tokenizer: ChatTokenizer): Sequ
   });
 }
 
-function tokenizeCorpus({ seed, json }: PretrainSettings, tokenizer: ChatTokenizer): Sequence[] {
+function tokenizeCorpus(seed: number, tokenizer: ChatTokenizer, reporter: Reporter): Sequence[] {
   const conversations = pretrainCorpus({ seed, count: corpusSize });
-  const progress = createProgress({ label: "tokenising", total: conversations.length, unit: "conversations", json });
+  const progress = reporter.progress({ label: "tokenising", total: conversations.length, unit: "conversations" });
   const sequences = conversations.flatMap((conversation) => {
     progress.advance(1);
     return sequencesOf(conversation, tokenizer);
@@ -105,8 +104,8 @@ async function trainWeights(
     warmupSteps: 100,
     totalSteps: steps,
   };
-  const progress = createProgress({ label: "pretraining", total: steps, unit: "steps", json: settings.json });
-  const corpus = tokenizeCorpus(settings, opened.tokenizer);
+  const progress = reporter.progress({ label: "pretraining", total: steps, unit: "steps" });
+  const corpus = tokenizeCorpus(seed, opened.tokenizer, reporter);
   let smooth = 0, waiting: Sequence[] = [], passes = 0;
   for (let step = 0; step < steps; step++) {
     if (waiting.length < batchSize) waiting = [...waiting, ...new Random(seed + ++passes).shuffle(corpus)];

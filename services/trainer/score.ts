@@ -8,7 +8,7 @@ import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
-import { createProgress, type Reporter } from "../../shared/progress.ts";
+import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
@@ -27,7 +27,6 @@ export interface ScoreSettings {
   workers: number;
   tokensPerMicroBatch?: number | undefined;
   maxLength: number;
-  json: boolean;
 }
 
 /** One line of the output. */
@@ -76,7 +75,7 @@ async function openScorer(
  */
 export async function score(settings: ScoreSettings, reporter: Reporter): Promise<RowScore[]> {
   const { device } = settings;
-  const model = await openModel(await findModel(settings.model, settings.dtype, settings.json), settings.dtype);
+  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   const file = await readFeedback(settings.data);
   const { rows, report } = tokenizeRows(file.rows, model.tokenizer, {
@@ -89,7 +88,7 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
     ? ReferenceCache.open(join(cacheFolder(), "reference.sqlite"))
     : undefined;
   const pool = await WorkerPool.start(settings.workers, reporter.warn);
-  const progress = createProgress({ label: "scoring", total: rows.length, unit: "rows", json: settings.json });
+  const progress = reporter.progress({ label: "scoring", total: rows.length, unit: "rows" });
   try {
     const modelKey = await referenceKey(model, device);
     const keys = rows.map((row) => sequenceKey(modelKey, row));

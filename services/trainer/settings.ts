@@ -46,7 +46,6 @@ export const trainSettingsSchema = z.object({
   dtype: z.enum(dtypes).default("auto"),
   seed: z.number().int().min(0).max(2 ** 31 - 1).default(0),
   resume: z.boolean().default(false),
-  json: z.boolean().default(false),
 });
 
 export type TrainSettings = z.infer<typeof trainSettingsSchema>;

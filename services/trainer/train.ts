@@ -5,10 +5,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ensureWritableFolder } from "../../shared/atomic_file.ts";
-import { InputError } from "../../shared/errors.ts";
+import { InputError, InterruptedError } from "../../shared/errors.ts";
 import { countUnpaired } from "../../shared/feedback/pairing.ts";
 import type { Message } from "../../shared/feedback/row.ts";
-import { createProgress, type Reporter } from "../../shared/progress.ts";
+import type { Reporter } from "../../shared/progress.ts";
 import { writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
@@ -20,6 +20,7 @@ import { readCheckpoint, removeCheckpoint, type RunState } from "./checkpoint.ts
 import { prepareData, type TrainingData } from "./data.ts";
 import { exportFullModel } from "./full_model.ts";
 import { answerPrompts } from "./generate.ts";
+import { PromptSet, readTrainedPrompts, writeTrainedPrompts } from "./held_out.ts";
 import { mismatchedPairs } from "./kto_step.ts";
 import { type Plan, planRun, runLoop } from "./loop.ts";
 import { findModel, openModel, referenceKey, startGeneration, startTraining } from "./model.ts";
@@ -33,7 +34,7 @@ import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evalua
 
 /** Everything that decides the numbers of a run; a checkpoint fits only the same. */
 function runKeyOf(settings: TrainSettings, modelKey: string, data: TrainingData): string {
-  const { resume: _, json: __, workers: ___, out: ____, model: _____, data: ______, ...decisive } = settings;
+  const { resume: _, workers: __, out: ___, model: ____, data: _____, ...decisive } = settings;
   const rows = [...data.train, ...data.heldOut].map((
     { index, promptIds, completionIds, label },
   ) => [index, promptIds, completionIds, label]);
@@ -58,18 +59,27 @@ const shownText = (prompt: string | Message[]) =>
 /** Finds the device that `auto` stands for. A GPU is only used where asked for: sessions on it are not bit-exact. */
 const deviceOf = (settings: TrainSettings): Device => settings.device === "webgpu" ? "webgpu" : "cpu";
 
-/** Scores what the run will need of the reference. */
+/** Ends work that has no checkpoint of its own; what it has stored so far is kept. @throws InterruptedError */
+function stopIf(interrupted: () => boolean, during: string): void {
+  if (interrupted()) throw new InterruptedError(`Interrupted ${during}; go on with the same command and --resume.`);
+}
+
+/** Scores what the run will need of the reference. @throws InterruptedError */
 async function prepareReference(
   reference: ReferenceScorer,
   plan: Plan,
   data: TrainingData,
-  json: boolean,
+  reporter: Reporter,
+  interrupted: () => boolean,
 ): Promise<void> {
   const lists = [...plan.batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]), data.heldOut];
   const total = lists.reduce((sum, list) => sum + list.length, 0);
-  const progress = createProgress({ label: "reference", total, unit: "rows", json });
+  const progress = reporter.progress({ label: "reference", total, unit: "rows" });
   try {
-    await reference.prepare(lists, (count) => progress.advance(count));
+    await reference.prepare(lists, (count) => {
+      progress.advance(count);
+      stopIf(interrupted, "while the reference was scored");
+    });
   } finally {
     progress.done();
   }
@@ -78,8 +88,13 @@ async function prepareReference(
 /**
  * Runs a training job.
  *
- * @param interrupted asked between steps; true ends the run with a checkpoint
+ * It may be called again and again in one process, by one caller at a time for a folder. With `resume` it goes on after
+ * an end at any moment, a crash included, and ends as if nothing had happened; where there is nothing yet it begins.
+ *
+ * @param interrupted asked between steps and while the reference is scored; true ends the run, with a checkpoint once
+ * steps were taken
  * @throws InputError for unusable input (nothing is written before it is known to be usable)
+ * @throws InterruptedError
  */
 export async function train(
   settings: TrainSettings,
@@ -87,7 +102,7 @@ export async function train(
   interrupted: () => boolean,
 ): Promise<RunResult> {
   const started = performance.now();
-  const { out, json } = settings;
+  const { out } = settings;
   const embedded = settings.model === undefined;
   if (!embedded && settings.data === undefined) {
     throw new InputError(
@@ -95,8 +110,9 @@ export async function train(
     );
   }
   const device = deviceOf(settings);
-  const model = await openModel(await findModel(settings.model, settings.dtype, json), settings.dtype);
-  const data = await prepareData(settings.data ?? embeddedFeedback, model.tokenizer, settings);
+  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
+  const trainedBefore = settings.initAdapter ? await readTrainedPrompts(settings.initAdapter) : new PromptSet();
+  const data = await prepareData(settings.data ?? embeddedFeedback, model.tokenizer, settings, trainedBefore);
   const { trained, fill, adapter } = await trainedPart(settings, model);
   const plan = planRun(data.train, settings);
   const unpaired = countUnpaired(plan.batches.flatMap(({ partners }) => partners));
@@ -129,7 +145,7 @@ export async function train(
     }
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, modelKey, layout);
-    await prepareReference(reference, plan, data, json);
+    await prepareReference(reference, plan, data, reporter, interrupted);
     const { computed, cached } = reference;
     reporter.event("reference", { computed, cached });
     reporter.line(`Reference log-probs: ${computed} computed, ${cached} from the cache (${cachePath}).`);
@@ -138,7 +154,7 @@ export async function train(
     const canAnswer = !settings.full;
     // In workers of their own, so that sessions for answering take no memory while sessions for training do.
     const answer = async (label: string, adapter?: AdapterFeeds) => {
-      const progress = createProgress({ label, total: prompts.length, unit: "prompts", json });
+      const progress = reporter.progress({ label, total: prompts.length, unit: "prompts" });
       const answering = await WorkerPool.start(workers, reporter.warn);
       try {
         await startGeneration(model, answering, device, adapter);
@@ -148,7 +164,10 @@ export async function train(
           model.tokenizer,
           prompts,
           { ...sampling, seed: settings.seed },
-          (count) => progress.advance(count),
+          (count) => {
+            progress.advance(count);
+            if (adapter === undefined) stopIf(interrupted, "before the first step");
+          },
         );
       } finally {
         progress.done();
@@ -181,6 +200,8 @@ export async function train(
     else {
       const tuned = { config, tensors: saveLora(policy) };
       await writeAdapter(join(out, "adapter"), tuned);
+      const trainedOn = [...trainedBefore.toJSON(), ...data.train.map(({ promptKey }) => promptKey)];
+      await writeTrainedPrompts(join(out, "adapter"), new PromptSet(trainedOn));
       after = await answer("answers after", adapterFeeds(tuned));
     }
     const seconds = (performance.now() - started) / 1000;

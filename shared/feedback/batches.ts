@@ -1,6 +1,7 @@
 // Which rows go together: held-out split, class weights, effective batches of an epoch, and micro-batches for the device.
 // All deterministic in their seed. Knows labels, prompt keys and lengths; nothing of token ids, models or gradients.
 
+import { createHash } from "node:crypto";
 import { Random } from "../random.ts";
 
 /** How an epoch visits its rows. */
@@ -47,7 +48,8 @@ function mixClasses(rows: readonly { label: boolean }[], seed: number, epoch: nu
 /**
  * Puts whole prompts aside for evaluation: all rows of one prompt land on one side, so no held-out prompt was trained on.
  * Both sides keep the file's order. About `fraction` of each class is held out; a class that has rows of at least two
- * prompts is on both sides.
+ * prompts is on both sides. Prompts are taken in the order of a hash of seed and key, so that on a file that has grown
+ * nearly the same prompts are held out.
  *
  * @param fraction Share of the rows, 0 to 1; 0 holds nothing out.
  */
@@ -71,7 +73,9 @@ export function splitHeldOut<Row extends { promptKey: string; label: boolean }>(
   const target = total.map((n) => Math.round(n * fraction));
   const held: [number, number] = [0, 0];
   const heldKeys = new Set<string>();
-  const order = new Random(seed).shuffle([...groups.values()]);
+  const place = (key: string) => createHash("sha256").update(`${seed} ${key}`).digest("hex");
+  const order = [...groups.values()].map((group) => ({ ...group, place: place(group.key) }))
+    .sort((a, b) => a.place < b.place ? -1 : 1);
   const take = (accept: (counts: [number, number]) => boolean, atMost = Infinity) => {
     for (const { key, counts } of order) {
       if (atMost <= 0) return;

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { type Graph } from "../onnx/graph.ts";
 import { readModel } from "../onnx/read_model.ts";
-import { createProgress, createReporter, type Progress } from "../progress.ts";
+import type { Progress, Reporter } from "../progress.ts";
 import { type ChatTokenizer, loadChatTokenizer } from "./chat_tokenizer.ts";
 import { embeddedModelFolder } from "./embedded_model.ts";
 import { type ModelFolder, resolveModelFolder } from "./model_folder.ts";
@@ -21,22 +21,22 @@ export interface OpenModel {
 
 /**
  * The folder behind `--model`, the embedded model where none is named; downloads a hub model and imports a
- * checkpoint without ONNX files, with a progress bar.
+ * checkpoint without ONNX files, with progress and remarks to the reporter.
  *
  * @throws InputError where there is no such model
  */
-export async function findModel(model: string | undefined, dtype: string, json: boolean): Promise<ModelFolder> {
+export async function findModel(model: string | undefined, dtype: string, reporter: Reporter): Promise<ModelFolder> {
   let progress: Progress | undefined;
   let current = "", shown = 0;
   try {
     return await resolveModelFolder(model ?? embeddedModelFolder, {
       dtype,
-      onRemark: createReporter({ json }).warn,
+      onRemark: reporter.warn,
       onProgress: ({ file, loaded, total }) => {
         if (file !== current) {
           progress?.done();
           [current, shown] = [file, 0];
-          progress = createProgress({ label: file, total: total ?? 0, unit: "bytes", json });
+          progress = reporter.progress({ label: file, total: total ?? 0, unit: "bytes" });
         }
         progress?.advance(loaded - shown);
         shown = loaded;

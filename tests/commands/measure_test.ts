@@ -5,6 +5,7 @@ import { findModel, openModel } from "../../services/trainer/model.ts";
 import { Builder } from "../../shared/onnx/builder.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import { writeModel } from "../../shared/onnx/write_model.ts";
+import { createReporter } from "../../shared/progress.ts";
 import { copyFolder, fixture, fixtureTest, readLines, runTask, succeed } from "./run_task.ts";
 
 const model = fixture("llama-genai"), data = `${model}/data.jsonl`;
@@ -118,7 +119,8 @@ fixtureTest("evaluate reports AUC, margin, class means and counts as the log-pro
 fixtureTest(
   "generate prints the model's own greedy answer, the adapter's with one, and draws by its seed",
   async (cache) => {
-    const { greedy } = golden(), { tokenizer } = await openModel(await findModel(model, "fp32", false), "fp32");
+    const { greedy } = golden(),
+      { tokenizer } = await openModel(await findModel(model, "fp32", createReporter({ json: false })), "fp32");
     const args = [
       "--model",
       model,

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { findModel, openModel } from "../../services/trainer/model.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { createReporter } from "../../shared/progress.ts";
 import { readAdapter } from "../../shared/runtime/adapter.ts";
 import { StockSession } from "../../workers/stock_session.ts";
 import { fixture, fixtureTest, parseLines, readLines, succeed } from "./run_task.ts";
@@ -141,7 +142,7 @@ for (const name of ["llama-genai", "llama-untied-genai"]) {
         assert(Math.abs(log_prob - after[i]!.log_prob) > 1e-3, `row ${i} is unchanged`)
       );
 
-      const opened = await openModel(await findModel(`${out}/model`, "fp32", false), "fp32");
+      const opened = await openModel(await findModel(`${out}/model`, "fp32", createReporter({ json: false })), "fp32");
       const tokenized = tokenizeRows((await readFeedback(rows)).rows, opened.tokenizer, { maxLength: 1024 });
       const stock = await StockSession.open({ folder: `${out}/model`, dtype: "fp32", device: "cpu" });
       try {

@@ -16,6 +16,7 @@ import { tree } from "../../shared/compiler/specialize.ts";
 import { RefusedModelError } from "../../shared/errors.ts";
 import { packRows } from "../../shared/feedback/micro_batch.ts";
 import { readSafetensors, toFloat32 } from "../../shared/onnx/safetensors.ts";
+import { createReporter } from "../../shared/progress.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../../shared/runtime/adapter.ts";
 import { sessionOptions } from "../../shared/runtime/session.ts";
 import { GenerationGraph } from "../../workers/generation_graph.ts";
@@ -33,7 +34,7 @@ interface Batch {
 type Feeds = ReturnType<typeof adapterFeeds>;
 
 const open = async (folder: string, dtype: string): Promise<OpenModel> =>
-  await openModel(await findModel(folder, dtype, false), dtype);
+  await openModel(await findModel(folder, dtype, createReporter({ json: false })), dtype);
 
 /** The precisions that a folder has, as `--dtype` calls them. */
 function dtypesOf(folder: string): string[] {

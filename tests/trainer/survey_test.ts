@@ -154,7 +154,7 @@ sharedTest(
   async () => {
     await withFolder(async (folder) => {
       const out = join(folder, "page.md"), reporter = createReporter({ json: true, out: () => {} });
-      const settings = { fixtures: [`${SHARED}/fixtures`], devices: ["cpu" as const], seconds: 120, out, json: true };
+      const settings = { fixtures: [`${SHARED}/fixtures`], devices: ["cpu" as const], seconds: 120, out };
       const only = "llama-genai/model.onnx", program = join(root, "scripts/models.ts");
       const [first] = await survey({ ...settings, only, program }, reporter);
       for (const stage of [first!.scoring, first!.training]) {

@@ -10,6 +10,7 @@ import { readFeedback } from "../../shared/feedback/read.ts";
 import { type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
 import { readAdapter, scalingOf } from "../../shared/runtime/adapter.ts";
 import { WorkerPool } from "../../workers/pool.ts";
+import { createReporter } from "../../shared/progress.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 
 interface Greedy {
@@ -20,7 +21,7 @@ interface Greedy {
 }
 
 const open = async (folder: string): Promise<OpenModel> =>
-  await openModel(await findModel(folder, "fp32", false), "fp32");
+  await openModel(await findModel(folder, "fp32", createReporter({ json: false })), "fp32");
 
 async function withPool(size: number, use: (pool: WorkerPool) => Promise<void>): Promise<void> {
   const pool = await WorkerPool.start(size, assert.fail);

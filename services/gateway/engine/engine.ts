@@ -4,6 +4,7 @@
 import { dirname } from "node:path";
 import { compileGeneration } from "../../../shared/compiler/compile.ts";
 import { InputError } from "../../../shared/errors.ts";
+import { createReporter } from "../../../shared/progress.ts";
 import { findModel, hashModelFiles, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
 import { AdapterShelf, readServedAdapter } from "./adapter_shelf.ts";
 import { AnswerStream } from "./answer_stream.ts";
@@ -244,7 +245,8 @@ export async function startEngine(
   warn: (sentence: string) => void,
   url?: URL,
 ): Promise<Engine> {
-  const model = await openModel(await findModel(asked, dtype, json), dtype), { folder, path, tokenizer } = model;
+  const found = await findModel(asked, dtype, { ...createReporter({ json }), warn });
+  const model = await openModel(found, dtype), { folder, path, tokenizer } = model;
   const graph = compileGeneration(path, folder.config);
   const shelf: AdapterShelf = new AdapterShelf((version) => dispatcher.dropAdapter(version));
   const dispatcher = await Dispatcher.start({

@@ -1,6 +1,7 @@
 // KTO steps on made-up rows, through the same calls as the training loop: compile, score the reference, step, clip,
 // AdamW. Measures how long they take. It does not know tables, peers or other processes.
 
+import { createReporter } from "../../../shared/progress.ts";
 import { ReferenceCache } from "../../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../../workers/pool.ts";
 import { clipGradients, createAdamW } from "../adamw.ts";
@@ -33,7 +34,10 @@ export interface Steps {
 /** Compiles the model in `pool`, makes the rows and, where asked for, precomputes their reference log-probs. */
 export async function prepareSteps(settings: StepSettings, pool: WorkerPool): Promise<Steps> {
   const train = trainSettingsOf(settings);
-  const model = await openModel(await findModel(settings.model, settings.dtype, true), settings.dtype);
+  const model = await openModel(
+    await findModel(settings.model, settings.dtype, createReporter({ json: true })),
+    settings.dtype,
+  );
   const { trained, fill } = await trainedPart(train, model);
   const { policy, compiled } = await startTraining(
     model,

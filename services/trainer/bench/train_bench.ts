@@ -2,7 +2,7 @@
 // other processes (jobs.ts, peer.ts); this one only waits and prints.
 
 import { InputError } from "../../../shared/errors.ts";
-import { createProgress, type Reporter } from "../../../shared/progress.ts";
+import type { Reporter } from "../../../shared/progress.ts";
 import { paddedLength } from "../../../shared/feedback/batches.ts";
 import { findModel, openModel } from "../model.ts";
 import { type Job, runJob } from "./jobs.ts";
@@ -21,7 +21,6 @@ export interface TrainBenchOptions {
   growth: boolean;
   /** As small as can be: to see that it works, not to learn anything. */
   quick: boolean;
-  json: boolean;
 }
 
 /** One row of a growth table. */
@@ -126,9 +125,9 @@ function printGrowth(plan: GrowthPlan, rows: GrowthRow[], { line }: Reporter): v
  * @throws InputError for a model or a peer that cannot be measured
  */
 export async function benchTrain(options: TrainBenchOptions, reporter: Reporter): Promise<void> {
-  const { program, quick, json } = options;
+  const { program, quick } = options;
   const { folder, dtype } = await openModel(
-    await findModel(options.settings.model, options.settings.dtype, json),
+    await findModel(options.settings.model, options.settings.dtype, reporter),
     options.settings.dtype,
   );
   const { line } = reporter;
@@ -159,7 +158,7 @@ export async function benchTrain(options: TrainBenchOptions, reporter: Reporter)
       `worker${workers === 1 ? "" : "s"}; ${steps} step${steps === 1 ? "" : "s"} after ${warmupSteps} to warm up.`,
   );
   const total = [...queue.values()].reduce((sum, each) => sum + each.steps + each.warmupSteps, 0);
-  const progress = createProgress({ label: "steps", total, unit: "steps", json });
+  const progress = reporter.progress({ label: "steps", total, unit: "steps" });
   const done = new Map<string, StepMeasurement>();
   try {
     for (const [key, configuration] of queue) {

@@ -10,6 +10,7 @@ import { rotate } from "../../../shared/feedback/pairing.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
 import { type TokenizedRow, tokenizeRows } from "../../../shared/feedback/tokenize.ts";
 import { readSafetensors, toFloat32 } from "../../../shared/onnx/safetensors.ts";
+import { createReporter } from "../../../shared/progress.ts";
 import type { Device } from "../../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../../workers/pool.ts";
@@ -130,7 +131,7 @@ export type Finding = { stage: "scoring" | "training"; finding: Stage } | { susp
 /** Measures a cell and hands over each finding when it is known. */
 export async function measureCell(subject: Subject, found: (finding: Finding) => void): Promise<void> {
   const { folder, dtype, device, file } = subject;
-  const opened = await openModel(await findModel(folder, "fp32", false), "fp32");
+  const opened = await openModel(await findModel(folder, "fp32", createReporter({ json: false })), "fp32");
   const model = { ...opened, dtype, path: join(folder, "onnx", file) };
   const { rows: read } = await readFeedback(join(folder, "data.jsonl"));
   const { rows } = tokenizeRows(read, model.tokenizer, { maxLength: 1024, dropDuplicates: false });

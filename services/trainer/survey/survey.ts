@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { writeFileAtomic } from "../../../shared/atomic_file.ts";
 import { InputError } from "../../../shared/errors.ts";
-import { createProgress, type Reporter } from "../../../shared/progress.ts";
+import type { Reporter } from "../../../shared/progress.ts";
 import { DTYPE_SUFFIXES } from "../../../shared/runtime/dtypes.ts";
 import type { Device } from "../../../shared/runtime/session.ts";
 import { readJsonLines } from "../bench/jobs.ts";
@@ -28,7 +28,6 @@ export interface SurveySettings {
   out: string;
   /** Path of the command that answers `cell` with measureCell. */
   program: string;
-  json: boolean;
 }
 
 /** The precision that a file's name says; an unknown ending is fp32 in another dress, such as `_opset14`. */
@@ -125,11 +124,11 @@ function readFindings(path: string): Cell[] {
 
 /** Measures, and writes findings and page after every cell. */
 export async function survey(settings: SurveySettings, reporter: Reporter): Promise<Cell[]> {
-  const { out, json } = settings, path = findingsPath(out);
+  const { out } = settings, path = findingsPath(out);
   const wanted = subjects(settings);
   if (wanted.length === 0) throw new InputError("--only: no file of the fixtures has that in its name.");
   let cells = readFindings(path);
-  const progress = createProgress({ label: "models", total: wanted.length, unit: "files", json });
+  const progress = reporter.progress({ label: "models", total: wanted.length, unit: "files" });
   try {
     for (const subject of wanted) {
       const { folder, file, dtype, device } = subject;

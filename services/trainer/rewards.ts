@@ -1,0 +1,62 @@
+// Rewards of rows under the policy that the workers hold, and how well they tell thumbs up from thumbs down. It does
+// not know where the rows or the policy come from.
+
+import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
+import type { WorkerPool } from "../../workers/pool.ts";
+import { auc, type AucEstimate } from "./auc.ts";
+import { NonFiniteError } from "./kto_step.ts";
+import { type Layout, logRatio, type ReferenceScorer, scoreSequences } from "./scorer.ts";
+
+/** AUC and margin of the reward; undefined where a class has no rows. */
+export interface RewardEvaluation {
+  auc?: AucEstimate;
+  margin?: number;
+  rewards: { chosen: number | null; rejected: number | null };
+}
+
+/**
+ * The reward of each row, β · Σ_t (log π − log π_ref).
+ *
+ * @param reference has the rows' log-probs already
+ * @throws NonFiniteError naming the row
+ */
+export async function rewardsOf(
+  rows: readonly TokenizedRow[],
+  pool: WorkerPool,
+  reference: ReferenceScorer,
+  layout: Layout,
+  beta: number,
+  version: number,
+): Promise<number[]> {
+  const policy = await scoreSequences(pool, rows, layout, "policy", version);
+  return rows.map((row, i) => {
+    const reward = beta * logRatio(policy[i]!, reference.of(row));
+    if (!Number.isFinite(reward)) {
+      throw new NonFiniteError(`The reward of the row of line ${row.line} is not finite (${reward}).`);
+    }
+    return reward;
+  });
+}
+
+/** Held-out AUC and margin of the reward under the policy. @throws NonFiniteError as rewardsOf does */
+export async function evaluateRewards(
+  rows: readonly TokenizedRow[],
+  pool: WorkerPool,
+  reference: ReferenceScorer,
+  layout: Layout,
+  beta: number,
+  version: number,
+): Promise<RewardEvaluation> {
+  const rewards = await rewardsOf(rows, pool, reference, layout, beta, version);
+  const mean = (label: boolean) => {
+    const values = rewards.filter((_, i) => rows[i]!.label === label);
+    return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+  };
+  const chosen = mean(true), rejected = mean(false);
+  const estimate = auc(rewards, rows.map(({ label }) => label));
+  return {
+    ...(estimate ? { auc: estimate } : {}),
+    ...(chosen !== null && rejected !== null ? { margin: chosen - rejected } : {}),
+    rewards: { chosen, rejected },
+  };
+}
