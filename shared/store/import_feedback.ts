@@ -106,12 +106,11 @@ function contentOf(completion: FeedbackRow["completion"]) {
 async function moveStaged(queries: Queries, importId: string): Promise<ImportedFeedback> {
   const at = Date.now();
   const moved = { rows: 0, desirable: 0, undesirable: 0 };
-  for (let start = 0;; start += rowsPerMove) {
-    const [end] = await queries.all<{ last: number | null }>(
-      "SELECT MAX(position) AS last FROM staged_rows WHERE import_id = $1",
-      [importId],
-    );
-    if (end?.last == null || start > end.last) return moved;
+  const [end] = await queries.all<{ last: number | null }>(
+    "SELECT MAX(position) AS last FROM staged_rows WHERE import_id = $1",
+    [importId],
+  );
+  for (let start = 0; start <= (end?.last ?? -1); start += rowsPerMove) {
     const [counts] = await queries.all<{ rows: number; desirable: number }>(
       `SELECT COUNT(*) AS rows, CAST(COALESCE(SUM(s.label), 0) AS BIGINT) AS desirable ${page}`,
       [importId, start, start + rowsPerMove],
@@ -123,10 +122,12 @@ async function moveStaged(queries: Queries, importId: string): Promise<ImportedF
     await movePage(queries, importId, start, at);
     await setImmediate();
   }
+  return moved;
 }
 
 const page = "FROM staged_rows s WHERE s.import_id = $1 AND s.position >= $2 AND s.position < $3";
 
+/** Makes completions and labels of the rows from `start` on, which are staged no longer. */
 async function movePage(queries: Queries, importId: string, start: number, at: number): Promise<void> {
   const place = [importId, start, start + rowsPerMove];
   await queries.run(
@@ -160,6 +161,7 @@ async function movePage(queries: Queries, importId: string, start: number, at: n
       await queries.run("INSERT INTO label_tags (tag, sequence) VALUES ($1, $2)", [tag, sequence]);
     }
   }
+  await queries.run("DELETE FROM staged_rows WHERE import_id = $1 AND position >= $2 AND position < $3", place);
 }
 
 function insertRows(table: string, columns: readonly string[], count: number): string {

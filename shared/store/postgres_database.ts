@@ -36,16 +36,14 @@ export async function openPostgresDatabase(url: string): Promise<Database> {
     );
   }
   const reads = new PostgresQueries(pool);
+  let closed: Promise<void> | undefined;
   const writes = new GroupCommit(async () => new PostgresWriter(await pool.connect()));
   return {
     kind: "postgres",
     all: (sql, values) => reads.all(sql, values),
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
     write: (work) => writes.write(work),
-    close: async () => {
-      await writes.close();
-      await pool.end();
-    },
+    close: () => closed ??= writes.close().then(() => pool.end()),
   };
 }
 

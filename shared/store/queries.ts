@@ -25,7 +25,7 @@ export interface Database extends Queries {
    * @throws What `work` throws, its changes undone.
    */
   write<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>;
-  /** Closes after the writes that are under way. */
+  /** Closes after the writes that are under way; a second time it does nothing. */
   close(): Promise<void>;
 }
 

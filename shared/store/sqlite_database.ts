@@ -30,16 +30,17 @@ export function openSqliteDatabase(path: string): Database {
   const connection = new SqliteWriter(writer);
   const writes = new GroupCommit(() => Promise.resolve(connection));
   const reads = new SqliteQueries(reader);
+  let closed: Promise<void> | undefined;
   return {
     kind: "sqlite",
     all: (sql, values) => reads.all(sql, values),
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
     write: (work) => writes.write(work),
-    close: async () => {
-      await writes.close();
-      reader.close();
-      writer.close();
-    },
+    close: () =>
+      closed ??= writes.close().then(() => {
+        reader.close();
+        writer.close();
+      }),
   };
 }
 
@@ -52,7 +53,8 @@ class SqliteQueries implements Queries {
   all<Row>(sql: string, values: readonly Value[] = []): Promise<Row[]> {
     return Promise.try(() => {
       const { statement, order } = this.#prepare(sql);
-      return statement.all(...inOrder(order, values)) as Row[];
+      // Copies, because SQLite's rows have no prototype and PostgreSQL's have one.
+      return statement.all(...inOrder(order, values)).map((row) => ({ ...row })) as Row[];
     });
   }
 

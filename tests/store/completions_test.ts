@@ -1,0 +1,84 @@
+// Completions come back as they were stored, and are listed newest first.
+
+import assert from "node:assert/strict";
+import { InputError } from "../../shared/errors.ts";
+import { findCompletion, listCompletions, storeCompletion } from "../../shared/store/completions.ts";
+import { deleteLabel, putLabel } from "../../shared/store/labels.ts";
+import { databaseTest } from "./databases.ts";
+import { completion, storeAll, thumb } from "./records.ts";
+
+databaseTest("a completion comes back as it was, with any character in what was said", async (database) => {
+  const odd = "NUL \0, half a pair \ud83d, 👍, \r\n and \u2028";
+  const stored = [
+    completion("plain", {}, ["one", "two"]),
+    completion("odd", {
+      createdAt: 1,
+      base: null,
+      adapter: "curt",
+      adapterVersion: "v2",
+      alias: "prospect",
+      prompt: [{ role: "user", content: odd, name: "Ann", tool_calls: [{ id: 1 }] }],
+      parameters: { stop: [odd], seed: null, nested: { top_p: 0.9 } },
+      endUser: "ann@example.org",
+    }, [odd]),
+    completion("text", { source: "text", prompt: odd, choices: [] }),
+    completion("imported", {
+      choices: [{
+        index: 0,
+        content: "a\nb",
+        finishReason: "stop",
+        tokens: 0,
+        logProb: null,
+        messages: [{ role: "assistant", content: "a" }, { role: "assistant", content: "b" }],
+      }],
+    }),
+  ];
+  for (const one of stored) await storeCompletion(database, one);
+  for (const one of stored) assert.deepEqual(await findCompletion(database, one.id), one);
+  assert.equal(await findCompletion(database, "other"), undefined);
+});
+
+databaseTest("a completion of an id that is taken is not stored, and neither are its answers", async (database) => {
+  await storeAll(database, "a");
+  await assert.rejects(storeCompletion(database, completion("a", {}, ["x", "y"])));
+  assert.deepEqual(await findCompletion(database, "a"), completion("a"));
+  // The same choice twice.
+  const twice = { ...completion("b"), choices: [...completion("b").choices, ...completion("b").choices] };
+  await assert.rejects(storeCompletion(database, twice));
+  assert.equal(await findCompletion(database, "b"), undefined);
+});
+
+databaseTest("pages go from the newest to the oldest once each, while new completions arrive", async (database) => {
+  // Ids do not sort as the times do, and two times are alike.
+  const times: Record<string, number> = { d: 1, a: 2, c: 2, b: 3, e: 4 };
+  for (const [id, createdAt] of Object.entries(times)) await storeCompletion(database, completion(id, { createdAt }));
+  const seen: string[] = [];
+  let cursor: string | undefined;
+  for (let page = 0;; page++) {
+    const { items, nextCursor } = await listCompletions(database, { limit: 2, cursor });
+    seen.push(...items.map(({ id, choices }) => `${id} ${choices[0]?.content}`));
+    await storeCompletion(database, completion(`new ${page}`, { createdAt: 10 + page }));
+    if (nextCursor === null) break;
+    cursor = nextCursor;
+  }
+  assert.deepEqual(seen, ["e", "b", "c", "a", "d"].map((id) => `${id} answer of ${id}`));
+  for (const bad of ["x", "", btoa("[1]"), btoa('["a", 1]')]) {
+    await assert.rejects(listCompletions(database, { limit: 2, cursor: bad }), InputError, bad);
+  }
+});
+
+databaseTest(
+  "the queue of unlabelled answers loses what is judged and gets back what is taken back",
+  async (database) => {
+    await storeAll(database, "a", "b");
+    await storeCompletion(database, completion("c", { model: "tiny" }));
+    const ids = async (filters: Parameters<typeof listCompletions>[1]) =>
+      (await listCompletions(database, filters)).items.map(({ id }) => id);
+    const { id } = await putLabel(database, thumb("b"));
+    assert.deepEqual(await ids({ limit: 9, unlabelled: true }), ["c", "a"]);
+    assert.deepEqual(await ids({ limit: 9, unlabelled: false }), ["b"]);
+    assert.deepEqual(await ids({ limit: 9, unlabelled: true, model: "prospect" }), ["a"]);
+    await deleteLabel(database, id);
+    assert.deepEqual(await ids({ limit: 9, unlabelled: true }), ["c", "b", "a"]);
+  },
+);

@@ -1,0 +1,145 @@
+// Writes that share commits, reads beside them, and values that come back as they were: the same on both databases.
+
+import assert from "node:assert/strict";
+import { setTimeout } from "node:timers/promises";
+import { InputError } from "../../shared/errors.ts";
+import { openDatabase } from "../../shared/store/database.ts";
+import { databaseTest, placeTest } from "./databases.ts";
+
+databaseTest("of many writes at once those that fail take nothing else with them", async (database) => {
+  await database.run("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)");
+  const outcomes = await Promise.allSettled(Array.from({ length: 300 }, (_, i) =>
+    database.write(async (queries) => {
+      await queries.run("INSERT INTO notes (id, text) VALUES ($1, $2)", [i, "kept"]);
+      if (i % 3 === 0) throw new Error(`write ${i} changed its mind`);
+      // A statement that fails inside a write, which PostgreSQL would make the whole transaction fail for.
+      if (i % 3 === 1) await queries.run("INSERT INTO notes (id, text) VALUES ($1, $2)", [i, "the same again"]);
+      return i;
+    })));
+  outcomes.forEach((outcome, i) => {
+    if (i % 3 === 2) assert.deepEqual(outcome, { status: "fulfilled", value: i });
+    else assert.equal(outcome.status, "rejected");
+  });
+  assert.equal((outcomes[3] as PromiseRejectedResult).reason.message, "write 3 changed its mind");
+  const rows = await database.all<{ id: number }>("SELECT id FROM notes ORDER BY id");
+  assert.deepEqual(rows.map(({ id }) => id), Array.from({ length: 100 }, (_, i) => 3 * i + 2));
+});
+
+databaseTest("a write that hides a failed statement is undone, not kept by half", async (database) => {
+  await database.run("CREATE TABLE notes (id INTEGER PRIMARY KEY)");
+  const hiding = database.write(async (queries) => {
+    await queries.run("INSERT INTO notes (id) VALUES (1)");
+    await queries.run("INSERT INTO nowhere (id) VALUES (1)").catch(() => {});
+  });
+  const beside = database.run("INSERT INTO notes (id) VALUES (2)");
+  const [hidden] = await Promise.allSettled([hiding]);
+  assert.equal(await beside, 1);
+  const rows = await database.all<{ id: number }>("SELECT id FROM notes ORDER BY id");
+  // SQLite goes on after a failed statement, PostgreSQL does not: either way the promise tells what is there.
+  assert.deepEqual(rows.map(({ id }) => id), hidden.status === "fulfilled" ? [1, 2] : [2]);
+});
+
+databaseTest("reads never see half a write", async (database) => {
+  await database.run("CREATE TABLE accounts (name TEXT PRIMARY KEY, amount INTEGER)");
+  await database.run("INSERT INTO accounts (name, amount) VALUES ($1, $2), ($3, $4)", ["a", 100, "b", 0]);
+  let moving = true;
+  const moves = (async () => {
+    for (let i = 0; i < 20; i++) {
+      await database.write(async (queries) => {
+        await queries.run("UPDATE accounts SET amount = amount - 1 WHERE name = 'a'");
+        await setTimeout(2);
+        await queries.run("UPDATE accounts SET amount = amount + 1 WHERE name = 'b'");
+      });
+    }
+    moving = false;
+  })();
+  let seen = 0;
+  const amounts = new Set<number>();
+  while (moving) {
+    const [row] = await database.all<{ sum: number; b: number }>(
+      `SELECT CAST(SUM(amount) AS BIGINT) AS sum, MAX(CASE WHEN name = 'b' THEN amount END) AS b FROM accounts`,
+    );
+    assert.equal(row?.sum, 100);
+    amounts.add(row!.b);
+    seen++;
+    await setTimeout(1);
+  }
+  await moves;
+  assert(seen > 20 && amounts.size > 5, `only ${seen} reads of ${amounts.size} states`);
+});
+
+databaseTest("a write reads what it has written itself, and writes take turns", async (database) => {
+  await database.run("CREATE TABLE counter (value INTEGER)");
+  await database.run("INSERT INTO counter (value) VALUES (0)");
+  const add = () =>
+    database.write(async (queries) => {
+      const [row] = await queries.all<{ value: number }>("SELECT value FROM counter");
+      await setTimeout(1);
+      await queries.run("UPDATE counter SET value = $1", [row!.value + 1]);
+      return (await queries.all<{ value: number }>("SELECT value FROM counter"))[0]!.value;
+    });
+  const results = await Promise.all(Array.from({ length: 20 }, add));
+  assert.deepEqual(results, Array.from({ length: 20 }, (_, i) => i + 1));
+});
+
+placeTest("two processes' writes take turns too", async ({ where }) => {
+  const [one, two] = [await openDatabase(where), await openDatabase(where)];
+  try {
+    await one.run("CREATE TABLE counter (value INTEGER)");
+    await one.run("INSERT INTO counter (value) VALUES (0)");
+    await Promise.all(
+      Array.from({ length: 40 }, (_, i) =>
+        (i % 2 ? one : two).write(async (queries) => {
+          const [row] = await queries.all<{ value: number }>("SELECT value FROM counter");
+          await setTimeout(1);
+          await queries.run("UPDATE counter SET value = $1", [row!.value + 1]);
+        })),
+    );
+    assert.deepEqual(await two.all("SELECT value FROM counter"), [{ value: 40 }]);
+  } finally {
+    await Promise.all([one.close(), two.close()]);
+  }
+});
+
+databaseTest("values come back as they were, and placeholders may come in any order and twice", async (database) => {
+  await database.run("CREATE TABLE kept (id INTEGER PRIMARY KEY, text TEXT, big BIGINT, real DOUBLE PRECISION)");
+  const texts = ["", "ünï 👍🏽 \n\t'\"\\ $1 ?", "x".repeat(100_000)];
+  for (const [i, text] of texts.entries()) {
+    const sql = "INSERT INTO kept (id, text, big, real) VALUES ($4, $2, $1, $3)";
+    assert.equal(await database.run(sql, [Number.MAX_SAFE_INTEGER - i, text, -0.1 - i, i]), 1);
+  }
+  await database.run("INSERT INTO kept (id) VALUES (9)");
+  assert.deepEqual(await database.all("SELECT * FROM kept ORDER BY id"), [
+    ...texts.map((text, id) => ({ id, text, big: Number.MAX_SAFE_INTEGER - id, real: -0.1 - id })),
+    { id: 9, text: null, big: null, real: null },
+  ]);
+  const sql = "SELECT id FROM kept WHERE (id > $2 OR id = $1) AND id <> $2 ORDER BY id";
+  assert.deepEqual((await database.all<{ id: number }>(sql, [0, 1])).map(({ id }) => id), [0, 2, 9]);
+  assert.equal(await database.run("UPDATE kept SET real = 0 WHERE id < 2"), 2);
+});
+
+databaseTest("text that would not come back is refused in words", async (database) => {
+  await database.run("CREATE TABLE kept (text TEXT)");
+  for (const text of ["a\0b", "\ud800", "x\udc00"]) {
+    await assert.rejects(database.run("INSERT INTO kept (text) VALUES ($1)", [text]), InputError);
+    await assert.rejects(database.all("SELECT * FROM kept WHERE text = $1", [text]), InputError);
+  }
+  assert.deepEqual(await database.all("SELECT * FROM kept"), []);
+});
+
+databaseTest(
+  "what was being written when it is closed is kept, and nothing is taken after",
+  async (database, place) => {
+    await database.run("CREATE TABLE notes (id INTEGER)");
+    const writes = Array.from({ length: 50 }, (_, i) => database.run("INSERT INTO notes (id) VALUES ($1)", [i]));
+    const closed = database.close();
+    await assert.rejects(database.run("INSERT INTO notes (id) VALUES (99)"), /closed/);
+    await Promise.all([...writes, closed]);
+    const again = await openDatabase(place.where);
+    try {
+      assert.equal((await again.all("SELECT id FROM notes")).length, 50);
+    } finally {
+      await again.close();
+    }
+  },
+);

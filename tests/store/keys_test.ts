@@ -1,0 +1,44 @@
+// API keys are shown once, found by their secret alone, and end when revoked.
+
+import assert from "node:assert/strict";
+import { allows, countKeys, createKey, findKey, listKeys, revokeKey } from "../../shared/store/keys.ts";
+import { databaseTest } from "./databases.ts";
+import { everything } from "./records.ts";
+
+databaseTest("a secret finds its key, and is nowhere in the database", async (database) => {
+  const one = await createKey(database, { scopes: ["inference", "feedback"], name: "product" });
+  const two = await createKey(database, { scopes: ["admin"] });
+  assert.match(one.secret, /^pk-[\w-]{43}$/);
+  assert.notEqual(one.secret, two.secret);
+  assert.deepEqual(await findKey(database, one.secret), {
+    id: one.id,
+    scopes: ["inference", "feedback"],
+    name: "product",
+  });
+  assert.deepEqual(await findKey(database, two.secret), { id: two.id, scopes: ["admin"], name: null });
+  for (const wrong of ["", one.id, one.secret.slice(3), `${one.secret}x`, one.secret.toLowerCase()]) {
+    assert.equal(await findKey(database, wrong), undefined, wrong);
+  }
+  const stored = await everything(database);
+  assert(stored.includes(one.id) && !stored.includes(one.secret) && !stored.includes(one.secret.slice(3)));
+});
+
+databaseTest("a revoked key is known as such, counts no more and cannot be revoked again", async (database) => {
+  const { id, secret } = await createKey(database, { scopes: ["feedback"] });
+  const { id: other } = await createKey(database, { scopes: ["admin"] });
+  assert.equal(await countKeys(database), 2);
+  assert.equal(await revokeKey(database, id), true);
+  assert.equal(await revokeKey(database, id), false);
+  assert.equal(await revokeKey(database, "key-other"), false);
+  assert.equal(await findKey(database, secret), "revoked");
+  assert.equal(await countKeys(database), 1);
+  const keys = await listKeys(database);
+  assert.deepEqual(keys.map((key) => [key.id, key.revokedAt !== null]), [[other, false], [id, true]]);
+});
+
+Deno.test("admin may do everything, other scopes only what they name", () => {
+  assert(allows({ scopes: ["admin"] }, "feedback"));
+  assert(allows({ scopes: ["inference", "feedback"] }, "feedback"));
+  assert(!allows({ scopes: ["inference"] }, "feedback"));
+  assert(!allows({ scopes: ["inference", "feedback"] }, "admin"));
+});

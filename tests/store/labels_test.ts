@@ -1,0 +1,158 @@
+// One current label per answer and person, its history, requests that come twice, and listings: on both databases.
+
+import assert from "node:assert/strict";
+import { InputError } from "../../shared/errors.ts";
+import { storeCompletion } from "../../shared/store/completions.ts";
+import { answerOnce, IdempotencyConflictError } from "../../shared/store/idempotency.ts";
+import type { LabelFilters } from "../../shared/store/label_filters.ts";
+import {
+  currentWatermark,
+  deleteLabel,
+  getLabel,
+  labelHistory,
+  listLabels,
+  putLabel,
+  UnknownChoiceError,
+  UnknownCompletionError,
+} from "../../shared/store/labels.ts";
+import { databaseTest } from "./databases.ts";
+import { completion, count, storeAll, thumb } from "./records.ts";
+
+const request = { scope: "POST /v1/feedback", key: "k1", bodyHash: "h1" };
+
+databaseTest("a label replaces that of the same person on the same answer and no other", async (database) => {
+  await storeCompletion(database, completion("a", {}, ["one", "two"]));
+  const first = await putLabel(database, thumb("a", { reason: "nice", tags: ["tone", "tone", "fact"] }));
+  assert.deepEqual(first.tags, ["tone", "fact"]);
+  const others = [
+    await putLabel(database, thumb("a", { choice: 1 })),
+    await putLabel(database, thumb("a", { endUser: "ann" })),
+  ];
+  const second = await putLabel(database, thumb("a", { label: false, correction: "better \0" }));
+  const { updatedAt, sequence, ...rest } = second;
+  assert.deepEqual(rest, {
+    id: first.id,
+    completionId: "a",
+    choice: 0,
+    endUser: "",
+    label: false,
+    reason: null,
+    tags: [],
+    correction: "better \0",
+    createdAt: first.createdAt,
+    version: 2,
+  });
+  assert(updatedAt >= first.updatedAt && sequence > others[1]!.sequence);
+  assert.deepEqual(await getLabel(database, first.id), second);
+  for (const other of others) assert.deepEqual(await getLabel(database, other.id), other);
+  assert.equal(await count(database, "labels"), 3);
+  assert.equal(await currentWatermark(database), sequence);
+});
+
+databaseTest("history tells what a label was, also after it is taken back and set again", async (database) => {
+  await storeAll(database, "a");
+  const { id } = await putLabel(database, thumb("a", { tags: ["x"] }));
+  await putLabel(database, thumb("a", { label: false, reason: "on second thought" }));
+  assert.equal(await deleteLabel(database, id), true);
+  assert.equal(await deleteLabel(database, id), false);
+  assert.equal(await getLabel(database, id), undefined);
+  const again = await putLabel(database, thumb("a"));
+  assert.notEqual(again.id, id);
+  assert.equal(again.version, 1);
+  const history = await labelHistory(database, id);
+  assert.deepEqual(history.map(({ kind, version, label, reason, tags }) => ({ kind, version, label, reason, tags })), [
+    { kind: "set", version: 1, label: true, reason: null, tags: ["x"] },
+    { kind: "replaced", version: 2, label: false, reason: "on second thought", tags: [] },
+    { kind: "deleted", version: 2, label: false, reason: "on second thought", tags: [] },
+  ]);
+  assert(history.every(({ sequence }, i) => i === 0 || sequence > history[i - 1]!.sequence));
+  assert.deepEqual(await labelHistory(database, "other"), []);
+});
+
+databaseTest("what is not there cannot be judged, and a good answer cannot be corrected", async (database) => {
+  await storeAll(database, "a");
+  await assert.rejects(putLabel(database, thumb("nope")), UnknownCompletionError);
+  await assert.rejects(putLabel(database, thumb("a", { choice: 1 })), UnknownChoiceError);
+  await assert.rejects(putLabel(database, thumb("a", { correction: "better" })), InputError);
+  assert.equal(await count(database, "label_events"), 0);
+});
+
+databaseTest("two identical requests at once make one label and get one answer", async (database) => {
+  await storeAll(database, "a");
+  const send = () => putLabel(database, thumb("a"), request);
+  const [first, ...others] = await Promise.all(Array.from({ length: 8 }, send));
+  for (const other of [...others, await send()]) assert.deepEqual(other, first);
+  assert.equal(await count(database, "label_events"), 1);
+  await putLabel(database, thumb("a", { label: false }));
+  assert.deepEqual(await send(), first, "a late retry does not undo what was said since");
+  assert.equal((await getLabel(database, first!.id))?.label, false);
+  await putLabel(database, thumb("a"), { ...request, scope: "another client" });
+  assert.equal(await count(database, "label_events"), 3);
+});
+
+databaseTest("a key with another body conflicts; a key whose request failed is free again", async (database) => {
+  await storeAll(database, "a");
+  await assert.rejects(putLabel(database, thumb("nope"), request), UnknownCompletionError);
+  await putLabel(database, thumb("a"), { ...request, bodyHash: "h2" });
+  await assert.rejects(putLabel(database, thumb("a", { label: false }), request), IdempotencyConflictError);
+  assert.equal(await count(database, "label_events"), 1);
+});
+
+databaseTest("any route can answer once, and what it gave comes back as JSON keeps it", async (database) => {
+  let done = 0;
+  const ask = () => database.write((queries) => answerOnce(queries, request, () => Promise.resolve({ done: ++done })));
+  assert.deepEqual([await ask(), await ask()], [{ done: 1 }, { done: 1 }]);
+  assert.equal(done, 1);
+});
+
+databaseTest("pages show every label once, newest first, while labels are set and replaced", async (database) => {
+  await storeAll(database, "a");
+  const ids: string[] = [];
+  for (let i = 0; i < 7; i++) ids.unshift((await putLabel(database, thumb("a", { endUser: `${i}` }))).id);
+  const seen: string[] = [];
+  let cursor: string | undefined;
+  for (let page = 0;; page++) {
+    const { items, nextCursor } = await listLabels(database, {}, { limit: 2, cursor });
+    seen.push(...items.map(({ id }) => id));
+    await putLabel(database, thumb("a", { endUser: `new ${page}` }));
+    await putLabel(database, thumb("a", { endUser: `${page}`, label: false }));
+    if (nextCursor === null) break;
+    cursor = nextCursor;
+  }
+  assert.deepEqual(seen, ids);
+  await assert.rejects(listLabels(database, {}, { limit: 2, cursor: "bad" }), InputError);
+});
+
+databaseTest("each filter leaves what it names, and they combine", async (database) => {
+  await storeCompletion(database, completion("base"));
+  await storeCompletion(database, completion("tuned", { model: "tiny:curt", adapter: "curt", source: "text" }));
+  const up = await putLabel(database, thumb("base", { tags: ['a"b', "%"] }));
+  const down = await putLabel(database, thumb("tuned", { label: false, endUser: "ann", tags: ["tone"] }));
+  const other = await putLabel(database, thumb("tuned", { endUser: "bob", tags: ["TONE"] }));
+  const found = async (filters: LabelFilters) =>
+    (await listLabels(database, filters, { limit: 9 })).items.map(({ id }) => id).reverse();
+  const cases: [LabelFilters, { id: string }[]][] = [
+    [{}, [up, down, other]],
+    [{ label: true }, [up, other]],
+    [{ label: false }, [down]],
+    [{ model: "tiny:curt" }, [down, other]],
+    [{ adapter: "curt" }, [down, other]],
+    [{ adapter: null }, [up]],
+    [{ tag: "tone" }, [down]],
+    [{ tag: 'a"b' }, [up]],
+    [{ tag: "a" }, []],
+    [{ endUser: "" }, [up]],
+    [{ endUser: "ann" }, [down]],
+    [{ completionId: "base" }, [up]],
+    [{ source: "text" }, [down, other]],
+    [{ since: up.updatedAt }, [up, down, other]],
+    [{ since: other.updatedAt + 1 }, []],
+    [{ until: up.updatedAt }, []],
+    [{ adapter: "curt", label: true, since: 0 }, [other]],
+  ];
+  for (const [filters, labels] of cases) {
+    assert.deepEqual(await found(filters), labels.map(({ id }) => id), JSON.stringify(filters));
+  }
+  await putLabel(database, thumb("tuned", { label: false, endUser: "ann", tags: ["fact"] }));
+  assert.deepEqual(await found({ tag: "tone" }), [], "a tag goes with the label it was on");
+});

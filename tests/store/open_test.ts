@@ -1,0 +1,126 @@
+// Opening a database: new ones, those of other versions, damaged ones, servers that are not there, several at once, and
+// files whose writer was killed.
+
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { InputError } from "../../shared/errors.ts";
+import { openDatabase } from "../../shared/store/database.ts";
+import { getLabel } from "../../shared/store/labels.ts";
+import { newestVersion } from "../../shared/store/migrations.ts";
+import { withFolder } from "../commands/run_task.ts";
+import { placeTest } from "./databases.ts";
+import { count, tables } from "./records.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+async function refusal(where: string): Promise<string> {
+  let message = "";
+  await assert.rejects(openDatabase(where), (error) => {
+    assert(error instanceof InputError, `${error}`);
+    message = error.message;
+    return true;
+  });
+  assert.doesNotMatch(message, /\n/);
+  return message;
+}
+
+/** Starts tests/store/label_writer.ts on a database. */
+function startWriter(where: string, labels: number): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", "tests/store/label_writer.ts", where, String(labels)],
+    cwd: root,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+placeTest("a new database gets every table, and is opened again as it is", async ({ where }) => {
+  for (let time = 0; time < 2; time++) {
+    const database = await openDatabase(where);
+    try {
+      for (const table of tables) assert.equal(await count(database, table), 0, table);
+      const versions = await database.all<{ version: number }>("SELECT version FROM migrations ORDER BY version");
+      assert.deepEqual(versions, Array.from({ length: newestVersion }, (_, i) => ({ version: i + 1 })));
+    } finally {
+      await database.close();
+    }
+  }
+});
+
+placeTest("a database of a newer version is refused by both numbers", async ({ where }) => {
+  const database = await openDatabase(where);
+  await database.run("INSERT INTO migrations (version, at) VALUES ($1, 0)", [newestVersion + 6]);
+  await database.close();
+  const message = await refusal(where);
+  assert(message.includes(`version ${newestVersion + 6}`) && message.includes(`knows ${newestVersion}`), message);
+  assert(!message.includes("secret"), message);
+});
+
+Deno.test("a file that is no database is refused by name and left as it is", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/store.sqlite`;
+    const bytes = new TextEncoder().encode("This is a shopping list. ".repeat(1000));
+    await Deno.writeFile(path, bytes);
+    assert((await refusal(path)).startsWith(`${path}: `));
+    assert.deepEqual(await Deno.readFile(path), bytes);
+    assert((await refusal(folder)).startsWith(`${folder}: `), "a folder");
+  });
+});
+
+Deno.test("a server that cannot be reached and a URL that is none are refused without the password", async () => {
+  const urls = ["postgres://me:hunter2@127.0.0.1:1/store", "postgresql://me:hunter2@no.such.host.invalid/store"];
+  for (const url of urls) {
+    const message = await refusal(url);
+    assert(message.includes(new URL(url).host) && message.includes("store"), message);
+    assert(!message.includes("hunter2"), message);
+  }
+  assert(!(await refusal("postgres://me:hunter2@[::/store")).includes("hunter2"));
+});
+
+placeTest("processes that open a new database at once all get it", async ({ where }) => {
+  const writers = Array.from({ length: 4 }, () => startWriter(where, 1));
+  for (const writer of writers) {
+    const { code, stderr } = await writer.output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+  }
+  const database = await openDatabase(where);
+  try {
+    assert.equal(await count(database, "migrations"), newestVersion);
+    assert.equal(await count(database, "labels"), 4);
+  } finally {
+    await database.close();
+  }
+});
+
+placeTest("a writer killed amid its writes has lost none that it acknowledged", async ({ where }) => {
+  const acknowledged: string[] = [];
+  for (let kill = 0; kill < 4; kill++) {
+    const writer = startWriter(where, 1_000_000);
+    const errors = new Response(writer.stderr).text();
+    // Killed at another number of labels each time, at whatever it is doing then.
+    const enough = acknowledged.length + 50 + 170 * kill;
+    let rest = "", killed = false;
+    for await (const text of writer.stdout.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      // A last line without an end was not acknowledged.
+      rest = lines.pop() as string;
+      acknowledged.push(...lines);
+      // What is read after the kill was written before it.
+      if (acknowledged.length >= enough && !killed) {
+        killed = true;
+        writer.kill("SIGKILL");
+      }
+    }
+    assert.equal((await writer.status).signal, "SIGKILL", await errors);
+    const database = await openDatabase(where);
+    try {
+      for (const id of acknowledged) assert(await getLabel(database, id), `label ${id} is lost after kill ${kill}`);
+      const events = await count(database, "label_events");
+      assert.equal(await count(database, "labels"), events, "a label and its event are written together");
+    } finally {
+      await database.close();
+    }
+  }
+  assert(acknowledged.length > 500);
+});

@@ -1,0 +1,67 @@
+// Completions and questions that the store's tests share.
+
+import type { Database, Value } from "../../shared/store/database.ts";
+import { storeCompletion, type StoredCompletion } from "../../shared/store/completions.ts";
+import type { Judgement } from "../../shared/store/labels.ts";
+
+/** A chat completion with one answer, or with the answers given. */
+export function completion(
+  id: string,
+  changes: Partial<StoredCompletion> = {},
+  answers: string[] = [`answer of ${id}`],
+): StoredCompletion {
+  return {
+    id,
+    createdAt: 1_764_000_000_000,
+    source: "chat",
+    model: "prospect",
+    base: "tiny",
+    adapter: null,
+    adapterVersion: null,
+    alias: null,
+    prompt: [{ role: "system", content: "Be brief." }, { role: "user", content: `question of ${id}` }],
+    parameters: { temperature: 0.5 },
+    endUser: null,
+    promptTokens: 7,
+    choices: answers.map((content, index) => ({ index, content, finishReason: "stop", tokens: 3, logProb: -1.25 })),
+    ...changes,
+  };
+}
+
+/** Stores completions of these ids. */
+export async function storeAll(database: Database, ...ids: string[]): Promise<void> {
+  for (const id of ids) await storeCompletion(database, completion(id));
+}
+
+/** A thumb up on the first answer by nobody in particular, with what is given instead. */
+export function thumb(completionId: string, changes: Partial<Judgement> = {}): Judgement {
+  return { completionId, choice: 0, endUser: "", label: true, ...changes };
+}
+
+/** Rows of a table. */
+export async function count(database: Database, table: string): Promise<number> {
+  const [row] = await database.all<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`);
+  return row!.n;
+}
+
+/** The tables of `migrations.ts`. */
+export const tables = [
+  "completions",
+  "choices",
+  "label_events",
+  "label_tags",
+  "labels",
+  "idempotent_answers",
+  "staged_rows",
+  "api_keys",
+];
+
+/** All that the tables hold, as text. */
+export async function everything(database: Database): Promise<string> {
+  const contents = [];
+  for (const table of tables) contents.push(await database.all<Record<string, Value>>(`SELECT * FROM ${table}`));
+  return JSON.stringify(contents);
+}
+
+/** All items of an iterable. */
+export const collect = <Item>(items: AsyncIterable<Item>): Promise<Item[]> => Array.fromAsync(items);
