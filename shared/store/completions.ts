@@ -109,7 +109,7 @@ export async function listCompletions(
   const conditions = ["1 = 1"];
   const bind = (value: Value) => `$${values.push(value)}`;
   if (cursor !== undefined) {
-    const [createdAt, id] = readCursor(cursor, z.tuple([z.number(), z.string()]));
+    const [createdAt, id] = readCursor(cursor, z.tuple([z.int(), z.string()]));
     conditions.push(`(c.created_at, c.id) < (${bind(createdAt)}, ${bind(id)})`);
   }
   if (unlabelled !== undefined) {

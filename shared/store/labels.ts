@@ -82,12 +82,19 @@ export function putLabel(database: Database, judgement: Judgement, idempotency?:
   );
 }
 
+/** No completion has more: the largest integer of 32 bits. */
+const mostChoices = 0x7fffffff;
+
 async function put(queries: Queries, judgement: Judgement): Promise<StoredLabel> {
   const { completionId, choice, endUser, label } = judgement;
   const reason = judgement.reason ?? null, correction = judgement.correction ?? null;
   const tags = [...new Set(judgement.tags)];
   if (correction !== null && label) {
     throw new InputError("correction: an answer that is corrected is not desirable: set label to false.");
+  }
+  // PostgreSQL would stumble over a number that no column holds.
+  if (!Number.isInteger(choice) || choice < 0 || choice > mostChoices) {
+    throw new UnknownChoiceError(completionId, choice);
   }
   const [place] = await queries.all<
     { choice: number | null; id: string | null; createdAt: number | null; version: number | null }

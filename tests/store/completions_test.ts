@@ -62,7 +62,7 @@ databaseTest("pages go from the newest to the oldest once each, while new comple
     cursor = nextCursor;
   }
   assert.deepEqual(seen, ["e", "b", "c", "a", "d"].map((id) => `${id} answer of ${id}`));
-  for (const bad of ["x", "", btoa("[1]"), btoa('["a", 1]')]) {
+  for (const bad of ["x", "", btoa("[1]"), btoa('["a", 1]'), btoa('[1.5, "a"]'), btoa('[1, "\\u0000"]')]) {
     await assert.rejects(listCompletions(database, { limit: 2, cursor: bad }), InputError, bad);
   }
 });

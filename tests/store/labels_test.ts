@@ -72,7 +72,9 @@ databaseTest("history tells what a label was, also after it is taken back and se
 databaseTest("what is not there cannot be judged, and a good answer cannot be corrected", async (database) => {
   await storeAll(database, "a");
   await assert.rejects(putLabel(database, thumb("nope")), UnknownCompletionError);
-  await assert.rejects(putLabel(database, thumb("a", { choice: 1 })), UnknownChoiceError);
+  for (const choice of [1, -1, 0.5, 1e300, NaN]) {
+    await assert.rejects(putLabel(database, thumb("a", { choice })), UnknownChoiceError, `${choice}`);
+  }
   await assert.rejects(putLabel(database, thumb("a", { correction: "better" })), InputError);
   assert.equal(await count(database, "label_events"), 0);
 });
