@@ -26,7 +26,7 @@ export async function openPostgresDatabase(url: string): Promise<Database> {
   if (!URL.canParse(url)) throw new InputError("The database's URL is none: write postgres://user@host:5432/name.");
   const pool = new pg.Pool({ connectionString: url, types, connectionTimeoutMillis: patience });
   // A connection that breaks while idle is replaced; without a listener it would end the process.
-  pool.on("error", () => {});
+  pool.on("error", ignore);
   try {
     await pool.query("SELECT 1");
   } catch (error) {
@@ -52,6 +52,8 @@ export function nameOfServer(url: string): string {
   const { host, pathname } = new URL(url);
   return `PostgreSQL at ${host}${pathname}`;
 }
+
+function ignore(): void {}
 
 /** Several addresses that all refuse make an error without a message of its own. */
 function messageOf(error: unknown): string {
@@ -84,6 +86,8 @@ class PostgresWriter extends PostgresQueries implements WriteConnection {
   constructor(client: pg.PoolClient) {
     super(client);
     this.#client = client;
+    // The query that waits is told of a broken connection; without a listener the error would end the process too.
+    client.on("error", ignore);
   }
 
   async begin(): Promise<void> {
@@ -95,6 +99,8 @@ class PostgresWriter extends PostgresQueries implements WriteConnection {
   }
 
   release(broken?: Error): void {
+    // A broken one may still have something to say.
+    if (!broken) this.#client.off("error", ignore);
     this.#client.release(broken);
   }
 }

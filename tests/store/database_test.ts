@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { setTimeout } from "node:timers/promises";
 import { InputError } from "../../shared/errors.ts";
-import { openDatabase } from "../../shared/store/database.ts";
+import { openDatabase, type Queries } from "../../shared/store/database.ts";
 import { databaseTest, placeTest } from "./databases.ts";
 
 databaseTest("of many writes at once those that fail take nothing else with them", async (database) => {
@@ -126,6 +126,34 @@ databaseTest("text that would not come back is refused in words", async (databas
   }
   assert.deepEqual(await database.all("SELECT * FROM kept"), []);
 });
+
+databaseTest(
+  "after a full disk or a broken connection promises tell what is there, and writes go on",
+  async (database) => {
+    await database.run("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)");
+    const pages = "PRAGMA max_page_count";
+    const [before] = database.kind === "sqlite" ? await database.all<{ max_page_count: number }>(pages) : [];
+    const note = (id: number, size: number, meanwhile?: (queries: Queries) => Promise<unknown>) =>
+      database.write(async (queries) => {
+        await meanwhile?.(queries);
+        await queries.run("INSERT INTO notes (id, text) VALUES ($1, $2)", [id, "x".repeat(size)]);
+      });
+    const breaking = before ? `${pages} = 1` : "SELECT pg_terminate_backend(pg_backend_pid())";
+    const outcomes = await Promise.allSettled([
+      note(0, 1),
+      note(1, 1_000_000, (queries) => queries.all(breaking)),
+      note(2, 1),
+    ]);
+    assert.equal(outcomes[1]?.status, "rejected");
+    const kept = outcomes.flatMap(({ status }, id) => status === "fulfilled" ? [id] : []);
+    const ids = async () =>
+      (await database.all<{ id: number }>("SELECT id FROM notes ORDER BY id")).map(({ id }) => id);
+    assert.deepEqual(await ids(), kept);
+    if (before) await database.write((queries) => queries.all(`${pages} = ${before.max_page_count}`));
+    await note(3, 1_000_000);
+    assert.deepEqual(await ids(), [...kept, 3]);
+  },
+);
 
 databaseTest(
   "what was being written when it is closed is kept, and nothing is taken after",
