@@ -8,7 +8,7 @@ import { IdempotencyConflictError } from "../../shared/store/idempotency.ts";
 import { type ImportedRow, importFeedback } from "../../shared/store/import_feedback.ts";
 import { currentWatermark, listLabels, putLabel } from "../../shared/store/labels.ts";
 import { databaseTest } from "./databases.ts";
-import { collect, count, everything, storeAll, tables, thumb } from "./records.ts";
+import { collect, count, everything, storeAll, tablesOf, thumb } from "./records.ts";
 
 async function* stream(rows: Omit<ImportedRow, "index" | "line">[]): AsyncGenerator<ImportedRow> {
   for (const [index, row] of rows.entries()) yield { index, line: index + 1, ...row };
@@ -106,7 +106,7 @@ databaseTest("what a killed import has staged is gone after the next one a day l
   );
   await importFeedback(database, stream([]));
   assert.equal(await stagedRows(database), 0);
-  for (const table of tables) assert.equal(await count(database, table), 0, table);
+  for (const table of await tablesOf(database)) assert.equal(await count(database, table), 0, table);
 });
 
 const stagedRows = (database: Database) => count(database, "staged_rows");

@@ -5,13 +5,25 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { InputError } from "../../shared/errors.ts";
 import { openDatabase } from "../../shared/store/database.ts";
-import { getLabel } from "../../shared/store/labels.ts";
+import { getLabel, putLabel } from "../../shared/store/labels.ts";
 import { newestVersion } from "../../shared/store/migrations.ts";
 import { withFolder } from "../commands/run_task.ts";
 import { placeTest } from "./databases.ts";
-import { count, tables } from "./records.ts";
+import { count, storeAll, tablesOf, thumb } from "./records.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** The tables of version 1. */
+const firstTables = [
+  "api_keys",
+  "choices",
+  "completions",
+  "idempotent_answers",
+  "label_events",
+  "label_tags",
+  "labels",
+  "staged_rows",
+];
 
 async function refusal(where: string): Promise<string> {
   let message = "";
@@ -39,12 +51,33 @@ placeTest("a new database gets every table, and is opened again as it is", async
   for (let time = 0; time < 2; time++) {
     const database = await openDatabase(where);
     try {
+      const tables = await tablesOf(database);
+      assert(firstTables.every((table) => tables.includes(table)), `there are only ${tables}`);
       for (const table of tables) assert.equal(await count(database, table), 0, table);
       const versions = await database.all<{ version: number }>("SELECT version FROM migrations ORDER BY version");
       assert.deepEqual(versions, Array.from({ length: newestVersion }, (_, i) => ({ version: i + 1 })));
     } finally {
       await database.close();
     }
+  }
+});
+
+placeTest("a database of version 1 gets what it lacks and keeps what it has", async ({ where }) => {
+  const old = await openDatabase(where);
+  await storeAll(old, "a");
+  const label = await putLabel(old, thumb("a", { reason: "old" }));
+  const tables = await tablesOf(old);
+  const later = tables.filter((table) => !firstTables.includes(table));
+  for (const table of later) await old.run(`DROP TABLE ${table}${old.kind === "postgres" ? " CASCADE" : ""}`);
+  await old.run("DELETE FROM migrations WHERE version > 1");
+  await old.close();
+  const database = await openDatabase(where);
+  try {
+    assert.deepEqual(await tablesOf(database), tables);
+    assert.equal(await count(database, "migrations"), newestVersion);
+    assert.deepEqual(await getLabel(database, label.id), label);
+  } finally {
+    await database.close();
   }
 });
 

@@ -1,6 +1,6 @@
 // Completions and questions that the store's tests share.
 
-import type { Database, Value } from "../../shared/store/database.ts";
+import type { Database } from "../../shared/store/database.ts";
 import { storeCompletion, type StoredCompletion } from "../../shared/store/completions.ts";
 import type { Judgement } from "../../shared/store/labels.ts";
 
@@ -44,22 +44,20 @@ export async function count(database: Database, table: string): Promise<number> 
   return row!.n;
 }
 
-/** The tables of `migrations.ts`. */
-export const tables = [
-  "completions",
-  "choices",
-  "label_events",
-  "label_tags",
-  "labels",
-  "idempotent_answers",
-  "staged_rows",
-  "api_keys",
-];
+/** Every table but that of the versions. */
+export async function tablesOf(database: Database): Promise<string[]> {
+  const rows = await database.all<{ name: string }>(
+    database.kind === "sqlite"
+      ? "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+      : "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'",
+  );
+  return rows.map(({ name }) => name).filter((name) => name !== "migrations").sort();
+}
 
 /** All that the tables hold, as text. */
 export async function everything(database: Database): Promise<string> {
-  const contents = [];
-  for (const table of tables) contents.push(await database.all<Record<string, Value>>(`SELECT * FROM ${table}`));
+  const contents: Record<string, unknown> = {};
+  for (const table of await tablesOf(database)) contents[table] = await database.all(`SELECT * FROM ${table}`);
   return JSON.stringify(contents);
 }
 
