@@ -61,6 +61,8 @@ export class RegisteredModels {
    */
   async load(engine: Engine, name: string): Promise<boolean> {
     if (engine.adapters().some((loaded) => loaded.name === name)) return true;
+    // It may have been registered since the store was looked at.
+    if (!this.#adapters.has(name)) await this.refresh();
     const adapter = this.#adapters.get(name);
     if (adapter?.base !== engine.base) return false;
     const loading = this.#loading.get(name) ??

@@ -20,17 +20,26 @@ export function promptIds(tokenizer: ChatTokenizer, prompt: string | Message[]):
   );
 }
 
+/** An answer in token ids. */
+export interface TokenAnswer {
+  promptIds: number[];
+  /** Without the token that ended it. */
+  answerIds: number[];
+  /** False where the limit cut it off. */
+  ended: boolean;
+}
+
 /**
  * Answers each prompt with the adapter that the workers hold. An answer depends on its prompt, its place in the list and
  * the seed alone.
  */
-export async function answerPrompts(
+export async function answerInTokens(
   pool: WorkerPool,
   tokenizer: ChatTokenizer,
   prompts: readonly (string | Message[])[],
   { maxNewTokens, temperature, seed }: AnswerOptions,
   onDone: (prompts: number) => void = () => {},
-): Promise<string[]> {
+): Promise<TokenAnswer[]> {
   const requests = prompts.map((prompt, index) => ({
     index,
     promptIds: promptIds(tokenizer, prompt),
@@ -43,13 +52,28 @@ export async function answerPrompts(
       (_, k) => group.slice(k * largestBatch, (k + 1) * largestBatch),
     )
   );
-  const answers: string[] = new Array(prompts.length);
+  const answers: TokenAnswer[] = new Array(prompts.length);
   await pool.map(groups, async (worker, group) => {
     const ids = await worker.generate(
       group.map(({ promptIds, seed }) => ({ promptIds, seed })),
       { maxNewTokens, temperature, stopIds: tokenizer.eosTokenIds },
     );
-    group.forEach(({ index }, i) => answers[index] = tokenizer.decode(ids[i]!, { skipSpecialTokens: true }).trim());
+    group.forEach(({ index, promptIds }, i) => {
+      const answerIds = ids[i]!;
+      answers[index] = { promptIds, answerIds, ended: answerIds.length < maxNewTokens };
+    });
   }, (group) => onDone(group.length));
   return answers;
+}
+
+/** As answerInTokens, in text. */
+export async function answerPrompts(
+  pool: WorkerPool,
+  tokenizer: ChatTokenizer,
+  prompts: readonly (string | Message[])[],
+  options: AnswerOptions,
+  onDone: (prompts: number) => void = () => {},
+): Promise<string[]> {
+  const answers = await answerInTokens(pool, tokenizer, prompts, options, onDone);
+  return answers.map(({ answerIds }) => tokenizer.decode(answerIds, { skipSpecialTokens: true }).trim());
 }

@@ -19,6 +19,8 @@ export const version = "0.1.0";
 export interface RunResult {
   auc: { value: number; low: number; high: number } | null;
   tokens_per_second: number;
+  /** Tokens that steps went through, prompts included, over all epochs. */
+  trained_tokens: number;
   reference: { computed: number; cached: number };
   /** Only of the embedded world: judged answers to unseen prompts, as fractions. */
   desirable_rate?: { before: number; after: number; prompts: number };

@@ -210,6 +210,7 @@ export async function train(
       : undefined;
     const result: RunResult = {
       auc: state.evaluations.at(-1)?.auc ?? null,
+      trained_tokens: state.tokens,
       tokens_per_second: Math.round(state.tokens / Math.max(state.seconds, 1e-9)),
       reference: { computed, cached },
       ...(judged

@@ -66,3 +66,8 @@ export async function hashModelFiles(path: string, graph: Graph = readModel(path
   }
   return hash.digest("hex");
 }
+
+/** What a base model is called where adapters, answers and jobs refer to it: its folder's name and the hash of its files. */
+export async function identityOf({ folder, path }: OpenModel): Promise<string> {
+  return `${folder.name}@${await hashModelFiles(path)}`;
+}

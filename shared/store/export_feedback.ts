@@ -32,6 +32,8 @@ export interface ExportedRow {
   source: string;
   /** Sum of the answering policy's log-probs; null where unknown. */
   log_prob: number | null;
+  /** Tokens of that sum. */
+  completion_tokens: number;
   /** When the answer was judged; milliseconds since 1970. */
   created_at: number;
   /** Number of the event that made the label what it is. */
@@ -91,6 +93,7 @@ interface EventRow {
   content: string;
   messages: string | null;
   logProb: number | null;
+  tokens: number;
 }
 
 function readPage(database: Database, filters: LabelFilters, watermark: number, after: string): Promise<EventRow[]> {
@@ -98,7 +101,8 @@ function readPage(database: Database, filters: LabelFilters, watermark: number, 
   return database.all<EventRow>(
     `SELECT e.label_id AS "labelId", e.completion_id AS "completionId", e.choice, e.end_user AS "endUser", e.label,
        e.reason, e.tags, e.correction, e.at, e.sequence, c.source, c.model, c.base, c.adapter,
-       c.adapter_version AS "adapterVersion", c.prompt, c.parameters, a.content, a.messages, a.log_prob AS "logProb"
+       c.adapter_version AS "adapterVersion", c.prompt, c.parameters, a.content, a.messages, a.log_prob AS "logProb",
+       a.tokens
      FROM label_events e
      JOIN completions c ON c.id = e.completion_id
      JOIN choices a ON a.completion_id = e.completion_id AND a.choice = e.choice
@@ -140,6 +144,7 @@ function rowsOf(event: EventRow): ExportedRow[] {
     adapter_version: event.adapterVersion,
     source: event.source,
     log_prob: event.logProb,
+    completion_tokens: event.tokens,
     created_at: event.at,
     sequence: event.sequence,
   };

@@ -147,18 +147,21 @@ export async function returnJob(database: Database, id: string): Promise<void> {
   );
 }
 
-/** Notes how far a job is. @param advanced whether it got further than ever before, so that its attempts count anew */
+/**
+ * Notes how far a job is.
+ *
+ * @param progress undefined leaves what is shown
+ * @param advanced whether it got further than ever before, so that its attempts count anew
+ */
 export async function noteProgress(
   database: Database,
   id: string,
-  progress: JobProgress | null,
+  progress: JobProgress | null | undefined,
   advanced: boolean,
 ): Promise<void> {
-  const attempts = advanced ? ", attempts = 1" : "";
-  await database.run(`UPDATE jobs SET progress = $2${attempts} WHERE id = $1`, [
-    id,
-    progress && JSON.stringify(progress),
-  ]);
+  if (advanced) await database.run("UPDATE jobs SET attempts = 1 WHERE id = $1", [id]);
+  if (progress === undefined) return;
+  await database.run("UPDATE jobs SET progress = $2 WHERE id = $1", [id, progress && JSON.stringify(progress)]);
 }
 
 /** Notes what is known of a job's rows. */
@@ -199,18 +202,19 @@ export function cancelJob(database: Database, id: string): Promise<Job | undefin
   });
 }
 
-/** Tells of a job. Metrics of a step that were told already are not told again. */
+/** Tells of a job. Metrics of a step that were told already are not told again. @returns whether it was news */
 export async function addEvent(
   queries: Queries,
   jobId: string,
   event: Pick<JobEvent, "level" | "type" | "message"> & Partial<Pick<JobEvent, "step" | "data">>,
-): Promise<void> {
+): Promise<boolean> {
   const { level, type, message, step = null, data = null } = event;
-  await queries.run(
+  const added = await queries.run(
     `INSERT INTO job_events (job_id, at, level, type, step, message, data) VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (job_id, step) DO NOTHING`,
     [jobId, Date.now(), level, type, step, message, data && JSON.stringify(data)],
   );
+  return added > 0;
 }
 
 type EncodedEvent = { [Field in keyof JobEvent]: Value };

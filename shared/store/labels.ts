@@ -260,3 +260,9 @@ function toJson(text: string | null): string | null {
 function fromJson(text: string | null): string | null {
   return text === null ? null : JSON.parse(text) as string;
 }
+
+/** How many current labels were set or replaced after the event of that number. */
+export async function labelsSince(database: Database, sequence: number): Promise<number> {
+  const sql = "SELECT COUNT(*) AS count FROM labels WHERE sequence > $1";
+  return (await database.all<{ count: number }>(sql, [sequence]))[0]?.count ?? 0;
+}

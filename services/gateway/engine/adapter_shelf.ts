@@ -1,10 +1,8 @@
 // The adapters that may be asked for, by name, and the versions of them that answers under way still use. A version is
 // forgotten when no name and no answer has it. It does not know workers.
 
-import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { InputError } from "../../../shared/errors.ts";
-import { adapterFeeds, readAdapterOf } from "../../../shared/runtime/adapter_of_model.ts";
+import { adapterFeeds, hashAdapterFiles, readAdapterOf } from "../../../shared/runtime/adapter_of_model.ts";
 import type { OpenModel } from "../../../shared/runtime/open_model.ts";
 import type { AdapterFeeds } from "../../../workers/protocol.ts";
 import type { LoadedAdapter } from "./answers.ts";
@@ -16,21 +14,13 @@ export interface ReadAdapter {
   feeds: AdapterFeeds;
 }
 
-async function hashAdapter(folder: string): Promise<string> {
-  const hash = createHash("sha256");
-  for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
-    hash.update(await Deno.readFile(join(folder, file)));
-  }
-  return hash.digest("hex");
-}
-
 /** Reads an adapter for the model. @throws InputError where it is unusable, of another model, or being written */
 export async function readServedAdapter(model: OpenModel, folder: string): Promise<ReadAdapter> {
   // A folder that is replaced meanwhile would answer under the name of files that it was not read from. Whatever is
   // missing is said by who reads it.
-  const version = await hashAdapter(folder).catch(() => "");
+  const version = await hashAdapterFiles(folder).catch(() => "");
   const feeds = adapterFeeds(await readAdapterOf(model, folder));
-  if (version !== await hashAdapter(folder)) {
+  if (version !== await hashAdapterFiles(folder)) {
     throw new InputError(`${folder}: the adapter changed while it was read; load it again once it is written.`);
   }
   return { version, feeds };

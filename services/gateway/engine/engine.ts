@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { compileGeneration } from "../../../shared/compiler/compile.ts";
 import { InputError } from "../../../shared/errors.ts";
 import { createReporter } from "../../../shared/progress.ts";
-import { findModel, hashModelFiles, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
+import { findModel, identityOf, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
 import { AdapterShelf, readServedAdapter } from "./adapter_shelf.ts";
 import { AnswerStream } from "./answer_stream.ts";
 import { AnswerText, type TextSettings } from "./answer_text.ts";
@@ -258,7 +258,7 @@ export async function startEngine(
   }, warn);
   return new ServingEngine(
     model,
-    `${folder.name}@${await hashModelFiles(path)}`,
+    await identityOf(model),
     contextLengthOf(folder.config, warn),
     queue,
     dispatcher,

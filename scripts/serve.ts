@@ -1,0 +1,99 @@
+// `deno task serve`: gateway and trainer together. The trainer is a process of its own, so that whatever happens to it,
+// answers go on; one that died is started again.
+
+import { fileURLToPath } from "node:url";
+import { startGateway } from "../services/gateway/serve.ts";
+import { type GatewayOptions, parseGatewaySettings } from "../services/gateway/settings.ts";
+import { parseTrainerSettings, type TrainerOptions } from "../services/trainer/service/settings.ts";
+import { command, device, runCommand, untilStopped } from "./command.ts";
+import { gatewayOptions, trainerOptions } from "./service_options.ts";
+
+/** Longest wait before a trainer that keeps dying is started again, in milliseconds. */
+const longestWait = 30_000;
+
+const program = trainerOptions(gatewayOptions(command(
+  "serve",
+  `Serves a model, collects thumbs, trains and promotes: gateway, trainer and console on one address.
+Without arguments it serves the embedded model on http://127.0.0.1:8000.`,
+)))
+  .addHelpText(
+    "after",
+    `
+Examples:
+  deno task serve
+  deno task serve --model owner/name --train-every 200 --auto-promote
+SIGTERM drains: answers are finished, a running job goes on at the next start.`,
+  )
+  .action(async (options: GatewayOptions & TrainerOptions) => {
+    device(options.device);
+    const stopped = untilStopped();
+    const settings = parseGatewaySettings(options);
+    parseTrainerSettings(options);
+    const running = await startGateway(settings);
+    const trainer = keepTrainer(trainerArguments(options), running.gateway.log.error);
+    console.log(`Listening on ${running.address} (console; API: ${running.address}/docs). Ctrl-C ends it.`);
+    await stopped;
+    await Promise.all([trainer.stop(), running.stop()]);
+  });
+
+/** The trainer's own words of the options that both have. */
+function trainerArguments(options: GatewayOptions & TrainerOptions): string[] {
+  const flags: [string, string | number | undefined][] = [
+    ["--data-dir", options.dataDir],
+    ["--model", options.model],
+    ["--dtype", options.dtype],
+    ["--device", options.device],
+    ["--train-workers", options.trainWorkers],
+    ["--train-every", options.trainEvery],
+    ["--train-cron", options.trainCron],
+  ];
+  const given = flags.flatMap(([flag, value]) => value === undefined ? [] : [flag, String(value)]);
+  return [...given, ...(options.autoPromote ? ["--auto-promote"] : []), "--follow-parent"];
+}
+
+/** Starts the trainer and starts it again whenever it ends, until it is stopped. */
+function keepTrainer(
+  args: string[],
+  fail: (event: string, fields: Record<string, unknown>) => void,
+): { stop(): Promise<void> } {
+  const permissions = ["read", "write", "env", "ffi", "sys", "net"].map((name) => `--allow-${name}`);
+  const script = fileURLToPath(new URL("./trainer.ts", import.meta.url));
+  let child: Deno.ChildProcess | undefined, stopping = false, waiting: (() => void) | undefined;
+  const work = async () => {
+    for (let wait = 500; !stopping; wait = Math.min(longestWait, wait * 2)) {
+      const began = Date.now();
+      // By its name: permission to run is for that alone.
+      child = new Deno.Command("deno", {
+        args: ["run", ...permissions, script, ...args],
+        stdin: "piped",
+        stdout: "null",
+      })
+        .spawn();
+      const { code, signal } = await child.status;
+      if (stopping) return;
+      if (Date.now() - began > longestWait) wait = 500;
+      fail("the trainer ended; it is started again", { code, signal, wait });
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, wait);
+        waiting = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  };
+  const done = work();
+  return {
+    async stop() {
+      stopping = true;
+      waiting?.();
+      // It may have had the signal itself, and be gone.
+      try {
+        child?.kill("SIGTERM");
+      } catch { /* gone */ }
+      await done;
+    },
+  };
+}
+
+await runCommand(program);

@@ -1,0 +1,47 @@
+// The options of the commands that serve, train for a server, or do both. It parses words; what they mean is elsewhere.
+
+import { type Command, count, notNegative, port, repeated, workerCount } from "./command.ts";
+
+const dataFolder = ["--data-dir <folder>", "where answers, thumbs, keys and runs are kept", "data"] as const;
+
+/** Options of the gateway. */
+export function gatewayOptions(program: Command): Command {
+  return modelOptions(program)
+    .option("--host <address>", "where to listen; any but loopback needs an API key", "127.0.0.1")
+    .option("--port <n>", "0 takes a free one", port, 8000)
+    .option("--adapter <name=folder>", "PEFT adapter to serve as base:NAME; may be repeated", repeated, [])
+    .option("--alias <name=arms>", "spreads requests, e.g. prospect=base:90,base:new:10; may be repeated", repeated, [])
+    .option("--workers <n>", "threads that generate (default: what was measured to be fastest)", workerCount)
+    .option("--queue <n>", "answers that may wait before more are refused with 429", count, 64)
+    .option("--require-keys", "ask for API keys on loopback too, e.g. behind a proxy")
+    .option(
+      "--cors-origin <origin>",
+      "web pages that may call, e.g. https://app.example.com; may be repeated",
+      repeated,
+      [],
+    )
+    .option(
+      "--rate-limit <n>",
+      "requests per minute and key; 0 has none (default: 6000 where keys are needed)",
+      notNegative,
+    )
+    .option("--log-prompts", "write prompts and answers to the log");
+}
+
+/** Options of the trainer service. */
+export function trainerOptions(program: Command): Command {
+  return program
+    .option("--train-workers <n>", "threads that train (default: one per core)", workerCount)
+    .option("--train-every <n>", "train without being asked once so many labels are new", count)
+    .option("--train-cron <expression>", 'train without being asked at these times, e.g. "0 3 * * *"')
+    .option("--auto-promote", "promote what was trained without being asked, if it passes the gate");
+}
+
+/** Options of both. */
+export function modelOptions(program: Command): Command {
+  return program
+    .option("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model")
+    .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there", "auto")
+    .option("--device <name>", "auto, cpu or webgpu", "auto")
+    .option(...dataFolder);
+}

@@ -1,0 +1,70 @@
+// Where a job's news go: into the store, a few times a second and in order. It does not know what a job does.
+
+import { type Reporter, reportTo } from "../../../shared/progress.ts";
+import type { Database } from "../../../shared/store/database.ts";
+import { addEvent, type JobProgress, noteProgress } from "../../../shared/store/jobs.ts";
+
+/** How often news are written, in milliseconds. */
+const interval = 250;
+
+type News = Parameters<typeof addEvent>[2];
+
+/** Fields of a reporter's progress events. */
+type ProgressFields = Omit<JobProgress, "etaSeconds"> & { eta_seconds: number | null };
+
+export interface JobReporter {
+  reporter: Reporter;
+  /** Writes what was not written yet. @throws what the store did not take */
+  close(): Promise<void>;
+}
+
+/** What a step's metrics say in a sentence. */
+const metricsMessage = ({ step, loss }: Record<string, unknown>) => `Step ${step}: loss ${Number(loss).toFixed(4)}`;
+
+/** A reporter for a job. */
+export function reportJob(database: Database, jobId: string): JobReporter {
+  let news: News[] = [], progress: JobProgress | null | undefined;
+  let writing: Promise<void> = Promise.resolve(), failure: unknown;
+  const write = async () => {
+    const [told, shown] = [news, progress];
+    [news, progress] = [[], undefined];
+    if (told.length === 0 && shown === undefined) return;
+    let advanced = false;
+    if (told.length > 0) {
+      await database.write(async (queries) => {
+        for (const each of told) advanced = await addEvent(queries, jobId, each) && each.type === "metrics" || advanced;
+      });
+    }
+    if (shown !== undefined || advanced) await noteProgress(database, jobId, shown, advanced);
+  };
+  const flush = () => writing = writing.then(write).catch((error) => void (failure ??= error));
+  const timer = setInterval(flush, interval);
+  const reporter = reportTo({
+    event(name, fields = {}) {
+      if (name === "step") {
+        news.push({
+          level: "info",
+          type: "metrics",
+          step: Number(fields.step),
+          message: metricsMessage(fields),
+          data: fields,
+        });
+      } else if (name === "progress") {
+        const { eta_seconds, ...counted } = fields as unknown as ProgressFields;
+        progress = { ...counted, etaSeconds: eta_seconds };
+      } else if (name === "evaluation") {
+        news.push({ level: "info", type: "message", message: "Held-out rows were scored.", data: fields });
+      }
+    },
+    line: (message) => news.push({ level: "info", type: "message", message }),
+    warn: (message) => news.push({ level: "warn", type: "message", message }),
+  });
+  return {
+    reporter,
+    async close() {
+      clearInterval(timer);
+      await flush();
+      if (failure !== undefined) throw failure;
+    },
+  };
+}

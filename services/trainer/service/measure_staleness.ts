@@ -1,0 +1,68 @@
+// How far answers are from the reference that they would be trained against: their log-prob when they were given, which
+// is in the store, against the reference's now. It changes nothing and filters nothing.
+
+import type { Reporter } from "../../../shared/progress.ts";
+import { type Staleness, staleness } from "../../../shared/feedback/hygiene.ts";
+import { tokenizeRows } from "../../../shared/feedback/tokenize.ts";
+import { findModel, openModel } from "../../../shared/runtime/open_model.ts";
+import { ReferenceCache } from "../../../shared/store/reference_cache.ts";
+import { WorkerPool } from "../../../workers/pool.ts";
+import { startScoring } from "../model.ts";
+import { layoutFor, ReferenceScorer } from "../scorer.ts";
+import type { TrainerSettings } from "./settings.ts";
+import type { LabelRow } from "./training_file.ts";
+
+/** Longest rows that are measured, as trained, in tokens. */
+const maxLength = 1024;
+
+/** Rows that are measured where nobody asked for stale ones to be left out: enough to see a share of a few percent. */
+const sample = 512;
+
+/**
+ * Measures rows whose answer's log-prob was stored.
+ *
+ * @param all whether every row is measured, or a sample
+ * @throws InputError for an unusable model
+ */
+export async function measureStaleness(
+  settings: TrainerSettings,
+  rows: readonly LabelRow[],
+  all: boolean,
+  reporter: Reporter,
+): Promise<Staleness> {
+  const known = rows.filter(({ log_prob }) => log_prob !== null);
+  const every = all ? 1 : Math.max(1, Math.ceil(known.length / sample));
+  const chosen = known.filter((_, index) => index % every === 0);
+  if (chosen.length === 0) return staleness([]);
+  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
+  const asRows = chosen.map(({ prompt, completion, label }, index) => ({
+    index,
+    line: index + 1,
+    prompt,
+    completion,
+    label,
+  }));
+  const { rows: tokenized } = tokenizeRows(asRows, model.tokenizer, {
+    maxLength,
+  });
+  const pool = await WorkerPool.start(settings.workers ?? navigator.hardwareConcurrency, reporter.warn);
+  // Not the run's own cache: what the run finds there was scored in the layout of its batches.
+  const cache = ReferenceCache.open(":memory:");
+  const progress = reporter.progress({ label: "staleness", total: tokenized.length, unit: "rows" });
+  try {
+    const { compiled } = await startScoring(model, undefined, pool, settings.device);
+    const reference = new ReferenceScorer(pool, cache, "staleness", layoutFor(compiled, settings.device, undefined));
+    await reference.prepare([tokenized], (count) => progress.advance(count));
+    const scored = new Map(tokenized.map((row) => [row.index, reference.of(row)]));
+    return staleness(chosen.map(({ row, log_prob, completion_tokens }, index) => ({
+      id: row,
+      answeredLogProb: log_prob,
+      answeredTokens: completion_tokens,
+      referenceLogProbs: scored.get(index) ?? null,
+    })));
+  } finally {
+    progress.done();
+    await pool.stop();
+    cache.close();
+  }
+}

@@ -1,0 +1,242 @@
+// One job from its request to a registered adapter: rows, the training loop, the gate, the registry. It may be ended at
+// any moment and begun again; it then goes on and ends with the same adapter. It does not know the queue.
+
+import { join } from "node:path";
+import { InputError } from "../../../shared/errors.ts";
+import { hashAdapterFiles } from "../../../shared/runtime/adapter_of_model.ts";
+import { findModel, identityOf, openModel } from "../../../shared/runtime/open_model.ts";
+import type { Database } from "../../../shared/store/database.ts";
+import { addFile, newFileId, type StoredFile } from "../../../shared/store/files.ts";
+import { addEvent, finishJob, type Job, noteData } from "../../../shared/store/jobs.ts";
+import {
+  findAdapter,
+  type GateResult,
+  listPromotions,
+  promote,
+  registerAdapter,
+  standing,
+} from "../../../shared/store/registry.ts";
+import { removeCheckpoint } from "../checkpoint.ts";
+import { defaultBudgets, judge } from "../gate.ts";
+import { readHeldOut } from "../held_out.ts";
+import { measureCandidate } from "../measure_candidate.ts";
+import type { RunResult } from "../outputs.ts";
+import { automaticLearningRate, parseTrainSettings, type TrainSettings } from "../settings.ts";
+import { train } from "../train.ts";
+import { reportJob } from "./job_reporter.ts";
+import { measureStaleness } from "./measure_staleness.ts";
+import type { TrainerSettings } from "./settings.ts";
+import { dropTrainingFile, prepareTrainingFile } from "./training_file.ts";
+
+/** The alias whose model a candidate is held against. */
+const alias = "prospect";
+
+/** What a run leaves for clients: its name there, and in the run's folder. */
+const results = [
+  ["metrics.jsonl", "metrics.jsonl"],
+  ["adapter_model.safetensors", "adapter/adapter_model.safetensors"],
+  ["adapter_config.json", "adapter/adapter_config.json"],
+  ["report.html", "report.html"],
+] as const;
+
+/** The folder of a model's adapter; undefined for the base. @throws InputError for one that is gone */
+async function adapterFolder(database: Database, dataFolder: string, model: string): Promise<string | undefined> {
+  if (model === "base") return undefined;
+  const adapter = await findAdapter(database, model.replace(/^base:/, ""));
+  if (adapter) return join(dataFolder, adapter.folder);
+  throw new InputError(`${model} is no longer in the registry; start from another model.`);
+}
+
+async function trainSettings(
+  settings: TrainerSettings,
+  job: Job,
+  data: string,
+  out: string,
+  initAdapter: string | undefined,
+): Promise<TrainSettings> {
+  const { hyperparameters, seed } = job.request;
+  const chosen = (name: string) => {
+    const value = hyperparameters[name];
+    return value === "auto" ? undefined : value;
+  };
+  let learningRate = chosen("learning_rate");
+  const multiplier = chosen("learning_rate_multiplier");
+  if (typeof multiplier === "number") {
+    const { config } = await findModel(settings.model, settings.dtype, silent);
+    learningRate = multiplier * automaticLearningRate(config.hidden_size ?? 576, false);
+  }
+  const all = {
+    model: settings.model,
+    data,
+    out,
+    dtype: settings.dtype,
+    device: settings.device,
+    workers: settings.workers,
+    seed,
+    resume: true,
+    initAdapter,
+    beta: chosen("beta"),
+    epochs: chosen("n_epochs"),
+    batchSize: chosen("batch_size"),
+    learningRate,
+    loraRank: initAdapter === undefined ? chosen("lora_rank") : undefined,
+    desirableWeight: chosen("desirable_weight"),
+    undesirableWeight: chosen("undesirable_weight"),
+  };
+  return parseTrainSettings(Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
+}
+
+const silent = { event() {}, line() {}, warn() {}, progress: () => ({ advance() {}, done() {} }) };
+
+/** The name of the job's adapter: its suffix where that is free, else with some of the job's own id. */
+async function adapterName(database: Database, { id, request: { suffix } }: Job): Promise<string> {
+  const own = id.slice(-6);
+  if (suffix === null) return `kto-${own}`;
+  return await findAdapter(database, suffix) ? `${suffix.slice(0, 57)}-${own}` : suffix;
+}
+
+/** Metrics of every step are events, also of those that a kill kept from being told. */
+async function tellMissedSteps(database: Database, job: Job, folder: string): Promise<void> {
+  const lines = (await Deno.readTextFile(join(folder, "metrics.jsonl"))).split("\n").filter((line) => line !== "");
+  await database.write(async (queries) => {
+    for (const line of lines) {
+      const data = JSON.parse(line) as Record<string, unknown>, step = Number(data.step);
+      const message = `Step ${step}: loss ${Number(data.loss).toFixed(4)}`;
+      await addEvent(queries, job.id, { level: "info", type: "metrics", step, message, data });
+    }
+  });
+}
+
+/**
+ * Does a job; when it returns, the job has ended in the store.
+ *
+ * @param interrupted asked between steps; true ends the work, to be gone on with later
+ * @throws InterruptedError
+ * @throws InputError and others: the job has failed, and why
+ */
+export async function runJob(
+  settings: TrainerSettings,
+  database: Database,
+  job: Job,
+  interrupted: () => boolean,
+): Promise<void> {
+  const { dataFolder } = settings;
+  const relative = join("runs", job.id), folder = join(dataFolder, relative);
+  await Deno.mkdir(folder, { recursive: true });
+  const { reporter, close } = reportJob(database, job.id);
+  let name = "data.jsonl", path = "";
+  try {
+    const dropStale = job.request.labels.drop_stale !== undefined;
+    const file = await prepareTrainingFile(
+      database,
+      dataFolder,
+      job,
+      folder,
+      (rows) => measureStaleness(settings, rows, dropStale, reporter),
+    );
+    ({ name, path } = file);
+    const parent = job.request.model;
+    const initAdapter = await adapterFolder(database, dataFolder, parent);
+    const training = await trainSettings(settings, job, path, folder, initAdapter);
+    const result = await train(training, reporter, interrupted);
+    const { current } = standing(await listPromotions(database, alias));
+    const heldOut = await readHeldOut(folder);
+    const measured = await measureCandidate(
+      {
+        model: settings.model,
+        dtype: settings.dtype,
+        device: settings.device,
+        workers: settings.workers ?? navigator.hardwareConcurrency,
+        adapter: join(folder, "adapter"),
+        current: await adapterFolder(database, dataFolder, current),
+        heldOut,
+        maxLength: training.maxLength,
+        seed: training.seed,
+      },
+      reporter,
+      interrupted,
+    );
+    const gate = judge(measured, defaultBudgets);
+    for (const { passed, message } of gate.findings) (passed ? reporter.line : reporter.warn)(`Gate: ${message}`);
+    await close();
+    await tellMissedSteps(database, job, folder);
+    const model = await openModel(await findModel(settings.model, settings.dtype, silent), settings.dtype);
+    await leave(database, job, {
+      relative,
+      folder,
+      parent,
+      base: await identityOf(model),
+      gate,
+      result,
+      kl: measured.kl,
+    });
+    await dropTrainingFile(folder);
+    await removeCheckpoint(folder);
+    if (job.request.promote && gate.passed) {
+      const outcome = await adapterOfJob(database, job.id);
+      const reason = "Trained without being asked, and passed the gate.";
+      await promote(database, alias, `base:${outcome}`, { reason, override: false, by: null });
+    }
+  } catch (error) {
+    await close().catch(() => {});
+    // Files are known by the names that people gave them.
+    if (error instanceof InputError && path !== "") throw new InputError(error.message.replaceAll(path, name));
+    throw error;
+  }
+}
+
+async function adapterOfJob(database: Database, jobId: string): Promise<string> {
+  const [row] = await database.all<{ name: string }>("SELECT name FROM adapters WHERE job_id = $1", [jobId]);
+  return row!.name;
+}
+
+interface Left {
+  relative: string;
+  folder: string;
+  parent: string;
+  base: string;
+  gate: GateResult;
+  result: RunResult;
+  kl: number | null;
+}
+
+/** Ends the job: files, adapter and success are there together or not at all. */
+async function leave(database: Database, job: Job, left: Left): Promise<void> {
+  const { relative, folder, parent, base, gate, result } = left;
+  const name = await adapterName(database, job);
+  const files: StoredFile[] = [];
+  for (const [filename, path] of results) {
+    const { size } = await Deno.stat(join(folder, path));
+    files.push({
+      id: newFileId(),
+      createdAt: Date.now(),
+      filename: `${name}-${filename}`,
+      purpose: "fine-tune-results",
+      bytes: size,
+      path: join(relative, path),
+    });
+  }
+  const run = JSON.parse(await Deno.readTextFile(join(folder, "run.json")));
+  const data = { rows: run.data.rows.desirable + run.data.rows.undesirable, ...run.data.rows, notes: run.data.notes };
+  const version = await hashAdapterFiles(join(folder, "adapter"));
+  await database.write(async (queries) => {
+    for (const file of files) await addFile(queries, file);
+    await registerAdapter(queries, {
+      name,
+      createdAt: Date.now(),
+      base,
+      folder: join(relative, "adapter"),
+      version,
+      parent,
+      jobId: job.id,
+      data: { source: job.request.trainingFile, watermark: job.watermark, ...data },
+      metrics: { auc: gate.auc, kl: left.kl, steps: result.steps, seconds: result.seconds },
+      gate,
+      files: Object.fromEntries(results.map(([filename], i) => [filename.replace(/\.\w+$/, ""), files[i]!.id])),
+    });
+    await finishJob(queries, job.id, "succeeded", {
+      outcome: { adapter: name, trainedTokens: result.trained_tokens, files: files.map(({ id }) => id) },
+    });
+  });
+  if (job.data === null) await noteData(database, job.id, { source: job.request.trainingFile, ...data });
+}

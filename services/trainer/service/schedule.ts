@@ -1,0 +1,62 @@
+// Training without being asked: when enough labels are new, or when a cron expression says so. It adds jobs to the queue
+// as a person would; it does not do them.
+
+import { Cron } from "croner";
+import type { Database } from "../../../shared/store/database.ts";
+import { addJob, listJobs } from "../../../shared/store/jobs.ts";
+
+import { currentWatermark, labelsSince } from "../../../shared/store/labels.ts";
+import type { TrainerSettings } from "./settings.ts";
+
+export interface Schedule {
+  /** Adds a job if it is time; asked while nothing is being done. */
+  look(): Promise<void>;
+}
+
+/** How often labels are counted, in milliseconds. */
+const interval = 2000;
+
+/** The snapshot of the last job that was trained on labels, whoever asked for it. */
+async function lastWatermark(database: Database): Promise<number> {
+  let after: string | undefined;
+  for (;;) {
+    const jobs = await listJobs(database, 100, after);
+    const last = jobs.find(({ watermark }) => watermark !== null);
+    if (last) return last.watermark!;
+    if (jobs.length < 100) return 0;
+    after = jobs.at(-1)!.id;
+  }
+}
+
+/** A schedule; one without `every` and `cron` never adds anything. */
+export function createSchedule(
+  { every, cron, promote }: TrainerSettings,
+  database: Database,
+  log: (event: string, fields?: Record<string, unknown>) => void,
+): Schedule {
+  const clock = cron === undefined ? undefined : new Cron(cron, { paused: true });
+  let looked = 0, next = clock?.nextRun() ?? null;
+  return {
+    async look() {
+      const now = Date.now();
+      if ((every === undefined && next === null) || now - looked < interval) return;
+      looked = now;
+      const due = next !== null && next.getTime() <= now;
+      if (due) next = clock!.nextRun();
+      const least = due ? 1 : every ?? Infinity;
+      const fresh = await labelsSince(database, await lastWatermark(database));
+      if (fresh < least) return;
+      const job = await addJob(database, {
+        trainingFile: "labels",
+        model: "base",
+        seed: 0,
+        suffix: null,
+        hyperparameters: {},
+        labels: {},
+        metadata: { asked_by: due ? "cron" : "new labels" },
+        promote,
+      }, await currentWatermark(database));
+      log("job added", { job: job.id, labels: fresh, because: due ? "cron" : "new labels" });
+    },
+  };
+}

@@ -1,0 +1,114 @@
+// The trainer service: takes jobs from the store's queue, one at a time, for as long as it is asked to. It owns the data
+// folder's runs by a lock that dies with the process, so a job that is "running" when it starts was left by a trainer
+// that is gone. It does not know how a job is done, nor HTTP.
+
+import { join } from "node:path";
+import { InputError, InterruptedError } from "../../../shared/errors.ts";
+import { type Database, openDatabase } from "../../../shared/store/database.ts";
+import { findJob, finishJob, type Job, openJobs, returnJob, takeJob } from "../../../shared/store/jobs.ts";
+import { WorkerFailure } from "../../../workers/pool.ts";
+import { runJob } from "./run_job.ts";
+import { createSchedule } from "./schedule.ts";
+import type { TrainerSettings } from "./settings.ts";
+
+/** How often the queue is looked at while there is nothing to do, and a job's cancelling while there is, in milliseconds. */
+const interval = 300;
+
+/** Times that a job is begun without getting any further before it is given up. */
+const mostAttempts = 8;
+
+/** A trainer at work. */
+export interface TrainerService {
+  database: Database;
+  /** The job that is being done. */
+  readonly job: string | undefined;
+  /** Ends what is being done, to be gone on with later, and resolves when everything is closed. */
+  stop(): Promise<void>;
+  /** Rejects should the service fail as a whole, e.g. lose its database. */
+  readonly ended: Promise<void>;
+}
+
+async function lockRuns(dataFolder: string): Promise<Deno.FsFile> {
+  await Deno.mkdir(join(dataFolder, "runs"), { recursive: true });
+  const file = await Deno.open(join(dataFolder, "runs", "trainer.lock"), { create: true, write: true });
+  if (await file.tryLock(true)) return file;
+  file.close();
+  throw new InputError(`${dataFolder}: another trainer is at work on this data folder; one does all jobs in turn.`);
+}
+
+const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** What is told of a failure: bad input in its own words, anything else without what only a developer understands. */
+function failureOf(error: unknown): NonNullable<Job["error"]> {
+  const message = (error as Error).message ?? String(error);
+  if (error instanceof InputError) return { code: "invalid_training_data", message };
+  return { code: error instanceof WorkerFailure ? "worker_failure" : "internal_error", message };
+}
+
+/**
+ * Starts the service.
+ *
+ * @param log told of what happens to jobs
+ * @throws InputError where another trainer is at work, or the store cannot be opened
+ */
+export async function startTrainerService(
+  settings: TrainerSettings,
+  log: (event: string, fields?: Record<string, unknown>) => void,
+): Promise<TrainerService> {
+  await Deno.mkdir(settings.dataFolder, { recursive: true, mode: 0o700 });
+  const lock = await lockRuns(settings.dataFolder);
+  const database = await openDatabase(settings.databaseUrl ?? join(settings.dataFolder, "prospect.sqlite"));
+  const schedule = createSchedule(settings, database, log);
+  let stopping = false, current: string | undefined;
+
+  const doJob = async (job: Job) => {
+    current = job.id;
+    log("job began", { job: job.id, attempt: job.attempts });
+    let cancelling = job.cancelling;
+    const timer = setInterval(async () => {
+      cancelling ||= (await findJob(database, job.id).catch(() => undefined))?.cancelling ?? false;
+    }, interval);
+    try {
+      if (job.attempts > mostAttempts) {
+        throw new Error(`The trainer died ${mostAttempts} times without getting any further with this job.`);
+      }
+      await runJob(settings, database, job, () => stopping || cancelling);
+      log("job succeeded", { job: job.id });
+    } catch (error) {
+      if (error instanceof InterruptedError && !cancelling) return await returnJob(database, job.id);
+      const status = error instanceof InterruptedError ? "cancelled" as const : "failed" as const;
+      const failure = status === "failed" ? failureOf(error) : null;
+      log(`job ${status}`, { job: job.id, ...(failure ? { error: failure.message } : {}) });
+      await database.write((queries) => finishJob(queries, job.id, status, { error: failure }));
+    } finally {
+      clearInterval(timer);
+      current = undefined;
+    }
+  };
+  const work = async () => {
+    while (!stopping) {
+      const job = await takeJob(database);
+      if (job) await doJob(job);
+      else {
+        if ((await openJobs(database)).length === 0) await schedule.look();
+        await sleep(interval);
+      }
+    }
+  };
+  const ended = work().finally(async () => {
+    await database.close();
+    lock.close();
+  });
+  ended.catch(() => {});
+  return {
+    database,
+    get job() {
+      return current;
+    },
+    ended,
+    async stop() {
+      stopping = true;
+      await ended;
+    },
+  };
+}
