@@ -44,7 +44,7 @@ for (const each of all) {
       const joined = new TextDecoder().decode(bytes);
       const expected = tokenizer.decode(ids);
       // What comes first may begin with a space that decoding takes away.
-      assert.equal(expected.startsWith(" ") ? joined : joined.replace(/^ /, ""), expected);
+      assert([expected, ` ${expected}`].includes(joined), JSON.stringify([expected, joined]));
     }
     assert.deepEqual(tokenBytes(1_000_000), []);
   });
