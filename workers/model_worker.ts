@@ -71,6 +71,7 @@ const worker: ModelWorker = {
     serving!.session.drop(ids);
   },
   async release() {
+    await serving?.session.stop();
     const adapted = (await serving?.graph)?.release();
     await Promise.all([training?.release(), generation?.model.graph.release(), adapted, stock?.release()]);
   },

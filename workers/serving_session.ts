@@ -35,17 +35,13 @@ interface Batch {
 /** Prompt tokens that are read before those under way get their next token, so that long prompts do not hold them up. */
 const promptTokensPerStep = 512;
 
-/** Logits that one reading of prompts may make: 256 MiB. */
-const largestLogits = 1 << 26;
-
 export class ServingSession {
   #sequences = new Map<number, Running>();
   #waiting: Running[] = [];
   #batches: Batch[] = [];
   #adapters = new Map<string, AdaptedGraph>();
-  #running = false;
-  /** Size of a row of logits, once one was seen. */
-  #vocabulary = 1;
+  /** The loop, while it runs. */
+  #loop: Promise<void> | undefined;
 
   /** @param tell is given every step's outcome, and the error that ended the loop */
   constructor(
@@ -73,7 +69,7 @@ export class ServingSession {
       this.#sequences.set(sequence.id, running);
       this.#waiting.push(running);
     }
-    if (!this.#running) void this.#run();
+    this.#loop ??= this.#run();
   }
 
   /** Gives sequences up. */
@@ -86,8 +82,13 @@ export class ServingSession {
     this.#waiting = this.#waiting.filter(({ over }) => !over);
   }
 
+  /** Gives everything up. @returns once nothing is computed any more */
+  async stop(): Promise<void> {
+    this.drop([...this.#sequences.keys()]);
+    await this.#loop;
+  }
+
   async #run(): Promise<void> {
-    this.#running = true;
     try {
       while (true) {
         if (this.#waiting.length === 0 && this.#batches.length === 0) break;
@@ -102,7 +103,7 @@ export class ServingSession {
     } catch (error) {
       this.fail(error);
     } finally {
-      this.#running = false;
+      this.#loop = undefined;
     }
   }
 
@@ -116,7 +117,7 @@ export class ServingSession {
       const { model } = group[0]!, { graph, adapter } = model;
       let result: GraphResult;
       try {
-        result = await graph.run(prompts, graph.emptyCache(prompts.length), adapter, this.padding);
+        result = await graph.read(prompts, adapter, this.padding);
       } catch (error) {
         step.failed.push(...group.map(({ id }) => ({ id, message: (error as Error).message })));
         continue;
@@ -124,7 +125,6 @@ export class ServingSession {
       const rowOf = new Map(prompts.map((prompt, row) => [prompt, row]));
       const members = group.map((sequence) => ({ sequence, row: rowOf.get(sequence.promptIds)! }));
       for (const { sequence, row } of members) if (!sequence.over) this.#draw(sequence, result.logitsOf(row), step);
-      this.#vocabulary = result.logitsOf(0).length;
       result.dispose();
       if (this.padding !== "none") read.push({ model, members, cache: result.cache });
       else read.push(...alone({ model, members, cache: result.cache }));
@@ -135,9 +135,7 @@ export class ServingSession {
   /** Takes the first waiting sequence and those that can be read with it: the same adapter, equally long prompts. */
   #nextGroup(): { group: Running[]; prompts: number[][] } {
     const [{ model, promptIds: { length } }] = this.#waiting as [Running, ...Running[]];
-    const most = this.padding === "none"
-      ? 1
-      : Math.max(1, Math.floor(Math.min(promptTokensPerStep, largestLogits / this.#vocabulary) / length));
+    const most = this.padding === "none" ? 1 : Math.max(1, Math.floor(promptTokensPerStep / length));
     const prompts = new Map<string, number[]>(), group: Running[] = [], others: Running[] = [];
     for (const sequence of this.#waiting) {
       const key = sequence.promptIds.join();

@@ -115,3 +115,24 @@ Deno.test("stories260K: answers of one length end at different tokens and are as
     await graph.release();
   }
 });
+
+sharedTest(
+  "models/stories260K",
+  "a long prompt that is read in parts gives the log-probs of the whole",
+  async (folder) => {
+    const graph = await openGraph(folder, "fp32");
+    try {
+      // Longer than the context that the model was trained for; the arithmetic is the same.
+      const prompt = Array.from({ length: 1300 }, (_, i) => 3 + (i * 7919) % 500);
+      const whole = await graph.run([prompt], graph.emptyCache(1), graph.base, "none");
+      const parts = await graph.read([prompt], graph.base, "left");
+      assert.equal(parts.cache.width, prompt.length);
+      const [expected, actual] = [whole.logitsOf(0), parts.logitsOf(0)];
+      expected.forEach((logit, i) =>
+        assert(Math.abs(logit - actual[i]!) <= 1e-3, `token ${i}: ${actual[i]}, ${logit}`)
+      );
+    } finally {
+      await graph.release();
+    }
+  },
+);
