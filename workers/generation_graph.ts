@@ -14,6 +14,9 @@ export interface GraphResult {
   dispose: () => void;
 }
 
+/** Tokens of a part of a prompt. */
+const tokensPerPart = 512;
+
 /**
  * How far log-probs of a row may differ from those of the row alone, where a padding is tried. Measured: under the right
  * one, float32 sums in another order are off by up to 2e-4 (SmolLM2, 4 bits); under a wrong one, or where activations are
@@ -36,6 +39,8 @@ export class GenerationGraph {
   #noRank: 0 | 1;
   #inputs: ReadonlySet<string>;
   #cacheNames: string[];
+  /** Whether a prompt may be read in parts, as a trial has shown. */
+  #takesParts = false;
   /** No adapter. */
   readonly base: Feeds;
 
@@ -53,7 +58,9 @@ export class GenerationGraph {
       graphOptimizationLevel: "all" as const,
       intraOpNumThreads: threads,
     };
-    return new GenerationGraph(await InferenceSession.create(graph, options), device);
+    const opened = new GenerationGraph(await InferenceSession.create(graph, options), device);
+    opened.#takesParts = await opened.#tryParts().catch(() => false);
+    return opened;
   }
 
   release(): Promise<void> {
@@ -90,6 +97,23 @@ export class GenerationGraph {
       return [name, new Tensor(type as "float32", data, dims)];
     }));
     return { tensors, lengths: new Array(rows).fill(0), width: 0 };
+  }
+
+  /**
+   * Reads prompts of one length; a long one alone is read in parts where the model takes parts: the graph makes logits for every token that
+   * it reads at once, 100 MB for 512 tokens of SmolLM2.
+   */
+  async read(prompts: readonly (readonly number[])[], adapter: Feeds, padding: Padding): Promise<GraphResult> {
+    const length = prompts[0]!.length;
+    const part = this.#takesParts && prompts.length === 1 ? tokensPerPart : length;
+    let result: GraphResult | undefined;
+    for (let start = 0; start < length; start += part) {
+      const before = result?.cache ?? this.emptyCache(prompts.length);
+      result?.dispose();
+      result = await this.run(prompts.map((prompt) => prompt.slice(start, start + part)), before, adapter, padding);
+      disposeCache(before);
+    }
+    return result!;
   }
 
   /**
@@ -142,6 +166,20 @@ export class GenerationGraph {
       if (together && prompts.every((_, row) => agree(alone[row]![0]!, together[row]!))) return padding;
     }
     return "none";
+  }
+
+  /** Whether a prompt read in two parts gives the log-probs of the whole. */
+  async #tryParts(): Promise<boolean> {
+    const prompt = [3, 5, 7, 11, 13];
+    const whole = await this.run([prompt], this.emptyCache(1), this.base, "none");
+    const first = await this.run([prompt.slice(0, 3)], this.emptyCache(1), this.base, "none");
+    const second = await this.run([prompt.slice(3)], first.cache, this.base, "none");
+    const same = agree([logProbs(whole.logitsOf(0))], [logProbs(second.logitsOf(0))]);
+    for (const { dispose, cache } of [whole, first, second]) {
+      dispose();
+      disposeCache(cache);
+    }
+    return same;
   }
 
   /** Log-probs [rows][steps][vocabulary] of greedy answers: each prompt read alone, then all as one batch. */

@@ -3,16 +3,16 @@
 
 import { expose } from "comlink";
 import { GenerationGraph } from "./generation_graph.ts";
-import type { Feeds, Padding } from "./kv_cache.ts";
-import type { ModelWorker } from "./protocol.ts";
-import { answerAll, ServingSession } from "./serving_session.ts";
+import type { Padding } from "./kv_cache.ts";
+import type { GenerationSetup, ModelWorker } from "./protocol.ts";
+import { type AdaptedGraph, answerAll, ServingSession } from "./serving_session.ts";
 import type { StockSession } from "./stock_session.ts";
 import { TrainingSessions } from "./training_sessions.ts";
 
 let lifeline: MessagePort | undefined;
 let training: TrainingSessions | undefined;
-let generation: { graph: GenerationGraph; padding: Padding; adapter: Feeds } | undefined;
-let serving: ServingSession | undefined;
+let generation: { model: AdaptedGraph; padding: Padding } | undefined;
+let serving: { session: ServingSession; adapted: GenerationSetup; graph?: Promise<GenerationGraph> } | undefined;
 let stock: StockSession | undefined;
 
 const worker: ModelWorker = {
@@ -41,36 +41,39 @@ const worker: ModelWorker = {
   },
   async openGeneration(setup) {
     const graph = await GenerationGraph.open(setup), padding = await graph.findPadding();
-    generation = { graph, padding, adapter: graph.base };
+    generation = { model: { graph, adapter: graph.base }, padding };
     return padding;
   },
   setAdapter(tensors) {
-    generation!.adapter = generation!.graph.adapter(tensors);
+    const { graph } = generation!.model;
+    generation!.model = { graph, adapter: graph.adapter(tensors) };
   },
   generate(requests, options) {
-    const { graph, padding, adapter } = generation!;
-    return answerAll(graph, padding, adapter, requests, options);
+    return answerAll(generation!.model, generation!.padding, requests, options);
   },
-  serve(port) {
-    const { graph, padding } = generation!;
+  serve(port, adapted) {
+    const { model, padding } = generation!;
     // Thrown outside of any call: whoever watches this worker takes it for dead and starts another.
     const die = (error: unknown) => reportError(error);
-    serving = new ServingSession(graph, padding, (step) => port.postMessage(step), die);
+    serving = { session: new ServingSession(model, padding, (step) => port.postMessage(step), die), adapted };
   },
-  loadAdapter(key, tensors) {
-    serving!.loadAdapter(key, generation!.graph.adapter(tensors));
+  async loadAdapter(key, tensors) {
+    const graph = await (serving!.graph ??= GenerationGraph.open(serving!.adapted));
+    serving!.session.loadAdapter(key, { graph, adapter: graph.adapter(tensors) });
   },
   dropAdapter(key) {
-    serving!.dropAdapter(key);
+    serving!.session.dropAdapter(key);
   },
   admit(sequences) {
-    serving!.admit(sequences);
+    serving!.session.admit(sequences);
   },
   drop(ids) {
-    serving!.drop(ids);
+    serving!.session.drop(ids);
   },
   async release() {
-    await Promise.all([training?.release(), generation?.graph.release(), stock?.release()]);
+    await serving?.session.stop();
+    const adapted = (await serving?.graph)?.release();
+    await Promise.all([training?.release(), generation?.model.graph.release(), adapted, stock?.release()]);
   },
 };
 

@@ -141,10 +141,14 @@ export interface ModelWorker {
   /** `generate` answers under this adapter from now on. */
   setAdapter(tensors: AdapterFeeds): void;
   generate(requests: GenerationRequest[], options: GenerationOptions): Promise<number[][]>;
-  /** From now on steps of admitted sequences are told through `port`, a message each. */
-  serve(port: MessagePort): void;
+  /**
+   * From now on steps of admitted sequences are told through `port`, a message each. Sequences without an adapter are
+   * answered by the graph that `openGeneration` opened, others by `adapted`, which has LoRA inputs and is opened with the
+   * first adapter.
+   */
+  serve(port: MessagePort, adapted: GenerationSetup): void;
   /** Keeps an adapter under a key for sequences to name. */
-  loadAdapter(key: string, tensors: AdapterFeeds): void;
+  loadAdapter(key: string, tensors: AdapterFeeds): Promise<void>;
   /** Forgets an adapter; sequences that began with it go on. */
   dropAdapter(key: string): void;
   /** Takes sequences in; they are answered side by side with those that are there. */

@@ -8,11 +8,17 @@ import { type Cache, disposeCache, type Feeds, gatherRows, type Padding } from "
 import type { FinishReason, GenerationOptions, GenerationRequest, ServingSequence, ServingStep } from "./protocol.ts";
 import { Sampler } from "./sampling.ts";
 
+/** A graph and the adapter that it is fed: what a batch is answered by. */
+export interface AdaptedGraph {
+  graph: GenerationGraph;
+  adapter: Feeds;
+}
+
 /** A sequence that is being answered. */
 interface Running extends ServingSequence {
   sampler: Sampler;
-  /** The feeds that it began with, even where another adapter has taken the key since. */
-  feeds: Feeds;
+  /** What it began with, even where another adapter has taken the key since. */
+  model: AdaptedGraph;
   /** The last token, which is not yet in the cache. */
   last: number;
   generated: number;
@@ -21,7 +27,7 @@ interface Running extends ServingSequence {
 
 /** Sequences under one adapter, each with its row of the cache: row by row when it decodes, else as prompts were read. */
 interface Batch {
-  feeds: Feeds;
+  model: AdaptedGraph;
   members: { sequence: Running; row: number }[];
   cache: Cache;
 }
@@ -29,28 +35,24 @@ interface Batch {
 /** Prompt tokens that are read before those under way get their next token, so that long prompts do not hold them up. */
 const promptTokensPerStep = 512;
 
-/** Logits that one reading of prompts may make: 256 MiB. */
-const largestLogits = 1 << 26;
-
 export class ServingSession {
   #sequences = new Map<number, Running>();
   #waiting: Running[] = [];
   #batches: Batch[] = [];
-  #adapters = new Map<string, Feeds>();
-  #running = false;
-  /** Size of a row of logits, once one was seen. */
-  #vocabulary = 1;
+  #adapters = new Map<string, AdaptedGraph>();
+  /** The loop, while it runs. */
+  #loop: Promise<void> | undefined;
 
   /** @param tell is given every step's outcome, and the error that ended the loop */
   constructor(
-    readonly graph: GenerationGraph,
+    readonly base: AdaptedGraph,
     readonly padding: Padding,
     readonly tell: (step: ServingStep) => void,
     readonly fail: (error: unknown) => void,
   ) {}
 
-  loadAdapter(key: string, feeds: Feeds): void {
-    this.#adapters.set(key, feeds);
+  loadAdapter(key: string, model: AdaptedGraph): void {
+    this.#adapters.set(key, model);
   }
 
   dropAdapter(key: string): void {
@@ -60,14 +62,14 @@ export class ServingSession {
   /** Takes sequences in. Those of one call with equal prompts have it read once. */
   admit(sequences: readonly ServingSequence[]): void {
     for (const sequence of sequences) {
-      const feeds = sequence.adapter === undefined ? this.graph.base : this.#adapters.get(sequence.adapter);
-      if (!feeds) throw new Error(`The adapter ${sequence.adapter} is not loaded.`);
+      const model = sequence.adapter === undefined ? this.base : this.#adapters.get(sequence.adapter);
+      if (!model) throw new Error(`The adapter ${sequence.adapter} is not loaded.`);
       const sampler = new Sampler(sequence.sampling, sequence.topLogProbs);
-      const running = { ...sequence, sampler, feeds, last: -1, generated: 0, over: false };
+      const running = { ...sequence, sampler, model, last: -1, generated: 0, over: false };
       this.#sequences.set(sequence.id, running);
       this.#waiting.push(running);
     }
-    if (!this.#running) void this.#run();
+    this.#loop ??= this.#run();
   }
 
   /** Gives sequences up. */
@@ -80,8 +82,13 @@ export class ServingSession {
     this.#waiting = this.#waiting.filter(({ over }) => !over);
   }
 
+  /** Gives everything up. @returns once nothing is computed any more */
+  async stop(): Promise<void> {
+    this.drop([...this.#sequences.keys()]);
+    await this.#loop;
+  }
+
   async #run(): Promise<void> {
-    this.#running = true;
     try {
       while (true) {
         if (this.#waiting.length === 0 && this.#batches.length === 0) break;
@@ -96,7 +103,7 @@ export class ServingSession {
     } catch (error) {
       this.fail(error);
     } finally {
-      this.#running = false;
+      this.#loop = undefined;
     }
   }
 
@@ -107,10 +114,10 @@ export class ServingSession {
     while (room > 0 && this.#waiting.length > 0) {
       const { group, prompts } = this.#nextGroup();
       room -= prompts.length * prompts[0]!.length;
-      const { feeds } = group[0]!;
+      const { model } = group[0]!, { graph, adapter } = model;
       let result: GraphResult;
       try {
-        result = await this.graph.run(prompts, this.graph.emptyCache(prompts.length), feeds, this.padding);
+        result = await graph.read(prompts, adapter, this.padding);
       } catch (error) {
         step.failed.push(...group.map(({ id }) => ({ id, message: (error as Error).message })));
         continue;
@@ -118,24 +125,21 @@ export class ServingSession {
       const rowOf = new Map(prompts.map((prompt, row) => [prompt, row]));
       const members = group.map((sequence) => ({ sequence, row: rowOf.get(sequence.promptIds)! }));
       for (const { sequence, row } of members) if (!sequence.over) this.#draw(sequence, result.logitsOf(row), step);
-      this.#vocabulary = result.logitsOf(0).length;
       result.dispose();
-      if (this.padding !== "none") read.push({ feeds, members, cache: result.cache });
-      else read.push(...alone({ feeds, members, cache: result.cache }));
+      if (this.padding !== "none") read.push({ model, members, cache: result.cache });
+      else read.push(...alone({ model, members, cache: result.cache }));
     }
     return read;
   }
 
   /** Takes the first waiting sequence and those that can be read with it: the same adapter, equally long prompts. */
   #nextGroup(): { group: Running[]; prompts: number[][] } {
-    const [{ feeds, promptIds: { length } }] = this.#waiting as [Running, ...Running[]];
-    const most = this.padding === "none"
-      ? 1
-      : Math.max(1, Math.floor(Math.min(promptTokensPerStep, largestLogits / this.#vocabulary) / length));
+    const [{ model, promptIds: { length } }] = this.#waiting as [Running, ...Running[]];
+    const most = this.padding === "none" ? 1 : Math.max(1, Math.floor(promptTokensPerStep / length));
     const prompts = new Map<string, number[]>(), group: Running[] = [], others: Running[] = [];
     for (const sequence of this.#waiting) {
       const key = sequence.promptIds.join();
-      const fits = sequence.feeds === feeds && sequence.promptIds.length === length &&
+      const fits = sequence.model === model && sequence.promptIds.length === length &&
         (prompts.has(key) || prompts.size < most);
       if (!fits) {
         others.push(sequence);
@@ -155,13 +159,13 @@ export class ServingSession {
     const batches = [...this.#batches, ...read];
     const together = this.padding === "none"
       ? batches.map((batch) => [batch])
-      : [...Map.groupBy(batches, ({ feeds }) => feeds).values()];
+      : [...Map.groupBy(batches, ({ model }) => model).values()];
     this.#batches = together.flatMap((parts) => gather(parts, this.padding));
   }
 
   async #decode(batch: Batch, step: ServingStep): Promise<void> {
-    const ids = batch.members.map(({ sequence }) => [sequence.last]);
-    const result = await this.graph.run(ids, batch.cache, batch.feeds, this.padding);
+    const ids = batch.members.map(({ sequence }) => [sequence.last]), { graph, adapter } = batch.model;
+    const result = await graph.run(ids, batch.cache, adapter, this.padding);
     disposeCache(batch.cache);
     batch.cache = result.cache;
     for (const { sequence, row } of batch.members) {
@@ -185,7 +189,7 @@ export class ServingSession {
 
 /** Parts of one batch as one whose members are row by row in its cache; nothing where all are over. */
 function gather(parts: Batch[], padding: Padding): Batch[] {
-  const [{ feeds, cache, members }] = parts as [Batch, ...Batch[]];
+  const [{ model, cache, members }] = parts as [Batch, ...Batch[]];
   const orderly = cache.lengths.length === members.length && members.every(({ row }, i) => row === i);
   if (parts.length === 1 && orderly && members.every(({ sequence }) => !sequence.over)) return parts;
   const going = parts.flatMap(({ cache, members }) => members.map((member) => ({ ...member, cache })))
@@ -193,13 +197,13 @@ function gather(parts: Batch[], padding: Padding): Batch[] {
   const gathered = going.length > 0 ? gatherRows(going, padding) : undefined;
   for (const { cache } of parts) disposeCache(cache);
   if (!gathered) return [];
-  return [{ feeds, members: going.map(({ sequence }, row) => ({ sequence, row })), cache: gathered }];
+  return [{ model, members: going.map(({ sequence }, row) => ({ sequence, row })), cache: gathered }];
 }
 
 /** A batch for each member. */
-function alone({ feeds, members, cache }: Batch): Batch[] {
+function alone({ model, members, cache }: Batch): Batch[] {
   const batches = members.map(({ sequence, row }) => ({
-    feeds,
+    model,
     members: [{ sequence, row: 0 }],
     cache: gatherRows([{ cache, row }], "none"),
   }));
@@ -207,11 +211,10 @@ function alone({ feeds, members, cache }: Batch): Batch[] {
   return batches;
 }
 
-/** Answers all requests, under an adapter where one is given. @returns the answers' ids, in the order of the requests */
+/** Answers all requests. @returns the answers' ids, in the order of the requests */
 export function answerAll(
-  graph: GenerationGraph,
+  model: AdaptedGraph,
   padding: Padding,
-  adapter: Feeds,
   requests: readonly GenerationRequest[],
   { maxNewTokens, temperature, stopIds }: GenerationOptions,
 ): Promise<number[][]> {
@@ -219,17 +222,16 @@ export function answerAll(
     const answers: number[][] = requests.map(() => []);
     let left = requests.length;
     if (left === 0) return resolve(answers);
-    const session = new ServingSession(graph, padding, ({ tokens, ended, failed }) => {
+    const session = new ServingSession(model, padding, ({ tokens, ended, failed }) => {
       for (const { id, drawn } of tokens) answers[id]!.push(drawn.token);
       if (failed.length > 0) reject(new Error(failed[0]!.message));
       left -= ended.length;
       if (left === 0) resolve(answers);
     }, reject);
-    session.loadAdapter("adapter", adapter);
     session.admit(requests.map(({ promptIds, seed }, id) => ({
       id,
       promptIds,
-      adapter: "adapter",
+      adapter: undefined,
       sampling: { temperature, topP: 1, frequencyPenalty: 0, presencePenalty: 0, logitBias: new Map(), seed },
       maxTokens: maxNewTokens,
       stopIds,

@@ -258,6 +258,19 @@ export function adaptableLayers(path: string, config: AttentionSizes): LinearLay
 }
 
 /**
+ * The model's own graph, cache and all, for answers without an adapter: nothing is added to it, and ONNX Runtime packs
+ * its weights as it likes best. It answers as fast as the file itself; rank-0 LoRA inputs and mapped float32 weights cost
+ * SmolLM2 40% a token, the embedded model 60% (docs/LOG.md).
+ *
+ * @returns ONNX bytes; the weights stay ranges of the model's files
+ */
+export function compileBaseGeneration(path: string): Uint8Array {
+  const graph = readModel(path);
+  readLowPrecision(graph, path);
+  return writeModel(graph);
+}
+
+/**
  * The model's own graph, cache and all, with open-rank LoRA inputs at every linear layer: rank 0 is the base model.
  * The caller folds an adapter's scaling into B.
  *

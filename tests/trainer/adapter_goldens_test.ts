@@ -118,7 +118,9 @@ for (const name of FIXTURES) {
       });
       const options = { maxNewTokens: greedy.max_new_tokens, temperature: 0, stopIds: model.tokenizer.eosTokenIds };
       const request = { promptIds: greedy.prompt_ids, seed: 0 };
-      assert.deepEqual(await answerAll(graph, "none", graph.adapter(feeds), [request], options), [greedy.lora]);
+      assert.deepEqual(await answerAll({ graph, adapter: graph.adapter(feeds) }, "none", [request], options), [
+        greedy.lora,
+      ]);
       await graph.release();
     });
   });

@@ -28,6 +28,18 @@ function heldLength(text: string, stop: readonly string[]): number {
   return held;
 }
 
+/**
+ * Where the stop text that is complete first begins; of several that end at one place, the longest. So it does not matter
+ * which tokens the text came in.
+ */
+function stopPlace(text: string, stop: readonly string[]): number | undefined {
+  const found = stop.map((each) => ({ start: text.indexOf(each), length: each.length })).filter(({ start }) =>
+    start >= 0
+  );
+  found.sort((a, b) => a.start + a.length - b.start - b.length || a.start - b.start);
+  return found[0]?.start;
+}
+
 export class AnswerText {
   #detokenizer: Detokenizer;
   #stop: string[];
@@ -64,11 +76,9 @@ export class AnswerText {
   }
 
   #release(last: boolean): AnswerPiece | undefined {
-    const places = this.#stop.map((each) => this.#pending.indexOf(each)).filter((place) => place >= 0);
-    this.stopped = places.length > 0;
-    const length = this.stopped
-      ? Math.min(...places)
-      : this.#pending.length - (last ? 0 : heldLength(this.#pending, this.#stop));
+    const place = stopPlace(this.#pending, this.#stop);
+    this.stopped = place !== undefined;
+    const length = place ?? this.#pending.length - (last ? 0 : heldLength(this.#pending, this.#stop));
     const text = this.#pending.slice(0, length);
     this.#pending = this.#pending.slice(length);
     this.#given += length;

@@ -29,7 +29,9 @@ export interface DispatcherSettings {
   workers: number;
   /** Sequences that a worker answers side by side. */
   places: number;
-  setup: GenerationSetup;
+  /** The graph that answers without an adapter, and the one that does under any. */
+  base: GenerationSetup;
+  adapted: GenerationSetup;
   /** Adapters that a fresh worker must have. */
   adapters: () => Iterable<[key: string, { feeds: AdapterFeeds }]>;
   /** The module that workers run; tests give one that fails. */
@@ -144,8 +146,8 @@ export class Dispatcher {
     const { member: { remote, death, name } } = slot, { port1, port2 } = new MessageChannel();
     slot.port = port1;
     const orDeath = <Result>(work: Promise<Result>) => Promise.race([work, death]);
-    const padding = await orDeath(remote.openGeneration(this.settings.setup));
-    await orDeath(remote.serve(transfer(port2, [port2])));
+    const padding = await orDeath(remote.openGeneration(this.settings.base));
+    await orDeath(remote.serve(transfer(port2, [port2]), this.settings.adapted));
     for (const [key, { feeds }] of this.settings.adapters()) await orDeath(remote.loadAdapter(key, feeds));
     if (padding === "none" && !this.#warnedOfPadding) {
       this.#warnedOfPadding = true;

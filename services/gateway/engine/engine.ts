@@ -2,7 +2,7 @@
 // version, and joins tokens, texts and streams. It knows neither HTTP nor storage.
 
 import { dirname } from "node:path";
-import { compileGeneration } from "../../../shared/compiler/compile.ts";
+import { compileBaseGeneration, compileGeneration } from "../../../shared/compiler/compile.ts";
 import { InputError } from "../../../shared/errors.ts";
 import { createReporter } from "../../../shared/progress.ts";
 import { findModel, identityOf, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
@@ -247,12 +247,13 @@ export async function startEngine(
 ): Promise<Engine> {
   const found = await findModel(asked, dtype, { ...createReporter({ json }), warn });
   const model = await openModel(found, dtype), { folder, path, tokenizer } = model;
-  const graph = compileGeneration(path, folder.config);
+  const place = { device: device === "auto" ? "cpu" as const : device, folder: dirname(path), threads: 1 };
   const shelf: AdapterShelf = new AdapterShelf((version) => dispatcher.dropAdapter(version));
   const dispatcher = await Dispatcher.start({
     workers: workers ?? Math.max(1, navigator.hardwareConcurrency),
     places: placesPerWorker,
-    setup: { device: device === "auto" ? "cpu" : device, folder: dirname(path), graph, threads: 1 },
+    base: { ...place, graph: compileBaseGeneration(path) },
+    adapted: { ...place, graph: compileGeneration(path, folder.config) },
     adapters: () => shelf.versions(),
     ...(url ? { url } : {}),
   }, warn);

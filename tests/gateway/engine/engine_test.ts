@@ -1,0 +1,332 @@
+// The engine as routes use it: transformers.js' own tokens, the scorer's log-probs, adapters that come and go under
+// answers, places and queue, and workers that die.
+
+import assert from "node:assert/strict";
+import { AutoModelForCausalLM, Tensor } from "@huggingface/transformers";
+import { EngineClosedError, QueueFullError } from "../../../services/gateway/engine/answers.ts";
+import { startScoring } from "../../../services/trainer/model.ts";
+import { layoutFor, scoreSequences } from "../../../services/trainer/scorer.ts";
+import { adapterPart } from "../../../services/trainer/trained_part.ts";
+import { InputError } from "../../../shared/errors.ts";
+import { readAdapter, writeAdapter } from "../../../shared/runtime/adapter.ts";
+import { embeddedModelFolder } from "../../../shared/runtime/embedded_model.ts";
+import { findModel, openModel } from "../../../shared/runtime/open_model.ts";
+import { WorkerFailure, WorkerPool } from "../../../workers/pool.ts";
+import { withFolder } from "../../commands/run_task.ts";
+import { FIXTURES, sharedTest } from "../../feedback/shared_files.ts";
+import { answerAll, greedy, read, request, withEngine } from "./engines.ts";
+
+const never = new AbortController().signal;
+const dying = new URL("./dying_worker.ts", import.meta.url);
+const sampled = (seed: number) => ({ ...greedy, temperature: 1, seed });
+
+/** What transformers.js generates greedily, without its end token. */
+async function generated(folder: string, promptIds: number[], maxTokens: number, stopIds: number[]) {
+  const model = await AutoModelForCausalLM.from_pretrained(folder, {
+    dtype: "fp32",
+    device: "cpu",
+    local_files_only: true,
+    session_options: { intraOpNumThreads: 1, logSeverityLevel: 3 },
+  });
+  const int64 = (values: number[]) => new Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
+  const output = await model.generate({
+    inputs: int64(promptIds),
+    attention_mask: int64(promptIds.map(() => 1)),
+    max_new_tokens: maxTokens,
+    do_sample: false,
+    eos_token_id: stopIds,
+  } as never) as Tensor;
+  await model.dispose();
+  const ids = Array.from(output.data as BigInt64Array, Number).slice(promptIds.length);
+  return stopIds.includes(ids.at(-1)!) ? ids.slice(0, -1) : ids;
+}
+
+/** The log-probs that `deno task score` gives for a completion, under an adapter where one is named. */
+async function scored(folder: string, adapter: string | undefined, promptIds: number[], completionIds: number[]) {
+  const model = await openModel(await findModel(folder, "fp32", false), "fp32");
+  const pool = await WorkerPool.start(1, assert.fail);
+  try {
+    const part = adapter === undefined ? undefined : await adapterPart(adapter, model);
+    const { compiled } = await startScoring(model, part, pool, "cpu");
+    const [logProbs] = await scoreSequences(
+      pool,
+      [{ promptIds, completionIds }],
+      layoutFor(compiled, "cpu", undefined),
+      "policy",
+      0,
+    );
+    return [...logProbs!];
+  } finally {
+    await pool.stop();
+  }
+}
+
+const close = (a: number, b: number, tolerance = 1e-4) => Math.abs(a - b) <= tolerance;
+
+Deno.test("the embedded model's greedy answers are transformers.js' own, side by side, and its log-probs the scorer's", async () => {
+  await withEngine({ workers: 2 }, async (engine) => {
+    const { tokenizer } = engine;
+    const questions = ["What is the opposite of hot?", "Hi!", "Count from one to five.", "What sound does a cow make?"];
+    const prompts = questions.map((content) =>
+      tokenizer.encode(tokenizer.render([{ role: "user", content }], { addGenerationPrompt: true }))
+    );
+    const answers = await answerAll(engine, prompts.map((ids) => request(ids, { maxTokens: 40, topLogProbs: 3 })));
+    for (const [i, { text, pieces, logProb, completionTokens, finishReason }] of answers.entries()) {
+      const ids = await generated(embeddedModelFolder, prompts[i]!, 40, tokenizer.eosTokenIds);
+      assert.equal(text, tokenizer.decode(ids, { skipSpecialTokens: true }), questions[i]!);
+      assert.equal(completionTokens, ids.length);
+      assert.equal(finishReason, ids.length === 40 ? "length" : "stop");
+      const expected = await scored(embeddedModelFolder, undefined, prompts[i]!, ids);
+      const tokens = pieces.flatMap(({ tokens }) => tokens);
+      assert.equal(tokens.length, ids.length);
+      for (const [t, token] of tokens.entries()) {
+        assert(close(token.logProb, expected[t]!), `token ${t}: ${token.logProb}, the scorer has ${expected[t]}`);
+        assert.equal(token.top.length, 3);
+        assert.equal(token.top[0]!.logProb, token.logProb, "a greedy token is the likeliest");
+        assert(token.top[0]!.logProb >= token.top[1]!.logProb && token.top[1]!.logProb >= token.top[2]!.logProb);
+      }
+      assert(close(logProb, expected.reduce((sum, each) => sum + each, 0), 1e-3));
+    }
+  });
+});
+
+for (const name of FIXTURES) {
+  sharedTest(
+    `fixtures/${name}`,
+    `${name}: greedy answers are transformers.js' for the base and PEFT's for the adapter, log-probs the scorer's`,
+    async (folder) => {
+      const { greedy: golden } = JSON.parse(await Deno.readTextFile(`${folder}/golden.json`));
+      const { prompt_ids: promptIds, max_new_tokens: maxTokens } = golden;
+      await withEngine({ model: folder }, async (engine) => {
+        await engine.setAdapter("tuned", `${folder}/adapter`);
+        const ids = await generated(folder, promptIds, 24, engine.tokenizer.eosTokenIds);
+        const asked = { maxTokens, topLogProbs: 0 };
+        const [base, short, tuned] = await answerAll(engine, [
+          request(promptIds, { maxTokens: 24 }),
+          request(promptIds, asked),
+          request(promptIds, { ...asked, adapter: "tuned" }),
+        ]);
+        const text = (ids: number[]) => engine.tokenizer.decode(ids, { skipSpecialTokens: true });
+        assert.equal(base!.text, text(ids));
+        assert.equal(short!.text, text(golden.base));
+        assert.equal(tuned!.text, text(golden.lora));
+        const expected = {
+          base: await scored(folder, undefined, promptIds, golden.base),
+          tuned: await scored(folder, `${folder}/adapter`, promptIds, golden.lora),
+        };
+        for (const [answer, logProbs] of [[short!, expected.base], [tuned!, expected.tuned]] as const) {
+          const tokens = answer.pieces.flatMap(({ tokens }) => tokens);
+          assert.equal(tokens.length, logProbs.length);
+          tokens.forEach((token, t) => assert(close(token.logProb, logProbs[t]!), `token ${t} of ${answer.text}`));
+        }
+      });
+    },
+  );
+}
+
+/** The fixture's adapter and one that leads elsewhere. */
+async function twoAdapters(folder: string, into: string): Promise<[string, string]> {
+  const { config, tensors } = await readAdapter(`${folder}/adapter`);
+  const turned = [...tensors].map(([name, { shape, data }]) =>
+    [name, { shape, data: data.map((value) => name.includes("lora_B") ? -2 * value : value) }] as const
+  );
+  await writeAdapter(into, { config, tensors: new Map(turned) });
+  return [`${folder}/adapter`, into];
+}
+
+for (const name of ["llama-genai", "llama-optimum"]) {
+  sharedTest(
+    `fixtures/${name}`,
+    `${name}: an adapter swapped under 16 streams drops none and mixes none: each ends as it began`,
+    async (folder) => {
+      await withFolder(async (out) => {
+        const [first, second] = await twoAdapters(folder, `${out}/second`);
+        await withEngine({ model: folder, workers: 2 }, async (engine) => {
+          const ask = (i: number) =>
+            request([3 + i, 50, 7 * i + 9, 100 - i].slice(0, 1 + i % 4), {
+              adapter: i % 4 === 3 ? undefined : "tuned",
+              maxTokens: 20 + i,
+              sampling: i % 2 === 0 ? greedy : sampled(i),
+            });
+          const alone = { first: [] as string[], second: [] as string[] };
+          for (const [version, path] of [["first", first], ["second", second]] as const) {
+            await engine.setAdapter("tuned", path);
+            for (let i = 0; i < 16; i++) alone[version].push((await answerAll(engine, [ask(i)]))[0]!.text);
+          }
+          assert.notDeepEqual(alone.first, alone.second, "the adapters answer alike");
+          const versionOf = new Map([[engine.adapters()[0]!.version, "second"]]);
+          await engine.setAdapter("tuned", first);
+          versionOf.set(engine.adapters()[0]!.version, "first");
+          assert.equal(versionOf.size, 2);
+
+          const begin = (i: number) => {
+            const { adapterVersion, answers } = engine.answer([ask(i)], never);
+            return { i, version: adapterVersion && versionOf.get(adapterVersion), reading: read(answers[0]!) };
+          };
+          for (let round = 0; round < 4; round++) {
+            const streams = [];
+            for (let i = 0; i < 16; i++) {
+              const under = i % 8 < 4 ? "first" : "second";
+              if (i % 4 === 0) await engine.setAdapter("tuned", under === "first" ? first : second);
+              const stream = begin(i);
+              assert.equal(stream.version, ask(i).adapter && under);
+              streams.push(stream);
+            }
+            for (const { i, version = "first", reading } of streams) {
+              const { text, completionTokens } = await reading;
+              assert.equal(text, alone[version as "first" | "second"][i], `stream ${i} under ${version}`);
+              assert(completionTokens > 0);
+            }
+          }
+          assert.equal(engine.state().active + engine.state().queued, 0);
+        });
+      });
+    },
+  );
+}
+
+sharedTest("fixtures/llama-genai", "adapters are listed by name and version, and asked for by name", async (folder) => {
+  await withFolder(async (out) => {
+    const [first, second] = await twoAdapters(folder, `${out}/second`);
+    await withEngine({ model: folder }, async (engine) => {
+      await engine.setAdapter("a", first);
+      await engine.setAdapter("b", second);
+      await engine.setAdapter("c", first);
+      const [a, b, c] = engine.adapters();
+      assert.deepEqual([a!.name, b!.name, c!.name], ["a", "b", "c"]);
+      assert.match(a!.version, /^[0-9a-f]{64}$/);
+      assert.equal(a!.version, c!.version);
+      assert.notEqual(a!.version, b!.version);
+      const ask = (adapter: string | undefined) => answerAll(engine, [request([5, 6, 7], { adapter })]);
+      const [[base], [one], [two]] = [await ask(undefined), await ask("a"), await ask("b")];
+      assert.equal(new Set([base!.text, one!.text, two!.text]).size, 3);
+      await engine.removeAdapter("a");
+      assert.throws(
+        () => engine.answer([request([5], { adapter: "a" })], never),
+        /no adapter "a" here; loaded are: b, c/,
+      );
+      await assert.rejects(engine.removeAdapter("a"), InputError);
+      assert.equal((await ask("c"))[0]!.text, one!.text, "a version went with one of its names");
+      await assert.rejects(engine.setAdapter("d", `${out}/nothing`), InputError);
+      await assert.rejects(engine.setAdapter("b", `${out}/nothing`), InputError);
+      assert.equal((await ask("b"))[0]!.text, two!.text, "a failed replacement took the adapter away");
+    });
+  });
+});
+
+Deno.test("the same seed gives the same answer whoever else is answered, and another seed another", async () => {
+  await withEngine({}, async (engine) => {
+    const ask = (seed: number) => request([5, 40, 300], { sampling: { ...sampled(seed), topP: 0.95 }, maxTokens: 30 });
+    const [alone] = await answerAll(engine, [ask(7)]);
+    const others = Array.from({ length: 9 }, (_, i) => ({ ...ask(100 + i), promptIds: [i + 3, 9].slice(i % 2) }));
+    const together = await answerAll(engine, [...others.slice(0, 5), ask(7), ...others.slice(5), ask(8), ask(7)]);
+    assert.equal(together[5]!.text, alone!.text);
+    assert.equal(together.at(-1)!.text, alone!.text);
+    assert.notEqual(together[10]!.text, alone!.text, "the seed changes nothing");
+  });
+});
+
+Deno.test("a client that hangs up frees its place at once, and its answer ends with the signal's reason", async () => {
+  await withEngine({ queue: 0 }, async (engine) => {
+    const { capacity } = engine.state(), hangUp = new AbortController();
+    const long = request([5, 40], {
+      maxTokens: 400,
+      sampling: { ...greedy, logitBias: new Map([[2, -100], [0, -100]]) },
+    });
+    const { answers } = engine.answer(Array(capacity).fill(long), hangUp.signal);
+    await Promise.all(answers.map((each) => each.next()));
+    assert.deepEqual(engine.state().active, capacity);
+    assert.throws(() => engine.answer([long], never), QueueFullError);
+    hangUp.abort(new Error("gone"));
+    assert.equal(engine.state().active, 0);
+    for (const each of answers) await assert.rejects(each.next(), /gone/);
+    const [next] = await answerAll(engine, [{ ...long, maxTokens: 5 }]);
+    assert.equal(next!.completionTokens, 5);
+    assert.equal(next!.finishReason, "length");
+    assert.throws(() => engine.answer([long], AbortSignal.abort(new Error("before"))), /before/);
+
+    const [given] = engine.answer([long], never).answers;
+    await given!.next();
+    await given!.return({ finishReason: "stop", completionTokens: 0, logProb: 0 });
+    assert.equal(engine.state().active, 0, "an answer that was given up keeps its place");
+  });
+});
+
+Deno.test("a full queue refuses all of a request before anything is computed, and says when to come again", async () => {
+  await withEngine({ queue: 3 }, async (engine) => {
+    const { capacity } = engine.state(), ask = request([5, 40], { maxTokens: 20 });
+    const { answers } = engine.answer(Array(capacity + 2).fill(ask), never);
+    assert.equal(engine.state().queued, 2);
+    assert.throws(() => engine.answer([ask, ask], never), (error: QueueFullError) => {
+      assert(error instanceof QueueFullError);
+      return error.retryAfterSeconds >= 1 && error.retryAfterSeconds <= 60;
+    });
+    assert.equal(engine.state().active + engine.state().queued, capacity + 2);
+    const last = engine.answer([ask], never).answers;
+    const texts = (await Promise.all([...answers, ...last].map(read))).map(({ text }) => text);
+    assert.equal(new Set(texts).size, 1, "those that waited were answered otherwise");
+  });
+});
+
+Deno.test("what cannot be answered is refused in words, and answers end where the context does", async () => {
+  await withEngine({}, async (engine) => {
+    const refuse = (promptIds: number[], maxTokens = 5) =>
+      assert.throws(() => engine.answer([request(promptIds, { maxTokens })], never), InputError);
+    refuse([]);
+    refuse([5, 1_000_000]);
+    refuse([5], 0);
+    refuse(Array(engine.contextLength).fill(5));
+    const logitBias = new Map(engine.tokenizer.eosTokenIds.map((id) => [id, -100]));
+    const ask = request(Array(engine.contextLength - 3).fill(5), { maxTokens: 50, sampling: { ...greedy, logitBias } });
+    const [answer] = await answerAll(engine, [ask]);
+    assert.deepEqual([answer!.completionTokens, answer!.finishReason], [3, "length"]);
+  });
+});
+
+Deno.test("closing refuses new answers and waits for those under way", async () => {
+  await withEngine({}, async (engine) => {
+    const reading = answerAll(engine, [request([5, 40], { maxTokens: 60 })]);
+    const closing = engine.close(10_000);
+    assert.throws(() => engine.answer([request([5])], never), EngineClosedError);
+    await closing;
+    assert((await reading)[0]!.completionTokens > 0);
+  });
+});
+
+Deno.test("what a dead worker held is answered by a fresh one where nothing was given out", async () => {
+  let expected = "";
+  await withEngine(
+    {},
+    async (engine) => void (expected = (await answerAll(engine, [request([5, 40], { maxTokens: 13 })]))[0]!.text),
+  );
+  await withEngine({ url: dying }, async (engine, warnings) => {
+    const [answer] = await answerAll(engine, [request([5, 40], { maxTokens: 13 })]);
+    assert.equal(answer!.text, expected);
+    assert.deepEqual(warnings.map((each) => each.replace(/\(.*\)/, "()")), [
+      "worker 1 failed (); a fresh worker takes its place.",
+    ]);
+    assert.match(warnings[0]!, /died of an admission/);
+  });
+});
+
+sharedTest(
+  "fixtures/llama-genai",
+  "an answer that was begun ends with an error that names its dead worker, and the fresh one has all adapters",
+  async (folder) => {
+    await withEngine({ model: folder, url: dying }, async (engine, warnings) => {
+      await engine.setAdapter("tuned", `${folder}/adapter`);
+      const ask = request([5, 40], { adapter: "tuned" });
+      const [expected] = await answerAll(engine, [ask]);
+      const hangUp = new AbortController(), long = { ...ask, maxTokens: 200 };
+      const [first] = engine.answer([long], hangUp.signal).answers, [second] = engine.answer([long], never).answers;
+      await Promise.all([first!.next(), second!.next()]);
+      hangUp.abort();
+      await assert.rejects(read(second!), (error: Error) => {
+        assert(error instanceof WorkerFailure);
+        return /worker 1 failed \(.*died of a drop.*\) while it answered/.test(error.message);
+      });
+      assert.equal((await answerAll(engine, [ask]))[0]!.text, expected!.text);
+      assert.equal(warnings.length, 1);
+    });
+  },
+);
