@@ -1,0 +1,46 @@
+// Models: which one clients get, where each comes from, what the gate found, how traffic is split. Its parts are modules of
+// pages/models/.
+
+import { getRegistry, listModels } from "../api.js";
+import { Loaded } from "../parts/loaded.js";
+import { useLoaded } from "../parts/state.js";
+import { html } from "../vendor.js";
+import { Adapter } from "./models/adapter.js";
+import { Current } from "./models/current.js";
+import { Lineage } from "./models/lineage.js";
+import { Promotions } from "./models/promotions.js";
+import { Traffic } from "./models/traffic.js";
+
+/** @param route what comes after `#/models`: the model that is looked at */
+export function Models({ route: [chosen] }) {
+  const registry = useLoaded(getRegistry, [], 5000), models = useLoaded(listModels, []);
+  const changed = () => {
+    registry.reload();
+    models.reload();
+  };
+  return html`
+    <div class="page">
+      <header class="page-head">
+        <div><h1>Models</h1><p>Clients ask for an alias. Promoting an adapter moves it, at once and without dropping an answer.</p></div>
+      </header>
+      <${Loaded} of=${registry} render=${(value) =>
+        html`<${Shown} registry=${value} chosen=${chosen} changed=${changed} />`} />
+      <${Traffic} models=${models.value ?? []} moved=${registry.value?.current} />
+      ${registry.value && html`<${Promotions} promotions=${registry.value.promotions} />`}
+    </div>
+  `;
+}
+
+function Shown({ registry, chosen, changed }) {
+  const { adapters, current } = registry;
+  const newest = adapters.toSorted((a, b) => b.created_at - a.created_at)[0];
+  const shown = adapters.find(({ model }) => model === chosen) ?? adapters.find(({ model }) => model === current) ??
+    newest;
+  return html`
+    <${Current} registry=${registry} changed=${changed} />
+    <div class="halves lineage-halves">
+      <${Lineage} registry=${registry} chosen=${shown?.model} />
+      ${shown && html`<${Adapter} key=${shown.model} adapter=${shown} registry=${registry} changed=${changed} />`}
+    </div>
+  `;
+}

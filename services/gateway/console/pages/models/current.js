@@ -1,0 +1,53 @@
+// Which model clients get now, and the way back to the one before.
+
+import { rollBack } from "../../api.js";
+import { Dialog } from "../../parts/dialog.js";
+import { TextField } from "../../parts/field.js";
+import { shortModel, when } from "../../parts/format.js";
+import { Icon } from "../../parts/icons.js";
+import { notify } from "../../parts/notice.js";
+import { html, useState } from "../../vendor.js";
+
+export function Current({ registry, changed }) {
+  const { alias, current, previous, promotions } = registry;
+  const [asking, setAsking] = useState(false), [reason, setReason] = useState("");
+  const since = promotions.findLast(({ to }) => to === current);
+  const back = async (event) => {
+    event.preventDefault();
+    setAsking(false);
+    try {
+      await rollBack(reason.trim());
+      notify(`${alias} is ${previous} again.`);
+    } catch (error) {
+      notify(error.message);
+    }
+    setReason("");
+    changed();
+  };
+  return html`
+    <section class="card current" aria-label="Current model">
+      <div>
+        <p class="muted">Clients that ask for <b>${alias}</b> get</p>
+        <p class="big">${shortModel(current)}</p>
+        <p class="muted">${since ? `since ${when(millisecondsOf(since.at))}` : "since the beginning"}${previous
+          ? `, before that ${shortModel(previous)}`
+          : ""}</p>
+      </div>
+      ${previous && html`
+        <button type="button" onClick=${() => setAsking(true)}><${Icon} name="undo" size=${16} />Roll back</button>
+      `}
+    </section>
+    ${asking && html`
+      <${Dialog} title="Roll back to ${previous}?" onClose=${() => setAsking(false)}>
+        <form onSubmit=${back}>
+          <p>${alias} moves from ${current} to ${previous} at once. Answers under way are finished by the model that began them.</p>
+          <${TextField} label="Reason" wide hint="Kept with the change; may be empty." value=${reason} onText=${setReason} />
+          <div class="actions"><button type="submit" class="primary">Roll back</button></div>
+        </form>
+        <//>
+    `}
+  `;
+}
+
+/** A time of the registry, which may be told in seconds or in milliseconds. */
+export const millisecondsOf = (time) => time < 1e11 ? 1000 * time : time;

@@ -1,0 +1,76 @@
+// The curves of a run, from its events. They have TRL's names for what is measured; it does not know how they come.
+
+import { Plot } from "../../parts/plot.js";
+import { html } from "../../vendor.js";
+
+const curve = (name, tone, points, field) => ({ name, tone, values: points.map((point) => point[field] ?? null) });
+
+/** What each plot shows, by the names in metrics.jsonl. */
+const plots = [
+  ["Loss", "Mean over the batch; lower is better.", [["loss", "--series-1", "loss"]]],
+  ["Rewards", "How much likelier answers have become.", [
+    ["desirable", "--series-1", "rewards/chosen"],
+    ["undesirable", "--series-2", "rewards/rejected"],
+  ]],
+  [
+    "Margin",
+    "Desirable minus undesirable; above 0 it tells them apart.",
+    [["margin", "--series-1", "rewards/margins"]],
+    0,
+  ],
+  ["KL", "How far the model has drifted from where it started.", [["kl", "--series-1", "kl"]]],
+];
+
+/** The newest point of each step, in order: a run that was taken up again may tell a step twice. */
+const inOrder = (points) =>
+  [...new Map(points.map((point) => [point.step, point])).values()].sort((a, b) => a.step - b.step);
+
+/** @param waiting whether there may still come something */
+export function Curves({ events, waiting }) {
+  const metrics = events.filter(({ type }) => type === "metrics").map(({ data }) => data);
+  const steps = inOrder(metrics.filter(({ loss }) => loss !== undefined));
+  const evaluations = inOrder(metrics.filter(({ auc }) => auc));
+  if (steps.length === 0) {
+    return waiting ? html`<p class="empty-plots" role="status">Curves appear with the first step.</p>` : null;
+  }
+  const axis = steps.map(({ step }) => step);
+  return html`
+    <section class="plots" aria-label="Curves">
+      ${plots.map(([title, caption, curves, level]) =>
+        html`
+          <${Plot}
+            key=${title}
+            title=${title}
+            caption=${caption}
+            steps=${axis}
+            curves=${curves.map(([name, tone, field]) => curve(name, tone, steps, field))}
+            level=${level}
+          />
+        `
+      )}
+      ${evaluations.length > 0 && html`<${Auc} key="auc" evaluations=${evaluations} />`}
+      <${Plot} key="rate" title="Learning rate" caption="What the schedule gave each step." steps=${axis} curves=${[
+        curve("rate", "--series-1", steps, "learning_rate"),
+      ]} />
+    </section>
+  `;
+}
+
+/** Held-out AUC with its interval. */
+function Auc({ evaluations }) {
+  const of = (field) => evaluations.map(({ auc }) => auc[field]);
+  return html`
+    <${Plot}
+      title="Held-out AUC"
+      caption="On thumbs it was not trained on; the dashed line is chance."
+      steps=${evaluations.map(({ step }) => step)}
+      curves=${[
+        { name: "AUC", tone: "--series-1", values: of("value") },
+        { name: "high", tone: "--series-1", values: of("high"), edge: true },
+        { name: "low", tone: "--series-1", values: of("low"), edge: true },
+      ]}
+      band=${[1, 2]}
+      level=${0.5}
+    />
+  `;
+}

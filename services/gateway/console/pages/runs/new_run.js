@@ -1,0 +1,204 @@
+// The form that starts a run: which thumbs, from which model on, and how. Fields left empty are chosen by the trainer.
+
+import { createRun, hygiene, listModels, uploadFile } from "../../api.js";
+import { Choice, Field, TextField } from "../../parts/field.js";
+import { count, number } from "../../parts/format.js";
+import { Loaded } from "../../parts/loaded.js";
+import { useKept, useLoaded } from "../../parts/state.js";
+import { html, useState } from "../../vendor.js";
+
+/** Hyperparameters by the API's names: what they are called, what they do, and what stands for "chosen by the trainer". */
+const hyperparameters = [
+  ["n_epochs", "Epochs", "3", "How often training goes through all rows. More learns harder, and by heart sooner."],
+  ["batch_size", "Batch size", "16", "Rows that make one step together. Larger is steadier and slower."],
+  ["learning_rate", "Learning rate", "auto", "How far one step goes. Automatic fits it to the model's width."],
+  ["lora_rank", "LoRA rank", "8", "Room that the adapter has to change the model. Larger files learn more."],
+  ["beta", "Beta", "0.1", "How strongly answers are held to the base. Smaller lets them move further."],
+  ["desirable_weight", "Weight of thumbs up", "auto", "Automatic balances the two kinds by their counts."],
+  ["undesirable_weight", "Weight of thumbs down", "auto", "Automatic balances the two kinds by their counts."],
+];
+
+const beginning = {
+  source: "labels",
+  model: "base",
+  suffix: "",
+  seed: "",
+  tag: "",
+  from: "",
+  max_age_days: "",
+  drop_contradictions: true,
+  drop_stale: "",
+};
+
+const asNumber = (text) => text === "" ? undefined : Number(text);
+
+/** Fields that were filled in. */
+const given = (fields) =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== ""));
+
+function requestOf(form, numbers, training_file) {
+  const { source, model, suffix, seed, tag, from, max_age_days, drop_contradictions, drop_stale } = form;
+  const chosen = given(Object.fromEntries(hyperparameters.map(([name]) => [name, asNumber(numbers[name] ?? "")])));
+  const labels = given({
+    tag,
+    model: from,
+    max_age_days: asNumber(max_age_days),
+    drop_contradictions: drop_contradictions || undefined,
+    drop_stale: asNumber(drop_stale),
+  });
+  return {
+    training_file,
+    model,
+    method: { type: "kto", kto: { hyperparameters: chosen } },
+    ...given({ suffix: suffix.trim(), seed: asNumber(seed) }),
+    ...(source === "labels" && Object.keys(labels).length > 0 ? { labels } : {}),
+  };
+}
+
+export function NewRun() {
+  const models = useLoaded(listModels, []);
+  return html`
+    <div class="page">
+      <nav class="crumbs" aria-label="Where this is"><a href="#/runs">Runs</a></nav>
+      <header class="page-head">
+        <div>
+          <h1>New run</h1>
+          <p>Choose what to learn from. The rest has sensible defaults.</p>
+        </div>
+      </header>
+      <${Loaded} of=${models} render=${(value) =>
+        html`<${Form} models=${value.filter(({ arms }) => !arms).map(({ id }) => id)} />`} />
+    </div>
+  `;
+}
+
+function Form({ models }) {
+  const [form, setForm] = useKept("new run", beginning), [numbers, setNumbers] = useKept("new run numbers", {});
+  const [file, setFile] = useState(null), [problem, setProblem] = useState(null), [busy, setBusy] = useState(false);
+  const change = (changed) => setForm((before) => ({ ...before, ...changed }));
+  const start = async (event) => {
+    event.preventDefault();
+    setProblem(null);
+    setBusy(true);
+    try {
+      const training_file = form.source === "labels" ? "labels" : (await uploadFile(file)).id;
+      const run = await createRun(requestOf(form, numbers, training_file));
+      location.hash = `#/runs/${run.id}`;
+    } catch (error) {
+      setProblem(error.message);
+      setBusy(false);
+    }
+  };
+  const fromModels = [["", "All models"], ...models.map((id) => [id, id])];
+  return html`
+    <form class="run-form" aria-label="New run" onSubmit=${start}>
+      <fieldset class="card">
+        <legend>Data</legend>
+        <div class="options">
+          ${[["labels", "Labels", "Thumbs that this gateway has collected."], [
+            "file",
+            "A file",
+            "Rows of feedback, one JSON object a line.",
+          ]].map(([value, name, what]) =>
+            html`
+              <label key=${value} class="option">
+                <input type="radio" name="source" value=${value} checked=${form.source === value} onChange=${() =>
+                  change({ source: value })} />
+                <span><b>${name}</b><span class="hint">${what}</span></span>
+              </label>
+            `
+          )}
+        </div>
+        ${form.source === "labels"
+          ? html`
+            <div key="labels" class="fields">
+              <${TextField} label="Tag" hint="Only thumbs with this tag." value=${form.tag} onText=${(tag) =>
+                change({ tag })} />
+              <${Choice} label="Answered by" hint="Only answers of this model." value=${form.from} onChoose=${(from) =>
+                change({ from })}
+                choices=${fromModels} />
+              <${TextField} label="Greatest age in days" hint="Older thumbs are left out." type="number" min="0" step="any"
+                value=${form.max_age_days} onText=${(max_age_days) => change({ max_age_days })} />
+              <${TextField} label="Drop stale rows" hint="Leaves out answers that moved by more than this many nats a word."
+                type="number" min="0" step="any" value=${form.drop_stale} onText=${(drop_stale) =>
+                  change({ drop_stale })} />
+              <label class="check wide">
+                <input type="checkbox" checked=${form.drop_contradictions} onChange=${(event) =>
+                  change({ drop_contradictions: event.target.checked })} />
+                <span>Leave out contradictions<span class="hint">Thumbs up and down on the same answer cancel each other.</span></span>
+              </label>
+            </div>
+            <${Preview} form=${form} />
+          `
+          : html`
+            <div key="file" class="fields">
+              <${Field} label="Training file" wide hint="JSON Lines in any of the formats that deno task train reads."
+                control=${(attributes) =>
+                  html`
+                    <input type="file" accept=".jsonl,.ndjson,.json" required ...${attributes} onChange=${(event) =>
+                      setFile(event.target.files[0] ?? null)} />
+                  `} />
+            </div>
+          `}
+      </fieldset>
+      <fieldset class="card">
+        <legend>Model</legend>
+        <div class="fields">
+          <${Choice} label="Start from" hint="An adapter goes on from where it is." value=${form.model} onChoose=${(
+            model,
+          ) => change({ model })} choices=${models.map((id) => [id, id === "base" ? "base (untuned)" : id])} />
+          <${TextField} label="Name" hint="Of the new adapter: letters, digits, dots, dashes." placeholder="chosen for you" maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9._-]*" value=${form
+            .suffix} onText=${(suffix) => change({ suffix })} />
+          <${TextField} label="Seed" hint="The same seed and data give the same adapter." type="number" min="0" step="1" placeholder="chosen for you" value=${form
+            .seed} onText=${(seed) => change({ seed })} />
+        </div>
+      </fieldset>
+      <fieldset class="card">
+        <legend>Training</legend>
+        <div class="fields">
+          ${hyperparameters.map(([name, label, standard, hint]) =>
+            html`
+              <${TextField} key=${name} label=${label} hint=${hint} type="number" min="0" step="any" placeholder=${standard}
+                value=${numbers[name] ?? ""} onText=${(text) =>
+                  setNumbers((before) => ({ ...before, [name]: text }))} />
+            `
+          )}
+        </div>
+      </fieldset>
+      ${problem && html`
+        <div class="problem" role="alert">
+          <p>${problem}</p>
+        </div>
+      `}
+      <div class="actions">
+        <a class="button quiet" href="#/runs">Back</a>
+        <button type="submit" class="primary" disabled=${busy}>Train</button>
+      </div>
+    </form>
+  `;
+}
+
+/** How many thumbs the choice leaves. */
+function Preview({ form: { tag, from, max_age_days } }) {
+  const since = max_age_days === "" ? "" : Date.now() - 86_400_000 * Number(max_age_days);
+  const measured = useLoaded(() => hygiene({ tag, model: from, since: since && Math.floor(since) }), [
+    tag,
+    from,
+    max_age_days,
+  ]);
+  if (measured.error || !measured.value) {
+    return measured.error ? html`<p class="preview">${measured.error.message}</p>` : null;
+  }
+  const { rows, desirable, undesirable, contradictions, weights } = measured.value;
+  return html`
+    <p class="preview" role="status">
+      <b>${count(rows, "row")}</b>: ${desirable} up, ${undesirable} down${contradictions > 0
+        ? `, ${count(contradictions, "contradiction")}`
+        : ""}.
+      ${rows > 0 &&
+        html`<span class="muted"> Weights would be ${number(weights.desirable)} and ${
+          number(weights.undesirable)
+        }.</span>`}
+    </p>
+  `;
+}
