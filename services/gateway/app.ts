@@ -7,8 +7,8 @@ import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
-import { identify, requireHost } from "./http/authorize.ts";
-import { ApiError, asApiError, sendError, validationError } from "./http/errors.ts";
+import { identify, requireHost, requireOrigin } from "./http/authorize.ts";
+import { ApiError, asApiError, sendError, tooLarge, validationError } from "./http/errors.ts";
 import { observeRequests } from "./http/request_log.ts";
 import { addAdapters } from "./routes/adapters.ts";
 import { addChat } from "./routes/chat.ts";
@@ -20,12 +20,8 @@ import { addModels } from "./routes/models.ts";
 import { addOperation } from "./routes/operation.ts";
 import { unsupportedFields } from "./schemas/sampling.ts";
 
-/** Longest body of a request, and of an imported file, in bytes. */
-const largestBody = 8 * 2 ** 20, largestImport = 256 * 2 ** 20;
-
-const tooLarge = (limit: number) => () => {
-  throw new ApiError(413, `The body is larger than ${limit / 2 ** 20} MiB.`, null, "body_too_large");
-};
+/** Longest body of a request in bytes; imported files have a limit of their own. */
+const largestBody = 8 * 2 ** 20;
 
 /** Builds the app. @param addressOf the address a request comes from, for limits of those without a key */
 export function createApp(gateway: Gateway, addressOf: (request: Request) => string): OpenAPIHono<GatewayEnv> {
@@ -72,6 +68,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       maxAge: 3600,
     }));
   }
+  app.use(requireOrigin(gateway));
   app.use(identify(gateway));
   if (options.rateLimit > 0) {
     app.use(rateLimiter<GatewayEnv>({
@@ -92,11 +89,14 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       },
     }));
   }
-  const limits = {
-    usual: bodyLimit({ maxSize: largestBody, onError: tooLarge(largestBody) }),
-    import: bodyLimit({ maxSize: largestImport, onError: tooLarge(largestImport) }),
-  };
-  app.use((context, next) => (context.req.path === importPath ? limits.import : limits.usual)(context, next));
+  const limit = bodyLimit({
+    maxSize: largestBody,
+    onError: () => {
+      throw tooLarge(largestBody);
+    },
+  });
+  // A body without Content-Length would be held in memory to be measured; an import measures while it writes.
+  app.use((context, next) => context.req.path === importPath ? next() : limit(context, next));
 
   addChat(app, gateway);
   addCompletions(app, gateway);
