@@ -5,13 +5,10 @@ import { spawnSync } from "node:child_process";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, generateText, streamText } from "ai";
 import OpenAI from "openai";
-import { loadChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
-import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
-import { resolveModelFolder } from "../../shared/runtime/model_folder.ts";
 import { openDatabase } from "../../shared/store/database.ts";
 import { createKey } from "../../shared/store/keys.ts";
 import { withFolder } from "../commands/run_task.ts";
-import { type GatewayProcess, startGatewayProcess } from "./gateway_process.ts";
+import { type GatewayProcess, neverEnding, startGatewayProcess } from "./gateway_process.ts";
 
 const messages = [{ role: "user" as const, content: "What is the opposite of hot?" }];
 const greedy = { model: "base", messages, max_tokens: 12, temperature: 0 };
@@ -19,7 +16,7 @@ const greedy = { model: "base", messages, max_tokens: 12, temperature: 0 };
 /** Hands out a running gateway and ends it after. */
 async function withProcess(args: string[], use: (gateway: GatewayProcess, folder: string) => Promise<void>) {
   await withFolder(async (folder) => {
-    const gateway = await startGatewayProcess(folder, args);
+    const gateway = await startGatewayProcess(folder, { args });
     try {
       await use(gateway, folder);
     } finally {
@@ -138,7 +135,7 @@ Deno.test({
     const database = await openDatabase(`${folder}/data/prospect.sqlite`);
     const { secret } = await createKey(database, { scopes: ["feedback"] });
     await database.close();
-    const closed = await startGatewayProcess(folder, ["--require-keys"]);
+    const closed = await startGatewayProcess(folder, { args: ["--require-keys"] });
     try {
       const failure = (apiKey: string) =>
         new OpenAI({ baseURL: `${closed.address}/v1`, apiKey, maxRetries: 0 }).models.list().then(
@@ -242,13 +239,11 @@ Deno.test("every curl line of the README does what it is there for", () =>
     assert.ok(lines.length >= 6, `${lines.length} lines with curl`);
     // One shell for all: what a line keeps in a variable, the next uses.
     const script = lines.map((line) => `${line.replaceAll("http://127.0.0.1:8000", gateway.address)}\necho; echo ----`);
-    const { stdout, stderr, status } = spawnSync("sh", ["-e"], {
-      cwd: folder,
-      encoding: "utf8",
-      input: script.join("\n"),
-    });
-    assert.equal(status, 0, stderr);
-    stdout.split("----\n").forEach((said, i) => assert.doesNotMatch(said, /"error"/, `${lines[i]}\n${said}`));
+    const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-ec", script.join("\n")], cwd: folder })
+      .output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    const answers = new TextDecoder().decode(stdout).split("----\n");
+    answers.forEach((said, i) => assert.doesNotMatch(said, /"error"/, `${lines[i]}\n${said}`));
     const rows = Deno.readTextFileSync(`${folder}/thumbs.jsonl`).split("\n").filter((row) => row !== "");
     assert.deepEqual(rows.map((row) => JSON.parse(row).label).sort(), [false, true, true]);
   }));
@@ -279,10 +274,3 @@ Deno.test(
       });
     }),
 );
-
-/** A bias that keeps the model from ending its answer. */
-async function neverEnding(): Promise<Record<string, number>> {
-  const options = { dtype: "auto", onRemark: () => {}, onProgress: () => {} };
-  const { eosTokenIds } = await loadChatTokenizer(await resolveModelFolder(embeddedModelFolder, options));
-  return Object.fromEntries([...eosTokenIds].map((id) => [id, -100]));
-}
