@@ -38,6 +38,9 @@ export interface Reporter {
   progress(options: ProgressOptions): Progress;
 }
 
+/** A reporter that says nothing. */
+export const silent: Reporter = { event() {}, line() {}, warn() {}, progress: () => ({ advance() {}, done() {} }) };
+
 /** Milliseconds that only grow; tests give a clock of their own. */
 type Clock = () => number;
 

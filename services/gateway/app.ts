@@ -6,13 +6,15 @@ import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
+import type { MiddlewareHandler } from "hono";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
-import { identify, requireHost } from "./http/authorize.ts";
-import { ApiError, asApiError, sendError, validationError } from "./http/errors.ts";
+import { identify, requireHost, requireOrigin } from "./http/authorize.ts";
+import { ApiError, asApiError, sendError, tooLarge, validationError } from "./http/errors.ts";
 import { observeRequests } from "./http/request_log.ts";
 import { addAdapters } from "./routes/adapters.ts";
 import { addAnswers } from "./routes/answers.ts";
 import { addChat } from "./routes/chat.ts";
+import { addConsole } from "./routes/console.ts";
 import { addCompletions } from "./routes/completions.ts";
 import { addExperiments } from "./routes/experiments.ts";
 import { addFeedback } from "./routes/feedback.ts";
@@ -27,14 +29,14 @@ import { unsupportedFields } from "./schemas/sampling.ts";
 
 const unsupported = new Set([...unsupportedFields, ...unsupportedJobFields]);
 
-/** Longest body of a request, and of one that brings a file, in bytes. */
-const largestBody = 8 * 2 ** 20, largestFile = 256 * 2 ** 20;
+/** Longest body of a request, and of one that uploads a file, in bytes; imported files have a limit of their own. */
+const largestBody = 8 * 2 ** 20, largestUpload = 256 * 2 ** 20;
 
 const limit = (maxSize: number) =>
   bodyLimit({
     maxSize,
     onError: () => {
-      throw new ApiError(413, `The body is larger than ${maxSize / 2 ** 20} MiB.`, null, "body_too_large");
+      throw tooLarge(maxSize);
     },
   });
 
@@ -83,6 +85,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       maxAge: 3600,
     }));
   }
+  app.use(requireOrigin(gateway));
   app.use(identify(gateway));
   if (options.rateLimit > 0) {
     app.use(rateLimiter<GatewayEnv>({
@@ -103,9 +106,13 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       },
     }));
   }
-  const limits = { usual: limit(largestBody), file: limit(largestFile) };
-  const takesFiles = new Set([importPath, filesPath]);
-  app.use((context, next) => (takesFiles.has(context.req.path) ? limits.file : limits.usual)(context, next));
+  const usual = limit(largestBody);
+  // A body without Content-Length is held in memory to be measured; an import measures while it writes.
+  const others = new Map<string, MiddlewareHandler>([[filesPath, limit(largestUpload)], [
+    importPath,
+    (_, next) => next(),
+  ]]);
+  app.use((context, next) => (others.get(context.req.path) ?? usual)(context, next));
 
   addChat(app, gateway);
   addCompletions(app, gateway);
@@ -119,5 +126,6 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   addFineTuning(app, gateway);
   addRegistry(app, gateway);
   addOperation(app, gateway);
+  addConsole(app);
   return app;
 }

@@ -18,6 +18,9 @@ import { defaultAlias, defaultRateLimit, type GatewaySettings } from "./settings
 /** How long answers under way may take once the gateway is asked to end, in milliseconds. */
 const patience = 30_000;
 
+/** How long clients then have to take what is left, in milliseconds. */
+const lateness = 5_000;
+
 /** A gateway that listens. */
 export interface RunningGateway {
   /** E.g. `http://127.0.0.1:8000`. */
@@ -116,7 +119,10 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     gateway.models.stop();
     const drained = server.shutdown();
     await engine?.close(patience);
-    await drained;
+    // Whoever has not read their answer by then, or not sent their request, is left behind.
+    let late: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([drained, new Promise((resolve) => late = setTimeout(resolve, lateness))]);
+    clearTimeout(late);
     await log.flush();
     await database.close();
   };

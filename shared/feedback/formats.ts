@@ -156,7 +156,7 @@ export function readRecord(
         `completion and label; prompt, chosen and rejected; messages and label; or conversations and a label.`,
     );
   }
-  const extras = templateExtras(fields, context);
+  const extras = { ...templateExtras(fields, context), ...remarksOf(fields) };
   return { format: format.name, rows: format.rows(fields, context).map((row) => ({ ...unify(row), ...extras })) };
 }
 
@@ -287,6 +287,14 @@ function templateExtras(record: JsonRecord, context: Context): Pick<FeedbackRow,
   const tools = read("tools", z.array(z.unknown()));
   const templateArguments = read("chat_template_kwargs", z.record(z.string(), z.unknown()));
   return { ...(tools?.length ? { tools } : {}), ...(templateArguments ? { templateArguments } : {}) };
+}
+
+const REMARK_FIELDS = ["end_user", "reason", "tags"];
+
+/** What is said of a thumb beside it. Data sets have other things under these names, so they are not looked into. */
+function remarksOf(record: JsonRecord): Pick<FeedbackRow, "remarks"> {
+  const there = REMARK_FIELDS.filter((field) => has(record, field));
+  return there.length === 0 ? {} : { remarks: Object.fromEntries(there.map((field) => [field, record[field]])) };
 }
 
 function parseOrKeep(text: string): unknown {

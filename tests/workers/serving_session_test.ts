@@ -1,6 +1,7 @@
 // Sequences side by side: whoever joins and leaves, in every export's layout, an answer is what it is alone.
 
 import assert from "node:assert/strict";
+import { silent } from "../../shared/progress.ts";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { compileGeneration } from "../../shared/compiler/compile.ts";
@@ -12,7 +13,7 @@ import { ServingSession } from "../../workers/serving_session.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
 
 async function openGraph(folder: string, dtype: string): Promise<GenerationGraph> {
-  const model = await openModel(await findModel(folder, dtype, false), dtype);
+  const model = await openModel(await findModel(folder, dtype, silent), dtype);
   const graph = compileGeneration(model.path, model.folder.config);
   return await GenerationGraph.open({ device: "cpu", folder: dirname(model.path), graph, threads: 1 });
 }

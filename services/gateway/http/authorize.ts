@@ -1,5 +1,5 @@
-// Who may do what: API keys and their scopes, and the host name a request is addressed to. It does not know how keys are
-// stored.
+// Who may do what: API keys and their scopes, the host name a request is addressed to, and the page that sent it. It does
+// not know how keys are stored.
 
 import type { MiddlewareHandler } from "hono";
 import { type Database } from "../../../shared/store/database.ts";
@@ -64,6 +64,8 @@ export function requireScope(scope: Scope): MiddlewareHandler<GatewayEnv> {
  */
 export function requireHost({ options: { hosts } }: Gateway): MiddlewareHandler<GatewayEnv> {
   return async (context, next) => {
+    // The URL is what the Host header makes of it, and that can be anything.
+    if (!URL.canParse(context.req.url)) throw new ApiError(400, "The Host header is no name of a host.");
     const name = new URL(context.req.url).hostname;
     if (hosts && !hosts.has(name)) {
       throw new ApiError(
@@ -72,6 +74,29 @@ export function requireHost({ options: { hosts } }: Gateway): MiddlewareHandler<
         null,
         "wrong_host",
       );
+    }
+    await next();
+  };
+}
+
+/**
+ * Refuses what pages of other sites send. A browser lets any page send a plain POST (a form, a text) to a loopback
+ * address; it only keeps the page from reading the answer. Where keys are needed a page has none, so its name is not
+ * asked for, and a proxy may change the host.
+ */
+export function requireOrigin({ options: { keysRequired, corsOrigins } }: Gateway): MiddlewareHandler<GatewayEnv> {
+  return async (context, next) => {
+    const origin = context.req.header("Origin");
+    if (!keysRequired && origin !== undefined && !corsOrigins.includes(origin)) {
+      const own = URL.canParse(origin) && new URL(origin).host === new URL(context.req.url).host;
+      if (!own) {
+        throw new ApiError(
+          403,
+          `Pages of ${origin} may not call this gateway; start it with --cors-origin ${origin} if they should.`,
+          null,
+          "wrong_origin",
+        );
+      }
     }
     await next();
   };

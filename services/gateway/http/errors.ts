@@ -6,7 +6,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { InputError } from "../../../shared/errors.ts";
-import { QueueFullError } from "../engine/engine.ts";
+import { EngineClosedError, QueueFullError } from "../engine/engine.ts";
 
 /** Body of every error. */
 export const errorSchema = z.object({
@@ -32,6 +32,10 @@ export class ApiError extends Error {
     super(message);
   }
 }
+
+/** The refusal of a body that is longer than `limit` bytes. */
+export const tooLarge = (limit: number): ApiError =>
+  new ApiError(413, `The body is larger than ${limit / 2 ** 20} MiB.`, null, "body_too_large");
 
 const types: Record<number, string> = {
   401: "authentication_error",
@@ -78,10 +82,15 @@ export function asApiError(error: unknown): ApiError | undefined {
       headers,
     );
   }
+  if (error instanceof EngineClosedError) {
+    return new ApiError(503, "The gateway is ending and takes no new requests.", null, "not_ready");
+  }
   if (error instanceof InputError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {
     const message = error.status === 400
       ? "The body could not be read as JSON; send one JSON object with Content-Type: application/json."
+      : error.status === 415
+      ? "This media type is not understood here; send one JSON object with Content-Type: application/json."
       : error.message;
     return new ApiError(
       error.status as ContentfulStatusCode,

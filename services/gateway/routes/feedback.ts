@@ -175,8 +175,9 @@ export function storeRefusal(error: unknown): unknown {
 /** Adds the routes. */
 export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   const { database, metrics } = gateway;
-  app.use("/v1/feedback/*", requireScope("feedback"));
+  // The greater scope first, so that a refusal names what is needed in the end.
   app.on("DELETE", forgetRoute.path, requireScope("admin"));
+  app.use("/v1/feedback/*", requireScope("feedback"));
 
   app.openapi(putRoute, async (context) => {
     const body = context.req.valid("json");

@@ -5,16 +5,20 @@ import { basename, join } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { InputError } from "../../../shared/errors.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
+import type { FeedbackRow } from "../../../shared/feedback/row.ts";
 import { exportFeedback } from "../../../shared/store/export_feedback.ts";
-import { importFeedback } from "../../../shared/store/import_feedback.ts";
+import { type ImportedRow, importFeedback } from "../../../shared/store/import_feedback.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
-import { ApiError } from "../http/errors.ts";
-import { feedbackFilterSchema, readFilter } from "../schemas/feedback.ts";
+import { ApiError, tooLarge, validationError } from "../http/errors.ts";
+import { feedbackFilterSchema, readFilter, remarksSchema } from "../schemas/feedback.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 import { idempotencyHeader, idempotencyOf, storeRefusal } from "./feedback.ts";
 
 export const importPath = "/v1/feedback/import";
+
+/** Longest file that is taken in, in bytes. */
+const largestImport = 256 * 2 ** 20;
 
 const jsonLines = "application/x-ndjson";
 
@@ -72,6 +76,24 @@ async function* piecesOf(rows: AsyncIterable<unknown>): AsyncGenerator<Uint8Arra
   if (text !== "") yield encoder.encode(text);
 }
 
+/**
+ * Rows with who judged and what they said of it, so that what one gateway exports another takes in.
+ *
+ * @throws InputError for a column of such a name that holds something else
+ */
+function* withRemarks(rows: Iterable<FeedbackRow>): Generator<ImportedRow> {
+  for (const { remarks, ...row } of rows) {
+    if (!remarks) {
+      yield row;
+      continue;
+    }
+    const read = remarksSchema.safeParse(remarks);
+    if (!read.success) throw new InputError(`body:${row.line}: ${validationError(read.error).message}`);
+    const { end_user, reason, tags } = read.data;
+    yield { ...row, endUser: end_user ?? undefined, reason: reason ?? undefined, tags: tags ?? undefined };
+  }
+}
+
 /** Adds the routes. */
 export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder }: Gateway): void {
   app.use(exportRoute.path, requireScope("admin"));
@@ -93,14 +115,17 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
     try {
       const hash = createHash("sha256");
       using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+      let size = 0;
       for await (const piece of body) {
+        size += piece.length;
+        if (size > largestImport) throw tooLarge(largestImport);
         hash.update(piece);
         for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
       }
       const { rows, summary, desirable, undesirable } = await readFeedback(path);
       const idempotency = idempotencyOf(context, hash.digest("hex"));
       const notes = summary.map((sentence) => sentence.replaceAll(basename(path), "body"));
-      await importFeedback(database, ReadableStream.from(rows), idempotency);
+      await importFeedback(database, ReadableStream.from(withRemarks(rows)), idempotency);
       return context.json(
         { object: "feedback.import" as const, rows: rows.length, desirable, undesirable, notes },
         201,

@@ -13,13 +13,21 @@ export const thumbSchema = z.union(
 export const readThumb = (thumb: z.infer<typeof thumbSchema>): boolean =>
   thumb === true || thumb === "desirable" || thumb === 1;
 
+/** What may come with a thumb. */
+const remarkFields = {
+  end_user: z.string().min(1).max(256).nullish().openapi({ description: "Who judges, by your own name for them." }),
+  reason: z.string().max(4096).nullish(),
+  tags: z.array(z.string().min(1).max(64)).max(32).nullish(),
+};
+
+/** The same in a file's row, where "" names nobody: so exports are written. */
+export const remarksSchema = z.object({ ...remarkFields, end_user: z.string().max(256).nullish() });
+
 export const feedbackRequestSchema = z.strictObject({
   completion_id: z.string().min(1).max(200).openapi({ description: "The `id` of the completion that is judged." }),
   label: thumbSchema,
   choice: z.int().min(0).max(1023).nullish().openapi({ description: "Index of the choice. Default 0." }),
-  end_user: z.string().min(1).max(256).nullish().openapi({ description: "Who judges, by your own name for them." }),
-  reason: z.string().max(4096).nullish(),
-  tags: z.array(z.string().min(1).max(64)).max(32).nullish(),
+  ...remarkFields,
   correction: z.string().min(1).max(65536).nullish().openapi({
     description: "What the answer should have been: becomes a desirable row beside the undesirable original.",
   }),

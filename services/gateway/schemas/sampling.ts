@@ -38,7 +38,10 @@ export const samplingFields = {
     .openapi({ description: "Added to the logits of tokens, by id." }),
   stream: z.boolean().nullish(),
   stream_options: z.strictObject({ include_usage: z.boolean().nullish() }).nullish(),
-  user: z.string().min(1).max(256).nullish().openapi({
+  user: z.string().min(1).max(256).refine(
+    (name) => name.isWellFormed() && !name.includes("\0"),
+    "must have no NUL character and no half surrogate pair",
+  ).nullish().openapi({
     description:
       "Who asks, by your own name for them: keeps a person on one arm of an alias, and finds their data to delete it.",
   }),

@@ -3,6 +3,7 @@
 
 import { join } from "node:path";
 import { InputError } from "../../../shared/errors.ts";
+import { silent } from "../../../shared/progress.ts";
 import { hashAdapterFiles } from "../../../shared/runtime/adapter_of_model.ts";
 import { findModel, identityOf, openModel } from "../../../shared/runtime/open_model.ts";
 import type { Database } from "../../../shared/store/database.ts";
@@ -85,8 +86,6 @@ async function trainSettings(
   };
   return parseTrainSettings(Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
 }
-
-const silent = { event() {}, line() {}, warn() {}, progress: () => ({ advance() {}, done() {} }) };
 
 /** The name of the job's adapter: its suffix where that is free, else with some of the job's own id. */
 async function adapterName(database: Database, { id, request: { suffix } }: Job): Promise<string> {

@@ -2,6 +2,7 @@
 // answers, places and queue, and workers that die.
 
 import assert from "node:assert/strict";
+import { silent } from "../../../shared/progress.ts";
 import { AutoModelForCausalLM, Tensor } from "@huggingface/transformers";
 import { EngineClosedError, QueueFullError } from "../../../services/gateway/engine/answers.ts";
 import { startScoring } from "../../../services/trainer/model.ts";
@@ -43,7 +44,7 @@ async function generated(folder: string, promptIds: number[], maxTokens: number,
 
 /** The log-probs that `deno task score` gives for a completion, under an adapter where one is named. */
 async function scored(folder: string, adapter: string | undefined, promptIds: number[], completionIds: number[]) {
-  const model = await openModel(await findModel(folder, "fp32", false), "fp32");
+  const model = await openModel(await findModel(folder, "fp32", silent), "fp32");
   const pool = await WorkerPool.start(1, assert.fail);
   try {
     const part = adapter === undefined ? undefined : await adapterPart(adapter, model);

@@ -1,0 +1,290 @@
+// Who may do what, and what anyone is told: keys, hosts, origins, limits, ids, logs, headers, documents, metrics.
+
+import assert from "node:assert/strict";
+import { createKey, revokeKey, type Scope } from "../../shared/store/keys.ts";
+import { type OpenGateway, withGateway } from "./open_gateway.ts";
+
+const ask = { model: "base", messages: [{ role: "user", content: "a secret question" }] };
+const thumb = { completion_id: "nope", label: true };
+
+async function keyFor({ gateway }: OpenGateway, ...scopes: Scope[]) {
+  const { id, secret } = await createKey(gateway.database, { scopes });
+  return { id, headers: { Authorization: `Bearer ${secret}` } };
+}
+
+/** A request per route, and the scope that it needs. */
+const needs: [method: string, path: string, body: unknown, scope: Scope][] = [
+  ["POST", "/v1/chat/completions", ask, "inference"],
+  ["POST", "/v1/completions", { model: "base", prompt: "once" }, "inference"],
+  ["GET", "/v1/models", undefined, "inference"],
+  ["GET", "/v1/models/base", undefined, "inference"],
+  ["POST", "/v1/feedback", thumb, "feedback"],
+  ["GET", "/v1/feedback", undefined, "feedback"],
+  ["GET", "/v1/feedback/nope", undefined, "feedback"],
+  ["GET", "/v1/feedback/nope/history", undefined, "feedback"],
+  ["DELETE", "/v1/feedback/nope", undefined, "feedback"],
+  ["DELETE", "/v1/feedback?end_user=ann", undefined, "admin"],
+  ["GET", "/v1/feedback/export", undefined, "admin"],
+  ["POST", "/v1/feedback/import", '{"prompt":"a","completion":"b","label":true}', "admin"],
+  ["GET", "/v1/experiments", undefined, "admin"],
+  ["GET", "/v1/adapters", undefined, "admin"],
+  ["PUT", "/v1/adapters/new", { path: "/somewhere" }, "admin"],
+  ["DELETE", "/v1/adapters/new", undefined, "admin"],
+  ["GET", "/metrics", undefined, "admin"],
+];
+
+Deno.test("each route opens to its own scope and to admin, is 403 to every other key and 401 to none", async () => {
+  await withGateway({ options: { keysRequired: true, hosts: undefined } }, async (open) => {
+    const keys = {
+      inference: await keyFor(open, "inference"),
+      feedback: await keyFor(open, "feedback"),
+      admin: await keyFor(open, "admin"),
+    };
+    for (const [method, path, body, scope] of needs) {
+      for (const [held, { headers }] of Object.entries(keys)) {
+        const { status, json } = await open.call(method, path, body, headers);
+        const what = `${method} ${path} with ${held}: ${status}`;
+        if (held === scope || held === "admin") assert.ok(![401, 403, 500].includes(status), what);
+        else {
+          assert.equal(status, 403, what);
+          assert.equal(json.error.type, "permission_error");
+          assert.ok(json.error.message.includes(scope), json.error.message);
+        }
+      }
+      for (const headers of [{}, { Authorization: "Bearer pk-unknown" }, { Authorization: "Basic eDp5" }]) {
+        const { status, json } = await open.call(method, path, body, headers as Record<string, string>);
+        assert.equal(status, 401, `${method} ${path}`);
+        assert.equal(json.error.code, "invalid_api_key");
+        assert.match(json.error.message, /deno task keys create/);
+      }
+    }
+    for (const path of ["/healthz", "/readyz", "/openapi.json", "/docs"]) {
+      assert.equal((await open.call("GET", path)).status, 200, `${path} needs no key`);
+    }
+  });
+});
+
+Deno.test("every route of the OpenAPI document but health, readiness and metrics refuses who has no key", async () => {
+  await withGateway({ options: { keysRequired: true, hosts: undefined } }, async ({ call }) => {
+    const { paths } = (await call("GET", "/openapi.json")).json;
+    let tried = 0;
+    for (const [path, methods] of Object.entries<Record<string, unknown>>(paths)) {
+      if (path === "/healthz" || path === "/readyz") continue;
+      for (const method of Object.keys(methods)) {
+        tried++;
+        assert.equal((await call(method.toUpperCase(), path.replace(/\{\w+\}/g, "x"))).status, 401, path);
+      }
+    }
+    assert.ok(tried >= 17, `${tried} routes`);
+  });
+});
+
+Deno.test("a revoked key ends within a second, with a sentence that says so", async () => {
+  await withGateway({ options: { keysRequired: true, hosts: undefined } }, async (open) => {
+    const { id, headers } = await keyFor(open, "inference");
+    assert.equal((await open.call("GET", "/v1/models", undefined, headers)).status, 200);
+    await revokeKey(open.gateway.database, id);
+    const end = Date.now() + 1100;
+    let answer;
+    while ((answer = await open.call("GET", "/v1/models", undefined, headers)).status === 200) {
+      assert.ok(Date.now() < end, "the revoked key still opens");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.equal(answer.status, 401);
+    assert.match(answer.json.error.message, /revoked/);
+  });
+});
+
+Deno.test("on loopback an unknown key is as good as none, and a known one keeps to its scopes", async () => {
+  await withGateway({}, async (open) => {
+    for (const headers of [{}, { Authorization: "Bearer anything-that-a-client-insists-on" }]) {
+      const { status } = await open.call("GET", "/v1/adapters", undefined, headers as Record<string, string>);
+      assert.equal(status, 200);
+    }
+    const { headers } = await keyFor(open, "feedback");
+    assert.equal((await open.call("GET", "/v1/feedback", undefined, headers)).status, 200);
+    assert.equal((await open.call("PUT", "/v1/adapters/new", { path: "/x" }, headers)).status, 403);
+    assert.equal((await open.call("GET", "/v1/feedback/export", undefined, headers)).status, 403);
+  });
+});
+
+Deno.test("a request under another host's name is refused where no key is needed (DNS rebinding)", async () => {
+  await withGateway({}, async ({ fetch }) => {
+    const refused = await fetch(new Request("http://rebound.example:8000/v1/feedback/export"));
+    assert.equal(refused.status, 403);
+    assert.match((await refused.json()).error.message, /rebound\.example/);
+    assert.equal((await fetch(new Request("http://localhost:8000/v1/models"))).status, 200);
+  });
+  await withGateway({ options: { keysRequired: true, hosts: undefined } }, async ({ fetch }) => {
+    assert.equal((await fetch(new Request("http://gateway.example/healthz"))).status, 200);
+  });
+});
+
+Deno.test("a page of another site cannot post to a gateway without keys, not even a plain text", async () => {
+  const row = '{"prompt":"a","completion":"poison","label":true}';
+  await withGateway({ options: { corsOrigins: ["https://app.example.com"] } }, async ({ call }) => {
+    const send = (origin: string) =>
+      call("POST", "/v1/feedback/import", row, { "Content-Type": "text/plain", Origin: origin });
+    for (const origin of ["https://evil.example", "null", "http://localhost:81", "https://app.example.com.evil"]) {
+      const { status, json } = await send(origin);
+      assert.deepEqual([status, json.error.code], [403, "wrong_origin"], origin);
+    }
+    assert.equal((await call("GET", "/v1/feedback/export")).text, "");
+    assert.equal((await send("http://localhost")).status, 201);
+    assert.equal((await send("https://app.example.com")).status, 201);
+  });
+});
+
+Deno.test("pages of allowed origins may call, with the headers they need; others are told nothing", async () => {
+  await withGateway({ options: { corsOrigins: ["https://app.example.com"] } }, async ({ call }) => {
+    const preflight = (Origin: string) =>
+      call("OPTIONS", "/v1/feedback", undefined, {
+        Origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+      });
+    const { status, headers } = await preflight("https://app.example.com");
+    assert.equal(status, 204);
+    assert.equal(headers.get("Access-Control-Allow-Origin"), "https://app.example.com");
+    assert.match(headers.get("Access-Control-Allow-Headers")!, /Authorization.*Content-Type.*Idempotency-Key/);
+    assert.equal((await preflight("https://evil.example")).headers.get("Access-Control-Allow-Origin"), null);
+    const answer = await call("GET", "/v1/models", undefined, { Origin: "https://app.example.com" });
+    assert.equal(answer.headers.get("Access-Control-Allow-Origin"), "https://app.example.com");
+    assert.match(answer.headers.get("Access-Control-Expose-Headers")!, /X-Request-Id/);
+  });
+  await withGateway({}, async ({ call }) => {
+    const { headers } = await call("GET", "/v1/models", undefined, { Origin: "https://app.example.com" });
+    assert.equal(headers.get("Access-Control-Allow-Origin"), null);
+  });
+});
+
+Deno.test("requests above the rate are 429 with Retry-After, counted per key", async () => {
+  await withGateway({ options: { keysRequired: true, hosts: undefined, rateLimit: 3 } }, async (open) => {
+    const one = await keyFor(open, "inference"), other = await keyFor(open, "inference");
+    for (let i = 0; i < 3; i++) {
+      assert.equal((await open.call("GET", "/v1/models", undefined, one.headers)).status, 200);
+    }
+    const { status, headers, json } = await open.call("GET", "/v1/models", undefined, one.headers);
+    assert.equal(status, 429);
+    assert.equal(json.error.type, "rate_limit_error");
+    assert.ok(Number(headers.get("Retry-After")) > 0);
+    assert.equal((await open.call("GET", "/v1/models", undefined, other.headers)).status, 200);
+  });
+});
+
+Deno.test("a body above the limit is 413, whether its length was told or not, and is never read to its end", async () => {
+  await withGateway({}, async ({ call }) => {
+    const big = new Uint8Array(8 * 2 ** 20 + 1).fill(32);
+    assert.equal(
+      (await call("POST", "/v1/chat/completions", big, { "Content-Length": String(big.length) })).status,
+      413,
+    );
+    let sent = 0;
+    const endless = new ReadableStream({
+      pull(controller) {
+        sent += 2 ** 20;
+        controller.enqueue(new Uint8Array(2 ** 20).fill(32));
+      },
+    });
+    const { status, json } = await call("POST", "/v1/feedback", endless);
+    assert.deepEqual([status, json.error.code], [413, "body_too_large"]);
+    assert.ok(sent < 12 * 2 ** 20, `${sent} bytes were taken`);
+  });
+});
+
+Deno.test("a request's id is the client's where it is one, else made, and stands in the log and on every refusal", async () => {
+  await withGateway({}, async ({ call, logged }) => {
+    const given = await call("GET", "/v1/models", undefined, { "X-Request-Id": "trace-17" });
+    assert.equal(given.headers.get("X-Request-Id"), "trace-17");
+    const made = await call("GET", "/nothing", undefined, { "X-Request-Id": "a b\tc" });
+    assert.match(made.headers.get("X-Request-Id")!, /^[0-9a-f-]{36}$/);
+    assert.deepEqual(
+      logged.map(({ fields }) => [fields.request_id, fields.status]),
+      [["trace-17", 200], [made.headers.get("X-Request-Id"), 404]],
+    );
+  });
+});
+
+Deno.test("the log has neither prompts nor answers nor secrets, unless prompts are asked for", async () => {
+  for (const logPrompts of [false, true]) {
+    await withGateway({ options: { logPrompts } }, async (open) => {
+      const { id, headers } = await keyFor(open, "admin");
+      await open.call("POST", "/v1/chat/completions", ask, headers);
+      await open.call("POST", "/v1/chat/completions", { ...ask, stream: true }, headers);
+      await open.call("POST", "/v1/chat/completions", { ...ask, messages: "a secret question" }, headers);
+      const log = JSON.stringify(open.logged);
+      assert.equal(/a secret question/.test(log), logPrompts);
+      assert.equal(/Hello é/.test(log), logPrompts);
+      assert.ok(!log.includes(headers.Authorization.slice(7)));
+      assert.ok(log.includes(id));
+    });
+  }
+});
+
+Deno.test("answers forbid framing, sniffing and foreign scripts", async () => {
+  await withGateway({}, async ({ call }) => {
+    for (const path of ["/docs", "/v1/models", "/nothing"]) {
+      const { headers } = await call("GET", path);
+      assert.equal(headers.get("X-Content-Type-Options"), "nosniff");
+      assert.match(headers.get("Content-Security-Policy")!, /default-src 'self'.*frame-ancestors 'none'/);
+      assert.doesNotMatch(headers.get("Content-Security-Policy")!, /script-src[^;]*unsafe/);
+      assert.equal(headers.get("Referrer-Policy"), "no-referrer");
+    }
+  });
+});
+
+Deno.test("the page of the API loads everything from this gateway, and everything that it names is there", async () => {
+  await withGateway({}, async ({ call }) => {
+    const { text } = await call("GET", "/docs");
+    const named = [...text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url]) => url!);
+    assert.ok(named.length >= 3);
+    for (const url of named.filter((url) => !url.startsWith("data:"))) {
+      assert.match(url, /^\/[^/]/, `${url} is of another host`);
+      assert.equal((await call("GET", url)).status, 200, url);
+    }
+    assert.doesNotMatch((await call("GET", "/docs/swagger-ui.css")).text, /url\((?!["']?(data:|#))/);
+    assert.match((await call("GET", "/docs/start.js")).text, /validatorUrl: null/);
+  });
+});
+
+Deno.test("metrics parse as Prometheus' text, name each route, and no request can make new ones without end", async () => {
+  await withGateway({}, async ({ call }) => {
+    const { json } = await call("POST", "/v1/chat/completions", ask);
+    await call("POST", "/v1/feedback", { completion_id: json.id, label: true });
+    await call("GET", "/v1/feedback/export");
+    await call("POST", "/v1/feedback/import", '{"prompt":"a","completion":"b","label":true}');
+    const before = seriesOf((await call("GET", "/metrics")).text);
+    assert.equal(before.get('http_requests_total{method="POST",route="/v1/chat/completions",status="200"}'), 1);
+    assert.equal(before.get('http_requests_total{method="GET",route="/v1/feedback/export",status="200"}'), 1);
+    assert.equal(before.get('http_requests_total{method="POST",route="/v1/feedback/import",status="201"}'), 1);
+    assert.equal(before.get('prospect_labels_total{label="desirable"}'), 1);
+    assert.equal(before.get('prospect_answers_total{model="base",finish_reason="stop"}'), 1);
+    for (let i = 0; i < 20; i++) {
+      await call(`METHOD${i}`, `/nothing/${i}`);
+      await call(`METHOD${i}`, "/v1/models");
+      await call("POST", "/v1/chat/completions", { ...ask, model: `model ${i}` });
+    }
+    const grown = [...seriesOf((await call("GET", "/metrics")).text).keys()].filter((name) => !before.has(name));
+    assert.ok(grown.every((name) => !/METHOD|nothing|model \d/.test(name)), grown.join("\n"));
+  });
+});
+
+/** Samples by name and labels; a line that is none fails. */
+function seriesOf(text: string): Map<string, number> {
+  const series = new Map<string, number>();
+  const types = new Set<string>();
+  for (const line of text.split("\n").filter((line) => line !== "")) {
+    const type = /^# TYPE (\S+) (counter|gauge|histogram|summary|untyped)$/.exec(line);
+    if (type) types.add(type[1]!);
+    if (line.startsWith("#")) {
+      assert.match(line, /^# (HELP|TYPE) /);
+      continue;
+    }
+    const [, name, labels = "", value] =
+      /^([a-zA-Z_:][\w:]*)(\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*",?)*\})? (\S+)$/.exec(line) ?? [];
+    assert.ok(name && Number.isFinite(Number(value?.replace("+Inf", "1"))), `no sample: ${line}`);
+    assert.ok(types.has(name.replace(/_(bucket|sum|count)$/, "")) || types.has(name), `${name} has no TYPE`);
+    series.set(name + labels, Number(value));
+  }
+  return series;
+}

@@ -1,0 +1,276 @@
+// Clients that were written for others, unmodified: OpenAI's SDK, Vercel's AI SDK, curl as the README says it.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { APICallError, generateText, streamText } from "ai";
+import OpenAI from "openai";
+import { openDatabase } from "../../shared/store/database.ts";
+import { createKey } from "../../shared/store/keys.ts";
+import { withFolder } from "../commands/run_task.ts";
+import { type GatewayProcess, neverEnding, startGatewayProcess } from "./gateway_process.ts";
+
+const messages = [{ role: "user" as const, content: "What is the opposite of hot?" }];
+const greedy = { model: "base", messages, max_tokens: 12, temperature: 0 };
+
+/** Hands out a running gateway and ends it after. */
+async function withProcess(args: string[], use: (gateway: GatewayProcess, folder: string) => Promise<void>) {
+  await withFolder(async (folder) => {
+    const gateway = await startGatewayProcess(folder, { args });
+    try {
+      await use(gateway, folder);
+    } finally {
+      await gateway.stop();
+    }
+  });
+}
+
+// The SDKs keep connections open a while after their last answer.
+const lenient = { sanitizeOps: false, sanitizeResources: false };
+
+const openai = ({ address }: GatewayProcess) =>
+  new OpenAI({ baseURL: `${address}/v1`, apiKey: "not needed", maxRetries: 0 });
+
+/** Value of a gauge or counter. */
+async function metric({ address }: GatewayProcess, name: string): Promise<number> {
+  const text = await (await fetch(`${address}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]);
+}
+
+async function chatsAndStreams(gateway: GatewayProcess): Promise<void> {
+  const client = openai(gateway);
+  const ids = [];
+  for await (const { id } of client.models.list()) ids.push(id);
+  assert.deepEqual(ids, ["base", "prospect"]);
+  assert.equal((await client.models.retrieve("prospect")).id, "prospect");
+
+  const whole = await client.chat.completions.create(greedy);
+  const text = whole.choices[0]!.message.content!;
+  assert.ok(text.length > 0);
+  assert.equal(whole.usage!.total_tokens, whole.usage!.prompt_tokens + whole.usage!.completion_tokens);
+
+  let streamed = "", usage;
+  for await (
+    const chunk of await client.chat.completions.create({
+      ...greedy,
+      stream: true,
+      stream_options: { include_usage: true },
+    })
+  ) {
+    streamed += chunk.choices[0]?.delta.content ?? "";
+    usage = chunk.usage ?? usage;
+  }
+  assert.equal(streamed, text);
+  assert.deepEqual(usage, whole.usage);
+
+  const gathered = await client.chat.completions.stream({ ...greedy, logprobs: true, top_logprobs: 2 })
+    .finalChatCompletion();
+  assert.equal(gathered.choices[0]!.message.content, text);
+  const tokens = gathered.choices[0]!.logprobs!.content!;
+  assert.equal(new TextDecoder().decode(Uint8Array.from(tokens.flatMap(({ bytes }) => bytes!))), text);
+  for (const { logprob, token, top_logprobs } of tokens) {
+    assert.equal(top_logprobs.length, 2);
+    assert.deepEqual(
+      [top_logprobs[0]!.token, top_logprobs[0]!.logprob],
+      [token, logprob],
+      "greedy takes the likeliest",
+    );
+    assert.ok(logprob <= 0 && top_logprobs[1]!.logprob <= logprob);
+  }
+
+  const many = await client.chat.completions.create({ ...greedy, n: 3, temperature: 1, seed: 7 });
+  const again = await client.chat.completions.create({ ...greedy, n: 3, temperature: 1, seed: 7 });
+  assert.deepEqual(many.choices.map(({ index }) => index), [0, 1, 2]);
+  assert.deepEqual(many.choices, again.choices, "the same seed gives the same answers");
+
+  const legacy = await client.completions.create({ model: "base", prompt: "The opposite", max_tokens: 4, logprobs: 1 });
+  assert.equal(legacy.object, "text_completion");
+  assert.equal(legacy.choices[0]!.logprobs!.tokens!.length, legacy.usage!.completion_tokens);
+
+  const thumb = await client.post<{ label: boolean }>("/feedback", { body: { completion_id: whole.id, label: true } });
+  assert.equal(thumb.label, true);
+}
+
+async function throwsByClass(gateway: GatewayProcess): Promise<void> {
+  const client = openai(gateway);
+  const refusals: [
+    () => Promise<unknown>,
+    new (...args: never[]) => InstanceType<typeof OpenAI.APIError>,
+    string | null,
+  ][] = [
+    [() => client.chat.completions.create({ ...greedy, temperature: 3 }), OpenAI.BadRequestError, "temperature"],
+    [
+      () => client.chat.completions.create({ ...greedy, response_format: { type: "json_object" } }),
+      OpenAI.BadRequestError,
+      "response_format",
+    ],
+    [() => client.chat.completions.create({ ...greedy, model: "gpt-9" }), OpenAI.NotFoundError, "model"],
+    [() => client.models.retrieve("gpt-9"), OpenAI.NotFoundError, "model"],
+    [
+      () => client.post("/feedback", { body: { completion_id: "none", label: true } }),
+      OpenAI.NotFoundError,
+      "completion_id",
+    ],
+    [
+      () => client.chat.completions.create({ ...greedy, n: 16, stream: true, max_tokens: 100_000 }),
+      OpenAI.BadRequestError,
+      "messages",
+    ],
+    [() => client.embeddings.create({ model: "base", input: "x" }), OpenAI.NotFoundError, null],
+  ];
+  for (const [refused, kind, param] of refusals) {
+    const error = await refused().then(() => undefined, (error) => error);
+    assert.ok(error instanceof kind, `${param}: ${error}`);
+    assert.equal(error.param, param);
+    assert.ok(error.message.length > 10 && error.requestID, "it says what is wrong, and under which id");
+  }
+}
+
+Deno.test({
+  name: "OpenAI's SDK is told 401 without a key where keys are needed, and 403 beyond its scope",
+  ...lenient,
+}, () =>
+  withProcess([], async (_, folder) => {
+    // Another gateway over the same folder: this one asks for keys.
+    const database = await openDatabase(`${folder}/data/prospect.sqlite`);
+    const { secret } = await createKey(database, { scopes: ["feedback"] });
+    await database.close();
+    const closed = await startGatewayProcess(folder, { args: ["--require-keys"] });
+    try {
+      const failure = (apiKey: string) =>
+        new OpenAI({ baseURL: `${closed.address}/v1`, apiKey, maxRetries: 0 }).models.list().then(
+          () => undefined,
+          (error) => error,
+        );
+      assert.ok(await failure("wrong") instanceof OpenAI.AuthenticationError);
+      assert.ok(await failure(secret) instanceof OpenAI.PermissionDeniedError);
+    } finally {
+      await closed.stop();
+    }
+  }));
+
+async function aborts(gateway: GatewayProcess): Promise<void> {
+  const client = openai(gateway);
+  const endless = {
+    ...greedy,
+    temperature: 1,
+    max_tokens: 200,
+    logit_bias: await neverEnding(),
+    stream: true as const,
+  };
+  const stream = await client.chat.completions.create(endless);
+  let pieces = 0;
+  for await (const _ of stream) if (++pieces === 3) break;
+  const aborted = new AbortController();
+  const whole = client.chat.completions.create({ ...endless, stream: false }, { signal: aborted.signal });
+  while (await metric(gateway, "prospect_sequences_active") === 0) await new Promise((r) => setTimeout(r, 2));
+  aborted.abort();
+  await assert.rejects(whole, OpenAI.APIUserAbortError);
+  const end = Date.now() + 5000;
+  while (await metric(gateway, "prospect_sequences_active") > 0) {
+    assert.ok(Date.now() < end, "an aborted answer still has its place");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.ok((await client.chat.completions.create(greedy)).choices[0]);
+}
+
+Deno.test(
+  { name: "a full queue makes OpenAI's SDK wait as Retry-After says, and then its answer comes", ...lenient },
+  () =>
+    withProcess(["--queue", "1"], async (gateway) => {
+      const patient = new OpenAI({ baseURL: `${gateway.address}/v1`, apiKey: "-", maxRetries: 10 });
+      const many = Array.from(
+        { length: 4 },
+        () => patient.chat.completions.create({ ...greedy, n: 8, max_tokens: 60 }),
+      );
+      const hasty = await Promise.allSettled(
+        Array.from({ length: 4 }, () => openai(gateway).chat.completions.create({ ...greedy, n: 8, max_tokens: 60 })),
+      );
+      const refused = hasty.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
+      assert.ok(refused.length > 0 && refused.every(({ reason }) => reason instanceof OpenAI.RateLimitError));
+      assert.ok(Number(refused[0]!.reason.headers.get("Retry-After")) >= 1);
+      for (const { choices } of await Promise.all(many)) assert.equal(choices.length, 8);
+    }),
+);
+
+async function vercel(gateway: GatewayProcess): Promise<void> {
+  const provider = createOpenAICompatible({ name: "prospect", baseURL: `${gateway.address}/v1`, includeUsage: true });
+  const settings = {
+    model: provider("base"),
+    system: "Be kind.",
+    prompt: messages[0]!.content,
+    temperature: 0,
+    maxOutputTokens: 12,
+    maxRetries: 0,
+  };
+  const { text, usage, finishReason, response } = await generateText(settings);
+  assert.ok(text.length > 0);
+  assert.equal(usage.totalTokens, usage.inputTokens! + usage.outputTokens!);
+  assert.ok(["stop", "length"].includes(finishReason));
+  const streamed = streamText(settings);
+  let joined = "";
+  for await (const piece of streamed.textStream) joined += piece;
+  assert.equal(joined, text);
+  assert.equal((await streamed.usage).totalTokens, usage.totalTokens);
+  const thumb = await fetch(`${gateway.address}/v1/feedback`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ completion_id: response.id, label: -1 }),
+  });
+  assert.equal((await thumb.json()).label, false);
+  await assert.rejects(generateText({ ...settings, model: provider("none") }), (error: unknown) => {
+    assert.ok(APICallError.isInstance(error) && error.statusCode === 404 && /does not exist/.test(error.message));
+    return true;
+  });
+}
+
+const readme = () => Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+
+/** The `curl` commands of the README's shell blocks, their continued lines joined. */
+function curlLines(): string[] {
+  const blocks = [...readme().matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block!);
+  return blocks.flatMap((block) => block.replaceAll("\\\n", " ").split("\n")).filter((line) => /\bcurl /.test(line));
+}
+
+Deno.test("every curl line of the README does what it is there for", () =>
+  withProcess([], async (gateway, folder) => {
+    if (spawnSync("curl", ["--version"]).status !== 0) return console.log("skipped: no curl");
+    const lines = curlLines();
+    assert.ok(lines.length >= 6, `${lines.length} lines with curl`);
+    // One shell for all: what a line keeps in a variable, the next uses.
+    const script = lines.map((line) => `${line.replaceAll("http://127.0.0.1:8000", gateway.address)}\necho; echo ----`);
+    const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-ec", script.join("\n")], cwd: folder })
+      .output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    const answers = new TextDecoder().decode(stdout).split("----\n");
+    answers.forEach((said, i) => assert.doesNotMatch(said, /"error"/, `${lines[i]}\n${said}`));
+    const rows = Deno.readTextFileSync(`${folder}/thumbs.jsonl`).split("\n").filter((row) => row !== "");
+    assert.deepEqual(rows.map((row) => JSON.parse(row).label).sort(), [false, true, true]);
+  }));
+
+Deno.test(
+  { name: "clients that were written for others work against a gateway as it is started", ...lenient },
+  (test) =>
+    withProcess([], async (gateway) => {
+      await test.step({
+        name: "OpenAI's SDK chats, streams, lists models, reads log-probs and several choices",
+        ...lenient,
+        fn: () => chatsAndStreams(gateway),
+      });
+      await test.step({
+        name: "OpenAI's SDK throws the class that each refusal is made for",
+        ...lenient,
+        fn: () => throwsByClass(gateway),
+      });
+      await test.step({
+        name: "a stream that OpenAI's SDK aborts frees its place, and the client is not told of an error",
+        ...lenient,
+        fn: () => aborts(gateway),
+      });
+      await test.step({
+        name: "Vercel's AI SDK generates, streams and reads refusals through its OpenAI-compatible provider",
+        ...lenient,
+        fn: () => vercel(gateway),
+      });
+    }),
+);

@@ -1,0 +1,360 @@
+// Thumbs over the app: set, replaced, taken back, corrected, listed, exported, imported, forgotten.
+
+import assert from "node:assert/strict";
+import { findCompletion } from "../../shared/store/completions.ts";
+import { type OpenGateway, withGateway } from "./open_gateway.ts";
+
+const ask = { model: "base", messages: [{ role: "user", content: "hello" }] };
+
+type Call = OpenGateway["call"];
+
+/** The id of a new answer. */
+async function answer(call: Call, more: Record<string, unknown> = {}): Promise<string> {
+  const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
+  assert.equal(status, 200);
+  return json.id;
+}
+
+async function press(call: Call, body: Record<string, unknown>, headers: Record<string, string> = {}) {
+  const { status, json } = await call("POST", "/v1/feedback", body, headers);
+  assert.equal(status, 201, JSON.stringify(json));
+  return json;
+}
+
+// deno-lint-ignore no-explicit-any -- rows are looked into as trainers do
+async function exported(call: Call, query = ""): Promise<any[]> {
+  const { status, text } = await call("GET", `/v1/feedback/export${query}`);
+  assert.equal(status, 200);
+  return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+}
+
+const take = (call: Call, body: string | Uint8Array, headers: Record<string, string> = {}) =>
+  call("POST", "/v1/feedback/import", body, { "Content-Type": "application/x-ndjson", ...headers });
+
+Deno.test("a label may be spelt in six ways, and in no other", async () => {
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call);
+    for (const label of [true, "desirable", 1]) {
+      assert.equal((await press(call, { completion_id, label, end_user: `up ${label}` })).label, true);
+    }
+    for (const label of [false, "undesirable", -1]) {
+      assert.equal((await press(call, { completion_id, label, end_user: `down ${label}` })).label, false);
+    }
+    for (const label of ["up", "true", 0, 2, null, "", [], {}, "Desirable"]) {
+      const { status, json } = await call("POST", "/v1/feedback", { completion_id, label });
+      assert.deepEqual([status, json.error.param], [400, "label"], JSON.stringify(label));
+    }
+    const rows = await exported(call);
+    assert.deepEqual(rows.map(({ label }) => label), [true, true, true, false, false, false]);
+  });
+});
+
+Deno.test("a second thumb of the same person on the same choice replaces the first, and history keeps both", async () => {
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call, { n: 2 });
+    const first = await press(call, { completion_id, label: true, end_user: "ann", reason: "short", tags: ["tone"] });
+    const second = await press(call, { completion_id, label: false, end_user: "ann" });
+    assert.equal(second.id, first.id);
+    assert.deepEqual([first.version, second.version], [1, 2]);
+    assert.deepEqual([second.reason, second.tags], [null, []], "what was said of the old thumb is not said of the new");
+    await press(call, { completion_id, label: true, end_user: "bob" });
+    await press(call, { completion_id, label: true });
+    await press(call, { completion_id, label: true, end_user: "ann", choice: 1 });
+    const rows = await exported(call);
+    assert.deepEqual(
+      rows.map(({ end_user, choice, label }) => [end_user, choice, label]),
+      [["ann", 0, false], ["bob", 0, true], ["", 0, true], ["ann", 1, true]],
+    );
+    const { data } = (await call("GET", `/v1/feedback/${first.id}/history`)).json;
+    assert.deepEqual(
+      data.map((event: Record<string, unknown>) => [event.kind, event.version, event.label, event.reason]),
+      [["set", 1, true, "short"], ["replaced", 2, false, null]],
+    );
+  });
+});
+
+Deno.test("a thumb that was taken back is in no list and no export, but in its history; pressed again it is new", async () => {
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call);
+    const { id } = await press(call, { completion_id, label: true });
+    assert.deepEqual((await call("DELETE", `/v1/feedback/${id}`)).json, { id, object: "feedback", deleted: true });
+    assert.equal((await call("GET", `/v1/feedback/${id}`)).status, 404);
+    assert.equal((await call("DELETE", `/v1/feedback/${id}`)).status, 404);
+    assert.deepEqual((await call("GET", "/v1/feedback")).json.data, []);
+    assert.deepEqual(await exported(call), []);
+    const { data } = (await call("GET", `/v1/feedback/${id}/history`)).json;
+    assert.deepEqual(data.map(({ kind }: { kind: string }) => kind), ["set", "deleted"]);
+    assert.notEqual((await press(call, { completion_id, label: false })).id, id);
+    assert.equal((await exported(call)).length, 1);
+  });
+});
+
+Deno.test("what is not there cannot be judged, and the refusal says which part is missing", async () => {
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call);
+    const unknown = await call("POST", "/v1/feedback", { completion_id: "chatcmpl-none", label: true });
+    assert.deepEqual([unknown.status, unknown.json.error.code], [404, "completion_not_found"]);
+    const choice = await call("POST", "/v1/feedback", { completion_id, label: true, choice: 1 });
+    assert.deepEqual([choice.status, choice.json.error.code], [404, "choice_not_found"]);
+    assert.equal((await call("GET", "/v1/feedback/none/history")).status, 404);
+  });
+});
+
+Deno.test("sixteen retries at once under one key are one thumb and one answer; another body is 422", async () => {
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call);
+    const key = { "Idempotency-Key": "press 1" };
+    const body = { completion_id, label: true, end_user: "ann" };
+    const answers = await Promise.all(Array.from({ length: 16 }, () => press(call, body, key)));
+    assert.equal(new Set(answers.map((answer) => JSON.stringify(answer))).size, 1);
+    assert.equal(answers[0]!.version, 1);
+    await press(call, { ...body, label: false });
+    assert.deepEqual(await press(call, body, key), answers[0], "a retry does not undo what came between");
+    assert.deepEqual((await exported(call)).map(({ label }) => label), [false]);
+    const other = await call("POST", "/v1/feedback", { ...body, label: false }, key);
+    assert.deepEqual([other.status, other.json.error.code], [422, "idempotency_key_reused"]);
+    const refused = { "Idempotency-Key": "press 2" };
+    assert.equal((await call("POST", "/v1/feedback", { ...body, choice: 7 }, refused)).status, 404);
+    await press(call, body, refused);
+  });
+});
+
+Deno.test("a correction makes a desirable row of what should have been said, beside the undesirable answer", async () => {
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call);
+    await press(call, { completion_id, label: false, correction: "Hello, Ann." });
+    const [original, correction] = await exported(call);
+    assert.deepEqual(original.completion, [{ role: "assistant", content: "Hello é😀!" }]);
+    assert.deepEqual(correction.completion, [{ role: "assistant", content: "Hello, Ann." }]);
+    assert.deepEqual([original.label, correction.label], [false, true]);
+    assert.deepEqual([original.is_correction, correction.is_correction], [false, true]);
+    assert.deepEqual([original.log_prob, correction.log_prob], [-3, null]);
+    assert.deepEqual([original.prompt, correction.prompt], [ask.messages, ask.messages]);
+    assert.deepEqual((await exported(call, "?label=desirable")).map(({ is_correction }) => is_correction), [true]);
+    const good = await call("POST", "/v1/feedback", { completion_id, label: true, correction: "Hello." });
+    assert.deepEqual([good.status, good.json.error.param], [400, "correction"]);
+    await press(call, { completion_id, label: false });
+    assert.equal((await exported(call)).length, 1, "without its correction the thumb is one row");
+  });
+});
+
+Deno.test("every row carries the exact prompt of its turn and who answered, so any turn of a conversation is a row", async () => {
+  await withGateway({}, async ({ call }) => {
+    await call("PUT", "/v1/adapters/new", { path: "/somewhere" });
+    const turns = [
+      { role: "developer", content: "Be kind." },
+      { role: "user", content: [{ type: "text", text: "hel" }, { type: "text", text: "lo\u2028\u0000" }], name: "Ann" },
+      { role: "assistant", content: "Hi." },
+      { role: "user", content: "and you?" },
+    ];
+    const completion_id = await answer(call, { model: "base:new", messages: turns, temperature: 0 });
+    await press(call, { completion_id, label: true });
+    const [row] = await exported(call);
+    assert.deepEqual(row.prompt, [
+      { role: "system", content: "Be kind." },
+      { role: "user", content: "hello\u2028\u0000", name: "Ann" },
+      { role: "assistant", content: "Hi." },
+      { role: "user", content: "and you?" },
+    ]);
+    assert.deepEqual(Object.keys(row).slice(0, 3), ["prompt", "completion", "label"]);
+    assert.deepEqual([row.model, row.adapter, row.adapter_version], ["base:new", "new", "version of /somewhere"]);
+    assert.equal(row.completion_id, completion_id);
+    const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once" });
+    await press(call, { completion_id: json.id, label: false });
+    const [, text] = await exported(call);
+    assert.deepEqual([text.prompt, text.completion, text.source], ["once", "Hello é😀!", "text"]);
+  });
+});
+
+Deno.test("each filter keeps what it says in lists and exports alike", async () => {
+  await withGateway({}, async ({ call }) => {
+    await call("PUT", "/v1/adapters/new", { path: "/somewhere" });
+    const one = await answer(call), two = await answer(call, { model: "base:new" });
+    const text = (await call("POST", "/v1/completions", { model: "base", prompt: "once" })).json.id;
+    await press(call, { completion_id: one, label: true, end_user: "ann", tags: ["tone", "length"] });
+    await press(call, { completion_id: two, label: false, end_user: "bob", tags: ["tone"] });
+    await press(call, { completion_id: text, label: false });
+    await take(call, '{"prompt":"a","completion":"b","label":true}\n');
+    const later = Date.now() + 60_000;
+    const cases: [string, number][] = [
+      ["label=desirable", 2],
+      ["label=false", 2],
+      ["tag=tone", 2],
+      ["tag=length", 1],
+      ["tag=ton", 0],
+      ["end_user=bob", 1],
+      ["model=base", 2],
+      ["model=base%3Anew", 1],
+      ["adapter=new", 1],
+      [`completion_id=${one}`, 1],
+      ["source=text", 1],
+      ["source=import", 1],
+      ["tag=tone&label=undesirable", 1],
+      [`since=${later}`, 0],
+      [`until=${later}`, 4],
+    ];
+    for (const [query, count] of cases) {
+      assert.equal((await exported(call, `?${query}`)).length, count, `export ${query}`);
+      assert.equal((await call("GET", `/v1/feedback?${query}`)).json.data.length, count, `list ${query}`);
+    }
+    for (const query of ["label=maybe", "source=mail", "since=yesterday", "until=-1", "limit=0", "limit=1001"]) {
+      assert.equal((await call("GET", `/v1/feedback?${query}`)).status, 400, query);
+    }
+    for (const cursor of ["x", btoa("{}"), btoa('["\\u0000"]'), btoa("[1e999]")]) {
+      const { status, json } = await call("GET", `/v1/feedback?cursor=${cursor}`);
+      assert.equal(status, 400, cursor);
+      assert.ok(json.error.message.length > 0);
+    }
+  });
+});
+
+Deno.test("pages show every thumb once, newest first, while others are pressed and replaced meanwhile", async () => {
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call);
+    const people = Array.from({ length: 23 }, (_, i) => `user ${i}`);
+    for (const end_user of people) await press(call, { completion_id, label: true, end_user });
+    const seen: string[] = [];
+    let query = "?limit=5";
+    for (let page = 0;; page++) {
+      const { json } = await call("GET", `/v1/feedback${query}`);
+      seen.push(...json.data.map(({ end_user }: { end_user: string }) => end_user));
+      assert.equal(json.has_more, json.next_cursor !== null);
+      if (!json.has_more) break;
+      query = `?limit=5&cursor=${encodeURIComponent(json.next_cursor)}`;
+      await press(call, { completion_id, label: true, end_user: `late ${page}` });
+      await press(call, { completion_id, label: false, end_user: "user 1" });
+    }
+    assert.deepEqual(seen, people.toReversed());
+  });
+});
+
+Deno.test("a file is taken in whole or not at all, and what is wrong is named by its line", async () => {
+  await withGateway({}, async ({ call, folder }) => {
+    const row = '{"prompt":"a","completion":"b","label":true}\n';
+    const refusals: [what: string, body: string | Uint8Array, says: RegExp][] = [
+      ["a broken line", `${row}${row}${row}{broken\n`, /body:4: not JSON/],
+      ["a wrong label", `${row}{"prompt":"a","completion":"b","label":"meh"}\n`, /body:2: label is "meh"/],
+      ["no label", `${row}{"prompt":"a","completion":"b"}\n`, /body:2: the row has no label/],
+      ["bytes that are no text", Uint8Array.of(...new TextEncoder().encode(row), 0xc3, 0x28), /body:2: not UTF-8/],
+      ["nothing", "", /empty/],
+      ["blank lines", "\n\n", /empty/],
+      ["a line that is no object", `${row}17\n`, /body:2: expected a JSON object/],
+      ["unknown fields", '{"question":"a"}\n', /body:1: fields question/],
+      ["a truncated line", row.slice(0, -5), /body:1: not JSON/],
+      ["tags that are none", `${row}{"prompt":"a","completion":"b","label":1,"tags":"tone"}\n`, /body:2: tags/],
+      [
+        "a name that is too long",
+        `{"prompt":"a","completion":"b","label":1,"end_user":"${"x".repeat(257)}"}`,
+        /body:1: end_user/,
+      ],
+      ["NUL in a name", '{"prompt":"a","completion":"b","label":1,"end_user":"a\\u0000"}', /NUL/],
+    ];
+    for (const [what, body, says] of refusals) {
+      const { status, json } = await take(call, body);
+      assert.equal(status, 400, what);
+      assert.match(json.error.message, says, what);
+      assert.ok(!json.error.message.includes(folder), "a path of this machine is nobody's business");
+      assert.deepEqual(await exported(call), [], what);
+    }
+    assert.deepEqual([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith("import-")), []);
+  });
+});
+
+Deno.test("imports read every format of deno task train: CRLF, arrays, paired rows, conversations, odd labels", async () => {
+  await withGateway({}, async ({ call }) => {
+    const files: [string, number, number][] = [
+      ['\ufeff{"prompt":"a","completion":"b","label":true}\r\n\r\n{"prompt":"a","completion":"c","label":0}\r\n', 1, 1],
+      ['[{"prompt":"a","completion":"b","label":"👍"},{"prompt":"a","completion":"b","label":"no"}]', 1, 1],
+      ['{"prompt":"a","chosen":"b","rejected":"c"}', 1, 1],
+      [
+        JSON.stringify({
+          messages: [
+            { role: "user", content: "a" },
+            { role: "assistant", content: "b", label: true },
+            { role: "user", content: "c" },
+            { role: "assistant", content: "d", label: false },
+          ],
+        }),
+        1,
+        1,
+      ],
+    ];
+    let rows = 0;
+    for (const [body, up, down] of files) {
+      const { status, json } = await take(call, body);
+      assert.equal(status, 201, body);
+      assert.deepEqual([json.rows, json.desirable, json.undesirable], [up + down, up, down]);
+      assert.match(json.notes[0], /^body: /);
+      rows += up + down;
+      assert.equal((await exported(call)).length, rows);
+    }
+    const [, , , , , , , last] = await exported(call);
+    assert.deepEqual(last.prompt.map(({ content }: { content: string }) => content), ["a", "b", "c"]);
+    assert.equal(last.source, "import");
+  });
+});
+
+Deno.test("a file that is sent again under its key is taken in once", async () => {
+  await withGateway({}, async ({ call }) => {
+    const body = '{"prompt":"a","completion":"b","label":true}\n', key = { "Idempotency-Key": "file 1" };
+    const answers = await Promise.all([take(call, body, key), take(call, body, key), take(call, body, key)]);
+    assert.deepEqual(answers.map(({ status }) => status), [201, 201, 201]);
+    assert.equal((await exported(call)).length, 1);
+    assert.equal((await take(call, body + body, key)).status, 422);
+    assert.equal((await exported(call)).length, 1);
+  });
+});
+
+Deno.test("what one gateway exports another takes in: prompts, answers, labels, people, reasons, tags", async () => {
+  let file = "";
+  const essence = (rows: Record<string, unknown>[]) =>
+    rows.map(({ prompt, completion, label, end_user, reason, tags }) => ({
+      prompt,
+      completion,
+      label,
+      end_user,
+      reason,
+      tags,
+    }));
+  let before: unknown;
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call, { n: 2 });
+    await press(call, { completion_id, label: true, end_user: "ann", reason: "warm 😀\n", tags: ["tone", "né"] });
+    await press(call, { completion_id, label: false, choice: 1, correction: "Hello, Ann." });
+    const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once" });
+    await press(call, { completion_id: json.id, label: false, end_user: "bob" });
+    file = (await call("GET", "/v1/feedback/export")).text;
+    before = essence(await exported(call));
+  });
+  await withGateway({}, async ({ call }) => {
+    const { status, json } = await take(call, file);
+    assert.deepEqual([status, json.rows], [201, 4]);
+    assert.deepEqual(essence(await exported(call)), before);
+    assert.equal((await call("GET", "/v1/feedback?tag=n%C3%A9")).json.data[0].end_user, "ann");
+    assert.equal((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted.labels, 1);
+    assert.equal((await exported(call)).length, 3);
+  });
+});
+
+Deno.test("a person who is forgotten leaves no thumb, no history, no answer, and takes nobody else along", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    const secret = "my very own words 48151623";
+    const theirs = await answer(call, { user: "ann", messages: [{ role: "user", content: secret.slice(0, 20) }] });
+    const ours = await answer(call, { user: "bob" });
+    const key = { "Idempotency-Key": "1" };
+    const thumb = await press(call, { completion_id: ours, label: false, end_user: "ann", reason: secret }, key);
+    await press(call, { completion_id: theirs, label: true, end_user: "bob" });
+    await press(call, { completion_id: ours, label: true, end_user: "bob" });
+    const { status, json } = await call("DELETE", "/v1/feedback?end_user=ann");
+    assert.equal(status, 200);
+    assert.deepEqual(json, { end_user: "ann", deleted: { labels: 2, completions: 1 } });
+    assert.equal((await call("GET", `/v1/feedback/${thumb.id}/history`)).status, 404);
+    assert.equal(await findCompletion(gateway.database, theirs), undefined);
+    assert.deepEqual((await exported(call)).map(({ end_user, completion_id }) => [end_user, completion_id]), [
+      ["bob", ours],
+    ]);
+    assert.deepEqual((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted, { labels: 0, completions: 0 });
+    assert.equal((await call("DELETE", "/v1/feedback?end_user=")).status, 400);
+    assert.equal((await call("DELETE", "/v1/feedback")).status, 400);
+  });
+});
