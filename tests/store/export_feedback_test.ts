@@ -44,6 +44,7 @@ databaseTest("a row holds the exact prompt, the answer and where they come from"
     adapter_version: "v2",
     source: "chat",
     log_prob: -1.25,
+    completion_tokens: 3,
     created_at: label.updatedAt,
     sequence: label.sequence,
   });
@@ -123,7 +124,8 @@ databaseTest("what is exported is read by the trainer as the rows it was made of
     await Deno.writeTextFile(`${folder}/feedback.jsonl`, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
     const { prompt } = completion("a");
     const said = (content: string) => [{ role: "assistant", content }];
-    assert.deepEqual((await readFeedback(`${folder}/feedback.jsonl`)).rows, [
+    const read = (await readFeedback(`${folder}/feedback.jsonl`)).rows.map(({ remarks: _, ...row }) => row);
+    assert.deepEqual(read, [
       { index: 0, line: 1, prompt, completion: said("answer of a"), label: false },
       { index: 1, line: 2, prompt, completion: said("better"), label: true },
       { index: 2, line: 3, prompt: "Once", completion: " upon\u2028", label: true },
