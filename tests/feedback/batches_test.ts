@@ -71,6 +71,15 @@ Deno.test("with one row a prompt the split holds out its fraction of each class,
   assert.notDeepEqual(splitHeldOut(rows, 0.1, 6).heldOut, heldOut);
 });
 
+Deno.test("as a file grows, nearly every prompt that was held out stays so, and few trained ones are held out later", () => {
+  const rows = labels(1500, 1500).map((row, i) => ({ ...row, promptKey: `${i}` }));
+  const grown = rows.filter((_, i) => i % 3 > 0);
+  const before = splitHeldOut(grown, 0.1, 0), after = splitHeldOut(rows, 0.1, 0);
+  const held = new Set(after.heldOut.map(({ promptKey }) => promptKey));
+  assert.ok(before.heldOut.filter(({ promptKey }) => held.has(promptKey)).length > 0.85 * before.heldOut.length);
+  assert.ok(before.train.filter(({ promptKey }) => held.has(promptKey)).length < 0.02 * before.train.length);
+});
+
 Deno.test("a fraction of 0 holds nothing out, and a single prompt cannot be split", () => {
   const rows = labels(3, 3).map((row) => ({ ...row, promptKey: "p" }));
   assert.equal(splitHeldOut(rows, 0, 1).train.length, 6);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { auc } from "../../services/trainer/auc.ts";
+import { auc, aucDifference } from "../../services/trainer/auc.ts";
 import { InputError } from "../../shared/errors.ts";
 import { Random } from "../../shared/random.ts";
 
@@ -124,4 +124,68 @@ Deno.test("a hundred thousand rows take no more than a moment", () => {
   const start = performance.now();
   auc(labels.map(() => random.next()), labels);
   assert.ok(performance.now() - start < 5000);
+});
+
+/** DeLong's variance of a difference, as the paper writes it: of the components' differences, row by row. */
+function delongPaired(scores: number[], others: number[], labels: boolean[]): number {
+  const components = (values: number[], label: boolean) =>
+    values.flatMap((value, i) => {
+      if (labels[i] !== label) return [];
+      const against = values.filter((_, j) => labels[j] !== label);
+      return [
+        against.reduce((sum, other) => sum + (value === other ? 0.5 : (value > other) === label ? 1 : 0), 0) /
+        against.length,
+      ];
+    });
+  return [true, false].reduce((total, label) => {
+    const theirs = components(others, label), apart = components(scores, label).map((part, i) => part - theirs[i]!);
+    const centre = apart.reduce((a, b) => a + b, 0) / apart.length;
+    return total + apart.reduce((a, b) => a + (b - centre) ** 2, 0) / (apart.length - 1) / apart.length;
+  }, 0);
+}
+
+Deno.test("a difference is that of the two values, its interval DeLong's for paired rows", () => {
+  const random = new Random(11);
+  for (let trial = 0; trial < 50; trial++) {
+    const labels = Array.from({ length: 10 + random.int(60) }, (_, index) => index % 3 === 0);
+    const scores = labels.map((label) => Math.round(4 * (random.normal() + (label ? 1 : 0))));
+    const others = scores.map((score) => score + random.int(5));
+    const { value, low, high } = aucDifference(scores, others, labels)!;
+    assert.ok(Math.abs(value - (byPairs(scores, labels) - byPairs(others, labels))) < 1e-12);
+    const halfWidth = 1.959963984540054 * Math.sqrt(delongPaired(scores, others, labels));
+    assert.ok(Math.abs(high - value - halfWidth) < 1e-7 || high === 1);
+    assert.ok(Math.abs(value - low - halfWidth) < 1e-7 || low === -1);
+  }
+});
+
+Deno.test("95% intervals of the difference of two good scores hold the true one about 95% of the time", () => {
+  const random = new Random(12);
+  // Φ(1 / √2) and Φ(1.5 / √2), on scores that share half of their noise.
+  const truth = 0.8555778168267576 - 0.7602499389065233;
+  for (const [m, n] of [[25, 25], [60, 40]] as const) {
+    const labels = Array.from({ length: m + n }, (_, index) => index < m);
+    let covered = 0;
+    for (let trial = 0; trial < 1500; trial++) {
+      const shared = labels.map(() => random.normal() * Math.SQRT1_2);
+      const noisy = (distance: number) =>
+        labels.map((label, i) => shared[i]! + random.normal() * Math.SQRT1_2 + (label ? distance : 0));
+      const { low, high } = aucDifference(noisy(1.5), noisy(1), labels)!;
+      if (low <= truth && truth <= high) covered += 1;
+    }
+    assert.ok(covered / 1500 > 0.92 && covered / 1500 < 0.98, `${m} and ${n} rows: ${covered / 1500}`);
+  }
+});
+
+Deno.test("where the variance says nothing the difference is not claimed for certain, except between equal scores", () => {
+  const labels = [true, true, true, false, false, false];
+  const perfect = [6, 5, 4, 3, 2, 1], alsoPerfect = [9, 8, 7, 1, 1, 1];
+  const { value, low, high } = aucDifference(perfect, alsoPerfect, labels)!;
+  assert.equal(value, 0);
+  assert.ok(low < -0.3 && high > 0.3, `${low} to ${high}`);
+  assert.deepEqual(aucDifference(perfect, perfect, labels), { value: 0, low: 0, high: 0 });
+  // Against constant scores (the base model's rewards) the interval is the AUC's own, less 0.5.
+  const scores = [6, 2, 4, 3, 5, 1], own = auc(scores, labels)!;
+  const against = aucDifference(scores, [0, 0, 0, 0, 0, 0], labels)!;
+  assert.deepEqual(against, { value: own.value - 0.5, low: own.low - 0.5, high: own.high - 0.5 });
+  assert.equal(aucDifference([1, 2], [2, 1], [true, true]), undefined);
 });

@@ -1,0 +1,103 @@
+// The gate's rules on numbers alone: what each stops, what it lets through, and what it says.
+
+import assert from "node:assert/strict";
+import {
+  type CandidateMeasurements,
+  defaultBudgets,
+  type GateRule,
+  judge,
+  type ProbeMeasurement,
+} from "../../services/trainer/gate.ts";
+import { measureProbes } from "../../services/trainer/measure_candidate.ts";
+
+const probe: ProbeMeasurement = { prompts: 16, meanTokens: 12, distinctFourGrams: 0.95, cutOff: 0 };
+
+/** A candidate that nothing is the matter with. */
+const good: CandidateMeasurements = {
+  auc: { value: 0.8, low: 0.72, high: 0.86 },
+  currentAuc: { value: 0.78, low: 0.7, high: 0.84 },
+  aucDifference: { value: 0.02, low: -0.01, high: 0.05 },
+  comparedRows: 120,
+  kl: 4,
+  klTokens: 10,
+  probes: { base: probe, candidate: probe },
+};
+
+const probes = (candidate: Partial<ProbeMeasurement>, base: Partial<ProbeMeasurement> = {}) => ({
+  probes: { base: { ...probe, ...base }, candidate: { ...probe, ...candidate } },
+});
+
+/** What differs from the good candidate, and the rules that then stop it. */
+const cases: [string, Partial<CandidateMeasurements>, GateRule[]][] = [
+  ["nothing", {}, []],
+  ["the interval reaches down to chance", { auc: { value: 0.6, low: 0.5, high: 0.7 } }, ["auc-above-chance"]],
+  ["the reward is upside down", { auc: { value: 0.2, low: 0.1, high: 0.3 } }, ["auc-above-chance"]],
+  ["no AUC", { auc: null }, ["auc-above-chance"]],
+  ["a little lower, surely not by much", { aucDifference: { value: -0.001, low: -0.01, high: 0.01 } }, [
+    "auc-above-current",
+  ]],
+  ["the same", { aucDifference: { value: 0, low: 0, high: 0 } }, []],
+  ["higher, but on too few rows", { aucDifference: { value: 0.05, low: -0.2, high: 0.3 } }, ["auc-above-current"]],
+  ["no comparison", { aucDifference: null }, ["auc-above-current"]],
+  ["far in few tokens", { kl: 16.1 }, ["kl-within-budget"]],
+  ["as far in many tokens", { kl: 16.1, klTokens: 40 }, []],
+  ["too far in many tokens", { kl: 21, klTokens: 40 }, ["kl-within-budget"]],
+  ["no KL", { kl: null, klTokens: 0 }, ["kl-within-budget"]],
+  ["a third of the length", probes({ meanTokens: 4.1 }), []],
+  ["less than a third", probes({ meanTokens: 3.9 }), ["no-degeneration"]],
+  ["silence", probes({ meanTokens: 0 }), ["no-degeneration"]],
+  ["three times the length", probes({ meanTokens: 35.9 }), []],
+  ["more than three times", probes({ meanTokens: 36.1 }), ["no-degeneration"]],
+  ["repetition", probes({ distinctFourGrams: 0.5 }), ["no-degeneration"]],
+  ["no more repetition than the base model's", probes({ distinctFourGrams: 0.5 }, { distinctFourGrams: 0.5 }), []],
+  ["answers that do not end", probes({ cutOff: 0.3 }), ["no-degeneration"]],
+  ["no more of them than the base model's", probes({ cutOff: 0.8 }, { cutOff: 0.7 }), []],
+  ["everything", { auc: null, aucDifference: null, kl: null, ...probes({ meanTokens: 0 }) }, [
+    "auc-above-chance",
+    "auc-above-current",
+    "kl-within-budget",
+    "no-degeneration",
+  ]],
+];
+
+Deno.test("each rule stops what it is for and nothing else, and one failed rule stops the candidate", () => {
+  for (const [what, change, stopped] of cases) {
+    const verdict = judge({ ...good, ...change });
+    assert.deepEqual(verdict.findings.flatMap(({ rule, passed }) => passed ? [] : [rule]), stopped, what);
+    assert.equal(verdict.passed, stopped.length === 0, what);
+    assert.equal(verdict.findings.length, 4, what);
+    for (const { message } of verdict.findings) {
+      assert.match(message, /^[A-Z].*\.$/, what);
+      assert.doesNotMatch(message, /NaN|undefined|Infinity/, what);
+    }
+  }
+});
+
+Deno.test("a finding has the numbers that it was decided from", () => {
+  const { findings, auc } = judge(good);
+  assert.deepEqual(auc, good.auc);
+  assert.deepEqual(findings.map(({ message }) => message), [
+    "Held-out AUC 0.800, 95% interval 0.720 to 0.860: above chance (0.5).",
+    "AUC 0.800 against the current 0.780 on the same 120 rows, difference 0.020, 95% interval -0.010 to 0.050: not lower.",
+    "KL to the reference 4.00 nats an answer of 10.0 tokens: within the budget of 16.0.",
+    "On 16 probe prompts answers have 12.0 tokens (base 12.0), 95% distinct 4-grams (base 95%), 0% cut off (base 0%): no degeneration.",
+  ]);
+});
+
+Deno.test("budgets are the caller's to set", () => {
+  assert.equal(judge(good, { ...defaultBudgets, klPerAnswer: 3, klPerToken: 0.1 }).passed, false);
+  assert.equal(judge({ ...good, kl: 60 }, { ...defaultBudgets, klPerAnswer: 100 }).passed, true);
+});
+
+Deno.test("probe answers are measured in tokens: length, distinct 4-grams within an answer, share cut off", () => {
+  const answer = (answerIds: number[], ended: boolean) => ({ promptIds: [1], answerIds, ended });
+  assert.deepEqual(measureProbes([answer([1, 2, 3, 4, 5], true), answer([7, 7, 7, 7, 7, 7, 7], false)]), {
+    prompts: 2,
+    meanTokens: 6,
+    // 2 and 1 distinct ones of 2 and 4.
+    distinctFourGrams: 3 / 6,
+    cutOff: 1 / 2,
+  });
+  assert.equal(measureProbes([answer([1, 2], true), answer([1, 2, 3, 4], true)]).distinctFourGrams, 1);
+  assert.equal(measureProbes([answer([], true)]).distinctFourGrams, 1);
+});
