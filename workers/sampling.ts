@@ -13,6 +13,20 @@ function growRooms(vocabulary: number): void {
   weightRoom = new Float64Array(vocabulary);
 }
 
+/** e^−i, and e^−j/64 for what is left. */
+const wholes = Float64Array.from({ length: 128 }, (_, i) => Math.exp(-i));
+const parts = Float64Array.from({ length: 64 }, (_, j) => Math.exp(-j / 64));
+
+/**
+ * e^−y for y ≥ 0, to 3e-9 of its value, and 0 from 128 on: two table entries and the first terms of the series. Math.exp
+ * over 49,152 logits took 1 ms a token, a twentieth of SmolLM2's own time.
+ */
+function decay(y: number): number {
+  if (!(y < 128)) return 0;
+  const whole = y | 0, part = (y - whole) * 64, step = part | 0, rest = (step - part) / 64;
+  return wholes[whole]! * parts[step]! * (1 + rest * (1 + rest * (0.5 + rest / 6)));
+}
+
 /** Index of the largest value, the first one where several are equal. */
 function likeliest(logits: Float32Array): number {
   let best = 0, highest = logits[0]!;
@@ -28,7 +42,7 @@ function likeliest(logits: Float32Array): number {
 /** log Σ exp(logits). */
 function logSumExp(logits: Float32Array, highest: number): number {
   let total = 0;
-  for (let i = 0; i < logits.length; i++) total += Math.exp(logits[i]! - highest);
+  for (let i = 0; i < logits.length; i++) total += decay(highest - logits[i]!);
   return highest + Math.log(total);
 }
 
@@ -112,7 +126,7 @@ export class Sampler {
     const highest = logits[best]!;
     let total = 0;
     for (let i = 0; i < logits.length; i++) {
-      total += weightRoom[i] = Math.exp((logits[i]! - highest) / temperature);
+      total += weightRoom[i] = decay((highest - logits[i]!) / temperature);
     }
     return topP < 1
       ? drawFromNucleus(weightRoom, logits.length, total, topP, this.#random)

@@ -258,9 +258,9 @@ export function adaptableLayers(path: string, config: AttentionSizes): LinearLay
 }
 
 /**
- * The model's own graph, cache and all, for answers without an adapter: nothing is added to it, and ONNX Runtime packs
- * its weights as it likes best. It answers as fast as the file itself; rank-0 LoRA inputs and mapped float32 weights cost
- * SmolLM2 40% a token, the embedded model 60% (docs/LOG.md).
+ * The model's own graph, cache and all, for answers without an adapter: nothing is added to it, and ONNX Runtime packs its
+ * weights as it likes best. It answers as fast as the file itself; LoRA inputs of rank 0 and mapped float32 weights cost a
+ * quarter to a half more a token.
  *
  * @returns ONNX bytes; the weights stay ranges of the model's files
  */

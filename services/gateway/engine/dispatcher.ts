@@ -110,7 +110,7 @@ export class Dispatcher {
   async loadAdapter(key: string, feeds: AdapterFeeds): Promise<void> {
     await Promise.all(
       this.#slots.filter(({ ready }) => ready).map((slot) =>
-        this.#tell(slot, (worker) => worker.loadAdapter(key, feeds))
+        this.#tell(slot, (worker) => Promise.race([worker.loadAdapter(key, feeds), slot.member.death]))
       ),
     );
   }
@@ -159,11 +159,14 @@ export class Dispatcher {
     this.#fill();
   }
 
-  /** Says something to a worker; where that fails, it is as good as dead. */
+  /**
+   * Says something to a worker; where that fails, it is as good as dead. Its death is watched elsewhere: a race against it
+   * here would leave a little behind in that promise with each message.
+   */
   async #tell(slot: Slot, say: (worker: Remote<ModelWorker>) => Promise<void>): Promise<void> {
     const { member } = slot;
     try {
-      await Promise.race([say(member.remote), member.death]);
+      await say(member.remote);
     } catch (error) {
       this.#onDeath(slot, member.name, error as Error);
     }
