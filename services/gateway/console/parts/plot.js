@@ -35,7 +35,7 @@ function optionsFor(element, curves, band, level, onPoint) {
         : { range: (_plot, low, high) => [Math.min(low, level) - 0.02, Math.max(high, level) + 0.02] },
     },
     axes: [
-      { ...axis, values: (_plot, steps) => steps.map((step) => Number.isInteger(step) ? String(step) : "") },
+      { ...axis, size: 28, values: (_plot, steps) => steps.map((step) => Number.isInteger(step) ? String(step) : "") },
       { ...axis, size: 48, values: (_plot, values) => values.map((value) => number(value)) },
     ],
     series: [
