@@ -59,6 +59,24 @@ export async function withConsole(
   assert.deepEqual(complaints, []);
 }
 
+/** A test with a console of its own; without Chromium it says so and passes. */
+export function consoleTest(
+  sentence: string,
+  state: () => State,
+  use: (console: Console) => Promise<void>,
+  options: BrowserContextOptions = {},
+): void {
+  Deno.test(sentence, async () => {
+    if (!chromiumProgram()) return console.log("skipped: no chromium");
+    const browser = await launch();
+    try {
+      await withConsole(browser, state(), use, options);
+    } finally {
+      await browser.close();
+    }
+  });
+}
+
 /** Fails for serious and critical findings of axe on the page as it is. */
 export async function assertAccessible(page: Page, where: string): Promise<void> {
   // The content policy forbids scripts of others; the browser's own tools are outside of it.

@@ -28,6 +28,8 @@ export interface State {
   runs: Run[];
   /** Milliseconds between pieces of an answer. */
   pace: number;
+  /** How many pieces an answer has before it waits for this to go away, or for the client to hang up. */
+  pauseAfter?: number;
   /** Bodies of requests that changed something, by method and path. */
   received: { request: string; body: unknown }[];
 }
@@ -104,10 +106,12 @@ function addInference(app: OpenAPIHono<GatewayEnv>, state: State) {
       model,
       choices: [{ index: 0, delta, finish_reason }],
     });
+    const { signal } = context.req.raw;
     async function* pieces() {
       yield chunk({ role: "assistant", content: "" });
-      for (const piece of sayingOf(model).split(/(?<= )/)) {
-        await wait(state.pace);
+      for (const [index, piece] of sayingOf(model).split(/(?<= )/).entries()) {
+        do await wait(state.pace); while (index >= (state.pauseAfter ?? Infinity) && !signal.aborted);
+        if (signal.aborted) return;
         answer.choices[0]!.content += piece;
         yield chunk({ content: piece });
       }

@@ -105,7 +105,7 @@ export function Plot({ title, caption, steps, curves, band, level }) {
     <figure class="card plot">
       <figcaption>
         <h3>${title}</h3>
-        <p class="readout">
+        <p class=${shown.length > 1 ? "readout several" : "readout"}>
           ${shown.map(({ name, tone, values }) =>
             html`
               <span key=${name}><i style="background: var(${tone})"></i>${shown.length > 1

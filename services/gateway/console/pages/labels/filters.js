@@ -27,7 +27,7 @@ export function Filters({ filters, models, fields }) {
           label="Label"
           value=${typed.label}
           onChoose=${(label) => change({ label })}
-          choices=${[["", "Up and down"], ["desirable", "Thumbs up"], ["undesirable", "Thumbs down"]]}
+          choices=${[["", "All"], ["desirable", "Thumbs up"], ["undesirable", "Thumbs down"]]}
         />
       `,
     model: () =>
