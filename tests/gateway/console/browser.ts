@@ -6,7 +6,12 @@ import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { createStandIn, type State } from "./stand_in.ts";
 
-const programs = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/opt/google/chrome/chrome"];
+const programs = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/opt/google/chrome/chrome",
+];
 
 /** Chromium, where it is installed (Debian: chromium). */
 export const chromiumProgram = (): string | undefined => programs.find((program) => existsSync(program));
@@ -31,7 +36,10 @@ export async function withConsole(
   options: BrowserContextOptions = {},
 ): Promise<void> {
   const stop = new AbortController();
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, signal: stop.signal, onListen: () => {} }, createStandIn(state).fetch);
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, signal: stop.signal, onListen: () => {} },
+    createStandIn(state).fetch,
+  );
   const baseURL = `http://127.0.0.1:${server.addr.port}`;
   const context = await browser.newContext({ baseURL, viewport: { width: 1280, height: 860 }, ...options });
   const complaints: string[] = [];
@@ -44,7 +52,9 @@ export async function withConsole(
     });
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("request", (request) => {
-      if (!request.url().startsWith(baseURL) && !request.url().startsWith("blob:")) complaints.push(`asked ${request.url()}`);
+      if (!request.url().startsWith(baseURL) && !request.url().startsWith("blob:")) {
+        complaints.push(`asked ${request.url()}`);
+      }
     });
     const open = async (route: string, heading: string) => {
       await page.goto(`/#/${route}`);
@@ -83,7 +93,9 @@ export async function assertAccessible(page: Page, where: string): Promise<void>
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run());
   const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-  const told = serious.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(" | ")}`);
+  const told = serious.map(({ id, nodes }) =>
+    `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(" | ")}`
+  );
   assert.deepEqual(told, [], `axe on ${where}`);
 }
 

@@ -22,9 +22,14 @@ Deno.test("every file that the page and its modules ask for is served, with its 
     assert.equal(response.status, 200, path);
     const ending = /\.(js|css|svg)$/.exec(path)?.[1] ?? "html";
     const type = { js: "text/javascript", css: "text/css", svg: "image/svg+xml", html: "text/html" }[ending]!;
-    assert(response.headers.get("Content-Type")!.startsWith(type), `${path} is ${response.headers.get("Content-Type")}`);
+    assert(
+      response.headers.get("Content-Type")!.startsWith(type),
+      `${path} is ${response.headers.get("Content-Type")}`,
+    );
     if (path.startsWith("/console/vendor/")) continue;
-    const found = ending === "js" ? text.matchAll(/from "([^"]+)"/g) : text.matchAll(/(?:src|href)="(\/console\/[^"]+)"/g);
+    const found = ending === "js"
+      ? text.matchAll(/from "([^"]+)"/g)
+      : text.matchAll(/(?:src|href)="(\/console\/[^"]+)"/g);
     for (const [, name] of found) waiting.push(new URL(name!, `http://console${path}`).pathname);
   }
   assert(seen.has("/console/vendor/htm.js"));
@@ -49,7 +54,16 @@ Deno.test("a browser that has a file already gets none again", async () => {
 
 Deno.test("nothing outside of the console's folder can be had through it", async () => {
   const app = served();
-  for (const path of ["../routes/console.ts", "%2e%2e/app.ts", "..%2Fapp.ts", "vendor/../../app.ts", "vendor/package.json", "parts"]) {
+  for (
+    const path of [
+      "../routes/console.ts",
+      "%2e%2e/app.ts",
+      "..%2Fapp.ts",
+      "vendor/../../app.ts",
+      "vendor/package.json",
+      "parts",
+    ]
+  ) {
     const response = await app.request(`/console/${path}`);
     assert.equal(response.status, 404, path);
     await response.body?.cancel();

@@ -5,31 +5,49 @@ import { Buffer } from "node:buffer";
 import { consoleTest } from "./browser.ts";
 import { sampleState } from "./sample.ts";
 
-consoleTest("the queue is judged from the keyboard alone, and goes back as well as on", sampleState, async ({ page, state, open }) => {
-  await open("labels/queue", "Labels");
-  const before = state.thumbs.length, ids = state.answers.slice(0, 8).map(({ id }) => id);
-  const at = (place: number) => page.getByText(`${place} of 8`, { exact: true }).waitFor();
-  const judged = () => state.thumbs.slice(0, state.thumbs.length - before).map(({ completion_id, label }) => [completion_id, label]);
-  await at(1);
-  for (const [key, place] of [["j", 2], ["ArrowDown", 3], ["k", 2], ["ArrowUp", 1], ["k", 1]] as const) {
-    await page.keyboard.press(key);
-    await at(place);
-  }
-  assert.deepEqual(judged(), [], "moving gave a thumb");
-  await page.keyboard.press("u");
-  await at(2);
-  await page.keyboard.press("d");
-  await at(3);
-  await page.getByRole("list", { name: "Waiting answers" }).getByText("Down").waitFor();
-  assert.deepEqual(judged(), [[ids[1], false], [ids[0], true]]);
-  await page.keyboard.press("k");
-  await at(2);
-  await page.keyboard.press("d");
-  await page.getByRole("button", { name: "Thumb down: this answer", pressed: false }).waitFor();
-  assert.deepEqual(judged(), [[ids[0], true]]);
-  const shown = await page.getByRole("list", { name: "Keys" }).innerText();
-  assert.deepEqual(shown.split(/\s+/), ["j", "↓", "next", "k", "↑", "previous", "u", "thumb", "up", "d", "thumb", "down"]);
-});
+consoleTest(
+  "the queue is judged from the keyboard alone, and goes back as well as on",
+  sampleState,
+  async ({ page, state, open }) => {
+    await open("labels/queue", "Labels");
+    const before = state.thumbs.length, ids = state.answers.slice(0, 8).map(({ id }) => id);
+    const at = (place: number) => page.getByText(`${place} of 8`, { exact: true }).waitFor();
+    const judged = () =>
+      state.thumbs.slice(0, state.thumbs.length - before).map(({ completion_id, label }) => [completion_id, label]);
+    await at(1);
+    for (const [key, place] of [["j", 2], ["ArrowDown", 3], ["k", 2], ["ArrowUp", 1], ["k", 1]] as const) {
+      await page.keyboard.press(key);
+      await at(place);
+    }
+    assert.deepEqual(judged(), [], "moving gave a thumb");
+    await page.keyboard.press("u");
+    await at(2);
+    await page.keyboard.press("d");
+    await at(3);
+    await page.getByRole("list", { name: "Waiting answers" }).getByText("Down").waitFor();
+    assert.deepEqual(judged(), [[ids[1], false], [ids[0], true]]);
+    await page.keyboard.press("k");
+    await at(2);
+    await page.keyboard.press("d");
+    await page.getByRole("button", { name: "Thumb down: this answer", pressed: false }).waitFor();
+    assert.deepEqual(judged(), [[ids[0], true]]);
+    const shown = await page.getByRole("list", { name: "Keys" }).innerText();
+    assert.deepEqual(shown.split(/\s+/), [
+      "j",
+      "↓",
+      "next",
+      "k",
+      "↑",
+      "previous",
+      "u",
+      "thumb",
+      "up",
+      "d",
+      "thumb",
+      "down",
+    ]);
+  },
+);
 
 consoleTest("letters that are typed into a field are no thumbs", sampleState, async ({ page, state, open }) => {
   await open("labels/queue", "Labels");
@@ -48,7 +66,8 @@ consoleTest("letters that are typed into a field are no thumbs", sampleState, as
 consoleTest("thumbs are filtered and paged", () => sampleState(0), async ({ page, open }) => {
   await open("labels", "Labels");
   const rows = page.getByRole("row");
-  const holds = (count: number) => page.waitForFunction((count) => document.querySelectorAll("tbody tr").length === count, count);
+  const holds = (count: number) =>
+    page.waitForFunction((count) => document.querySelectorAll("tbody tr").length === count, count);
   await holds(20);
   await page.getByRole("button", { name: "Older" }).click();
   await holds(14);
@@ -69,33 +88,41 @@ consoleTest("thumbs are filtered and paged", () => sampleState(0), async ({ page
   await holds(12);
 });
 
-consoleTest("a thumb that is taken back can be put back as it was, and its history tells of it", () => sampleState(0), async ({ page, state, open }) => {
-  await open("labels", "Labels");
-  const row = page.getByRole("row").nth(2), thumb = state.thumbs[1]!;
-  await row.getByText("Can I get a refund").waitFor();
-  await row.getByRole("button", { name: "Take back" }).click();
-  await page.getByText("The thumb is taken back.").waitFor();
-  assert(!state.thumbs.some(({ id }) => id === thumb.id));
-  await page.getByRole("button", { name: "Put it back" }).click();
-  await page.getByRole("row").nth(1).getByText("Can I get a refund").waitFor();
-  const again = state.thumbs[0]!;
-  for (const field of ["completion_id", "end_user", "label", "reason", "tags", "correction"] as const) {
-    assert.deepEqual(again[field], thumb[field], field);
-  }
-  state.history.push({ ...again, change: "replaced", label: true, at: Date.now(), reason: "Changed my mind." });
-  await page.getByRole("row").nth(1).getByRole("button", { name: "History" }).click();
-  const dialog = page.getByRole("dialog", { name: "History of a thumb" });
-  await dialog.getByText("Changed my mind.").waitFor();
-  assert.equal(await dialog.getByRole("listitem").count(), 2);
-  await page.keyboard.press("Escape");
-  await dialog.waitFor({ state: "detached" });
-});
+consoleTest(
+  "a thumb that is taken back can be put back as it was, and its history tells of it",
+  () => sampleState(0),
+  async ({ page, state, open }) => {
+    await open("labels", "Labels");
+    const row = page.getByRole("row").nth(2), thumb = state.thumbs[1]!;
+    await row.getByText("Can I get a refund").waitFor();
+    await row.getByRole("button", { name: "Take back" }).click();
+    await page.getByText("The thumb is taken back.").waitFor();
+    assert(!state.thumbs.some(({ id }) => id === thumb.id));
+    await page.getByRole("button", { name: "Put it back" }).click();
+    await page.getByRole("row").nth(1).getByText("Can I get a refund").waitFor();
+    const again = state.thumbs[0]!;
+    for (const field of ["completion_id", "end_user", "label", "reason", "tags", "correction"] as const) {
+      assert.deepEqual(again[field], thumb[field], field);
+    }
+    state.history.push({ ...again, change: "replaced", label: true, at: Date.now(), reason: "Changed my mind." });
+    await page.getByRole("row").nth(1).getByRole("button", { name: "History" }).click();
+    const dialog = page.getByRole("dialog", { name: "History of a thumb" });
+    await dialog.getByText("Changed my mind.").waitFor();
+    assert.equal(await dialog.getByRole("listitem").count(), 2);
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+  },
+);
 
 consoleTest("files of thumbs go in and out", () => sampleState(0), async ({ page, state, open }) => {
   await open("labels", "Labels");
   const lines = [{ prompt: "a", completion: "b", label: true }, { prompt: "a", completion: "c", label: false }];
   const text = lines.map((line) => JSON.stringify(line)).join("\n");
-  await page.getByLabel("File to import").setInputFiles({ name: "thumbs.jsonl", mimeType: "", buffer: Buffer.from(text) });
+  await page.getByLabel("File to import").setInputFiles({
+    name: "thumbs.jsonl",
+    mimeType: "",
+    buffer: Buffer.from(text),
+  });
   await page.getByText("2 rows taken in: 1 up, 1 down.").waitFor();
   assert.equal(state.received.at(-1)!.body, text);
   await page.getByLabel("Label", { exact: true }).selectOption("Thumbs down");
@@ -115,7 +142,8 @@ consoleTest("the quality of the data is told in numbers and examples", () => sam
   assert.match(await numberOf("Contradictions"), /^1\s/);
   assert.match(await numberOf("Near duplicates"), /^7\s/);
   assert.match(await numberOf("Stale rows"), /0\.5 nats\s+3\s+8\.8/);
-  await page.getByRole("region", { name: "Contradictions, some of them" }).getByText("How do I reset my password?").waitFor();
+  await page.getByRole("region", { name: "Contradictions, some of them" }).getByText("How do I reset my password?")
+    .waitFor();
   await page.getByLabel("Model", { exact: true }).selectOption("base");
   await page.getByText("12 rows", { exact: true }).waitFor();
 });

@@ -24,12 +24,18 @@ export function emptyState(): State {
 }
 
 const exchanges: [question: string, answer: string][] = [
-  ["How do I reset my password?", "Open Settings, choose Security, then “Reset password”. A link arrives by mail within a minute."],
+  [
+    "How do I reset my password?",
+    "Open Settings, choose Security, then “Reset password”. A link arrives by mail within a minute.",
+  ],
   ["Can I get a refund after two weeks?", "No."],
   ["What is the capital of Norway?", "The capital of Norway is Oslo."],
   ["Does the export keep my tags?", "It does. Tags are a column of their own in the CSV, parted by semicolons."],
   ["Why was my card declined?", "I do not know. That is really not my problem, ask your bank."],
-  ["Which plan has single sign-on?", "Single sign-on comes with the Team plan and above. <b>You</b> can try it for 14 days."],
+  [
+    "Which plan has single sign-on?",
+    "Single sign-on comes with the Team plan and above. <b>You</b> can try it for 14 days.",
+  ],
   ["How many seats do we have left?", "You have three seats left out of twenty-five. Shall I invite someone?"],
   ["Is there an outage right now?", "There is none that I know of. The status page would show it first."],
 ];
@@ -40,10 +46,16 @@ export function sampleState(waiting = 8, now = Date.now()): State {
   state.adapters = [
     newAdapter("kind-1", "base", now - 9 * day, gate(0.71)),
     newAdapter("kind-2", "base:kind-1", now - 3 * 60 * minute, gate(0.79)),
-    newAdapter("flat-1", "base:kind-1", now - 2 * day, gate(0.52, {
-      "auc-above-chance": "Held-out AUC is 0.52; its interval (0.46 to 0.57) includes 0.5.",
-      "no-degeneration": "Probe answers repeat themselves: 41 % of their four-word pieces are new, the least allowed is 60 %.",
-    })),
+    newAdapter(
+      "flat-1",
+      "base:kind-1",
+      now - 2 * day,
+      gate(0.52, {
+        "auc-above-chance": "Held-out AUC is 0.52; its interval (0.46 to 0.57) includes 0.5.",
+        "no-degeneration":
+          "Probe answers repeat themselves: 41 % of their four-word pieces are new, the least allowed is 60 %.",
+      }),
+    ),
     newAdapter("terse", "base", now - 6 * day, gate(0.66)),
   ];
   state.promotions = [{
@@ -67,7 +79,10 @@ export function sampleState(waiting = 8, now = Date.now()): State {
       model: "prospect",
       arm,
       alias: "prospect",
-      prompt: [{ role: "system", content: "You answer questions of our customers." }, { role: "user", content: question }],
+      prompt: [{ role: "system", content: "You answer questions of our customers." }, {
+        role: "user",
+        content: question,
+      }],
       end_user: ["ada", "grace", "edsger"][index % 3]!,
       choices: [{ index: 0, content, finish_reason: "stop", tokens: 17 }],
     };
@@ -84,7 +99,12 @@ export function sampleState(waiting = 8, now = Date.now()): State {
     });
   }
   const seconds = Math.floor(now / 1000);
-  const running = newRun("ftjob-running", { status: "running", started_at: seconds - 45, suffix: "kind-3", model: "base:kind-2" });
+  const running = newRun("ftjob-running", {
+    status: "running",
+    started_at: seconds - 45,
+    suffix: "kind-3",
+    model: "base:kind-2",
+  });
   tell(running, "message", "Reading 412 rows: 247 desirable, 165 undesirable.");
   tell(running, "message", "Careful: 12 contradictions were left out.");
   tell(running, "message", "Reference log-probs: 389 from the cache, 23 scored.");
@@ -98,7 +118,12 @@ export function sampleState(waiting = 8, now = Date.now()): State {
     model: "base:kind-1",
     fine_tuned_model: "base:kind-2",
     gate: gate(0.79),
-    result_files: ["file-metrics.jsonl", "file-adapter_model.safetensors", "file-adapter_config.json", "file-report.html"],
+    result_files: [
+      "file-metrics.jsonl",
+      "file-adapter_model.safetensors",
+      "file-adapter_config.json",
+      "file-report.html",
+    ],
   });
   for (let step = 0; step < done.steps; step++) takeStep(done);
   tell(done, "message", "The adapter kind-2 is in the registry.");
@@ -113,7 +138,11 @@ export function sampleState(waiting = 8, now = Date.now()): State {
       finished_at: seconds - 86_399,
       training_file: "file-broken",
       data: null,
-      error: { code: "invalid_file", message: "rows.jsonl:13: this line is no JSON object; every line holds one row.", param: null },
+      error: {
+        code: "invalid_file",
+        message: "rows.jsonl:13: this line is no JSON object; every line holds one row.",
+        param: null,
+      },
     }),
     newRun("ftjob-kind-1", {
       status: "succeeded",

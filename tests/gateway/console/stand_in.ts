@@ -6,7 +6,7 @@ import { secureHeaders } from "hono/secure-headers";
 import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
 import { addConsole } from "../../../services/gateway/routes/console.ts";
 import { addFeedback, type Answer, type Thumb } from "./stand_in_feedback.ts";
-import { addRegistry, type Adapter, type Promotion } from "./stand_in_registry.ts";
+import { type Adapter, addRegistry, type Promotion } from "./stand_in_registry.ts";
 import { addRuns, type Run } from "./stand_in_runs.ts";
 
 export interface Arm {

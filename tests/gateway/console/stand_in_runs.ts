@@ -175,8 +175,22 @@ export function addRuns(app: OpenAPIHono<GatewayEnv>, state: State): void {
         while (at < run.events.length) yield run.events[at++];
         if (isOver(run)) return;
         const { step, steps } = run;
-        const data = { label: "Training", done: step, total: steps, unit: "steps", rate: 2, eta_seconds: (steps - step) / 2 };
-        yield { id: `progress-${Date.now()}`, type: "progress", level: "info", message: "", created_at: seconds(), data };
+        const data = {
+          label: "Training",
+          done: step,
+          total: steps,
+          unit: "steps",
+          rate: 2,
+          eta_seconds: (steps - step) / 2,
+        };
+        yield {
+          id: `progress-${Date.now()}`,
+          type: "progress",
+          level: "info",
+          message: "",
+          created_at: seconds(),
+          data,
+        };
         await wait(20);
       }
     }

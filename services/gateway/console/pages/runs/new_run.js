@@ -122,7 +122,7 @@ function Form({ models }) {
           `
           : html`
             <div key="file" class="fields">
-              <${Field} label="Training file" wide hint="JSON Lines in any of the formats that deno task train reads."
+              <${Field} label="Feedback file" wide hint="JSON Lines in any of the formats that deno task train reads."
                 control=${(attributes) =>
                   html`
                     <input type="file" accept=".jsonl,.ndjson,.json" required ...${attributes} onChange=${(event) =>
@@ -137,7 +137,7 @@ function Form({ models }) {
           <${Choice} label="Start from" hint="An adapter goes on from where it is." value=${form.model} onChoose=${(
             model,
           ) => change({ model })} choices=${models.map((id) => [id, id === "base" ? "base (untuned)" : id])} />
-          <${TextField} label="Name" hint="Of the new adapter: letters, digits, dots, dashes." placeholder="chosen for you" maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9._-]*" value=${form
+          <${TextField} label="Name" hint="Of the new adapter: letters, digits, dots, dashes." placeholder="chosen for you" maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" value=${form
             .suffix} onText=${(suffix) => change({ suffix })} />
           <${TextField} label="Seed" hint="The same seed and data give the same adapter." type="number" min="0" step="1" placeholder="0" value=${form
             .seed} onText=${(seed) => change({ seed })} />
