@@ -84,14 +84,19 @@ export async function save(path, filename, query) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** Server-sent events of a response, parsed, until `[DONE]` or the end. @throws Refusal for an error among them */
+function brokeOff(error) {
+  if (error?.name === "AbortError") throw error;
+  throw new Refusal(0, undefined, "The connection to the gateway broke off.");
+}
+
+/** Server-sent events of a response, parsed, until `[DONE]`. @throws Refusal for an error among them, or none of them at the end */
 export async function* eventsOf(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "", data = [];
   try {
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
+      const { done, value } = await reader.read().catch(brokeOff);
+      if (done) brokeOff();
       const lines = (text + value).split(/\r?\n/);
       text = lines.pop();
       for (const line of lines) {

@@ -8,7 +8,9 @@ export function number(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (Number.isInteger(value)) return value.toLocaleString("en");
   const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(1) : String(Number(value.toPrecision(digits)));
+  return size >= 1e5 || size < 1e-3
+    ? value.toExponential(1).replace(".0", "")
+    : String(Number(value.toPrecision(digits)));
 }
 
 /** `1 thumb`, `2 thumbs`. */

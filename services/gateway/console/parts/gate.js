@@ -10,12 +10,14 @@ const rules = {
   "no-degeneration": "Answers stay sound",
 };
 
-/** The verdict in a word. */
-export function GateMark({ gate }) {
+/** The verdict in a word. @param brief in a table, whose column says that it is the gate */
+export function GateMark({ gate, brief }) {
   if (!gate) return html`<span class="chip">Not measured</span>`;
   return gate.passed
-    ? html`<span class="chip good"><${Icon} name="check" size=${14} />Gate passed</span>`
-    : html`<span class="chip bad"><${Icon} name="cross" size=${14} />Gate not passed</span>`;
+    ? html`<span class="chip good"><${Icon} name="check" size=${14} />${brief ? "Passed" : "Gate passed"}</span>`
+    : html`<span class="chip bad"><${Icon} name="cross" size=${14} />${
+      brief ? "Not passed" : "Gate not passed"
+    }</span>`;
 }
 
 /** Every rule with its sentence. */

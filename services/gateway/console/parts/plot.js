@@ -35,7 +35,7 @@ function optionsFor(element, curves, band, level, onPoint) {
         : { range: (_plot, low, high) => [Math.min(low, level) - 0.02, Math.max(high, level) + 0.02] },
     },
     axes: [
-      { ...axis, values: (_plot, steps) => steps.map((step) => Number.isInteger(step) ? String(step) : "") },
+      { ...axis, size: 28, values: (_plot, steps) => steps.map((step) => Number.isInteger(step) ? String(step) : "") },
       { ...axis, size: 48, values: (_plot, values) => values.map((value) => number(value)) },
     ],
     series: [
@@ -105,7 +105,7 @@ export function Plot({ title, caption, steps, curves, band, level }) {
     <figure class="card plot">
       <figcaption>
         <h3>${title}</h3>
-        <p class="readout">
+        <p class=${shown.length > 1 ? "readout several" : "readout"}>
           ${shown.map(({ name, tone, values }) =>
             html`
               <span key=${name}><i style="background: var(${tone})"></i>${shown.length > 1

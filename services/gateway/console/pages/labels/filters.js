@@ -27,7 +27,7 @@ export function Filters({ filters, models, fields }) {
           label="Label"
           value=${typed.label}
           onChoose=${(label) => change({ label })}
-          choices=${[["", "Up and down"], ["desirable", "Thumbs up"], ["undesirable", "Thumbs down"]]}
+          choices=${[["", "All"], ["desirable", "Thumbs up"], ["undesirable", "Thumbs down"]]}
         />
       `,
     model: () =>
@@ -49,7 +49,7 @@ export function Filters({ filters, models, fields }) {
   return html`
     <form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
       ${fields.map((field) => html`<div key=${field}>${shown[field]()}</div>`)}
-      <button type="button" class="quiet" disabled=${!narrowed} onClick=${clear}>Clear</button>
+      ${narrowed && html`<button type="button" class="quiet" onClick=${clear}>Clear</button>`}
     </form>
   `;
 }

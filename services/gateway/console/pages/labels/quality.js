@@ -59,7 +59,7 @@ function Numbers({ numbers }) {
       ${faults.map(([field, name, why]) =>
         html`
           <section key=${field} class="card tile" aria-label=${name}>
-            <p class="big ${numbers[field] > 0 ? "some" : ""}">${numbers[field].toLocaleString("en")}</p>
+            <p class="big ${numbers[field] > 0 ? "" : "none"}">${numbers[field].toLocaleString("en")}</p>
             <h2>${name}</h2>
             <p class="muted">${why}</p>
           </section>

@@ -20,8 +20,8 @@ const rowsOfPage = 50;
 const keys = [
   { names: ["j", "ArrowDown"], shown: ["j", "↓"], what: "next" },
   { names: ["k", "ArrowUp"], shown: ["k", "↑"], what: "previous" },
-  { names: ["u"], shown: ["u"], what: "thumb up" },
-  { names: ["d"], shown: ["d"], what: "thumb down" },
+  { names: ["u"], shown: ["u"], what: "thumb up", once: true },
+  { names: ["d"], shown: ["d"], what: "thumb down", once: true },
 ];
 
 const isTyping = ({ target }) => target.closest("input, textarea, select, [contenteditable]") !== null;
@@ -69,15 +69,19 @@ function Review({ items, more, reload }) {
   const move = (by) => setAt((at) => Math.min(Math.max(at + by, 0), items.length - 1));
   const keep = (thumb) => setThumbs((before) => ({ ...before, [key]: thumb }));
   const press = async (label) => {
+    const before = thumbs[key] ?? null;
+    // One goes on at once; the mark in the list says when the thumb is kept.
+    if (before?.label !== label) move(1);
     try {
-      const thumb = await pressThumb(subject, thumbs[key] ?? null, label);
-      keep(thumb);
-      if (thumb) move(1);
+      keep(await pressThumb(subject, before, label));
     } catch (error) {
+      setAt(at);
       notify(error.message);
     }
   };
-  const acts = {
+  // Keys may come faster than effects are run: what they do is always that of the answer on the page.
+  const acts = useRef({});
+  acts.current = {
     next: () => move(1),
     previous: () => move(-1),
     "thumb up": () => press(true),
@@ -85,19 +89,16 @@ function Review({ items, more, reload }) {
   };
   useEffect(() => {
     const typed = (event) => {
-      if (
-        event.ctrlKey || event.metaKey || event.altKey ||
-        event.repeat && event.key.length === 1 && "ud".includes(event.key)
-      ) return;
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (isTyping(event) || dialogIsOpen()) return;
       const found = keys.find(({ names }) => names.includes(event.key));
-      if (!found) return;
+      if (!found || event.repeat && found.once) return;
       event.preventDefault();
-      acts[found.what]();
+      acts.current[found.what]();
     };
     addEventListener("keydown", typed);
     return () => removeEventListener("keydown", typed);
-  });
+  }, []);
   useEffect(() => list.current.children[at]?.scrollIntoView({ block: "nearest" }), [at]);
   return html`
     <div class="review">

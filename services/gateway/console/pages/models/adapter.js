@@ -7,7 +7,6 @@ import { count, number, shortModel, when } from "../../parts/format.js";
 import { Findings, GateMark } from "../../parts/gate.js";
 import { notify } from "../../parts/notice.js";
 import { html, useState } from "../../vendor.js";
-import { millisecondsOf } from "./current.js";
 import { PromoteDialog } from "./promote_dialog.js";
 
 export function Adapter({ adapter, registry, changed }) {
@@ -33,7 +32,7 @@ export function Adapter({ adapter, registry, changed }) {
         ${isCurrent && html`<span class="chip good">current</span>`}
       </div>
       <p class="run-facts muted">
-        <span>${when(millisecondsOf(created_at))}</span>
+        <span>${when(created_at)}</span>
         <span>from ${shortModel(parent)}</span>
         ${job_id && html`<a href="#/runs/${job_id}">its run</a>`}
         ${data?.rows !== undefined && html`<span>${count(data.rows, "row")}</span>`}

@@ -29,7 +29,7 @@ export function Current({ registry, changed }) {
       <div>
         <p class="muted">Clients that ask for <b>${alias}</b> get</p>
         <p class="big">${shortModel(current)}</p>
-        <p class="muted">${since ? `since ${when(millisecondsOf(since.at))}` : "since the beginning"}${previous
+        <p class="muted">${since ? `since ${when(since.at)}` : "since the beginning"}${previous
           ? `, before that ${shortModel(previous)}`
           : ""}</p>
       </div>
@@ -48,6 +48,3 @@ export function Current({ registry, changed }) {
     `}
   `;
 }
-
-/** A time of the registry, which may be told in seconds or in milliseconds. */
-export const millisecondsOf = (time) => time < 1e11 ? 1000 * time : time;

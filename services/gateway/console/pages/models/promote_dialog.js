@@ -54,7 +54,7 @@ export function PromoteDialog({ adapter, alias, onClose, onDone }) {
           `
           : html`
             <${TextField} key="reason" label="Reason" wide required=${override} hint=${override
-              ? "Kept with the change, with your name to it if you have a key."
+              ? "Kept with the change, and with whose key made it."
               : "Kept with the change; may be empty."} value=${reason}
               onText=${setReason} />
           `}

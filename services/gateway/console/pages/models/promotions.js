@@ -2,7 +2,6 @@
 
 import { shortModel, when, whenInFull } from "../../parts/format.js";
 import { html } from "../../vendor.js";
-import { millisecondsOf } from "./current.js";
 
 export function Promotions({ promotions }) {
   if (promotions.length === 0) return null;
@@ -21,7 +20,7 @@ export function Promotions({ promotions }) {
                 ${override && html`
                   <span class="chip bad">without the gate</span>
                 `}
-                <time class="muted" title=${whenInFull(millisecondsOf(at))}>${when(millisecondsOf(at))}</time>
+                <time class="muted" title=${whenInFull(at)}>${when(at)}</time>
               </p>
               ${reason && html`<p>${reason}</p>`}${by && html`<p class="muted">by key ${by}</p>`}
             </li>

@@ -35,7 +35,7 @@ export function Chat({ models }) {
   return html`
     <div class="beside">
       <section class="conversation" aria-label="Conversation">
-        <div class="turns" role="log" aria-label="Messages">
+        <div class="turns" role="log" aria-label="Turns">
           ${turns.length === 0 && html`
             <div class="welcome">
               <p>Ask anything, then tell the model with a thumb what you make of its answer.</p>

@@ -2,7 +2,7 @@
 
 import { Choice, Field, TextArea, TextField } from "../../parts/field.js";
 import { useKept } from "../../parts/state.js";
-import { html } from "../../vendor.js";
+import { html, useEffect, useState } from "../../vendor.js";
 
 const beginning = { system: "", temperature: 0.7, maxTokens: 256 };
 
@@ -24,10 +24,21 @@ export function ModelChoice({ label, models, value, onChoose }) {
   return html`<${Choice} label=${label} wide value=${value} onChoose=${onChoose} choices=${modelChoices(models)} />`;
 }
 
+const wide = matchMedia("(min-width: 64rem)");
+
 /** The fields that chat and comparison share. @param children the choice of models */
 export function SettingsPanel({ settings, change, onClear, children }) {
+  // Where there is no room beside the conversation they fold away.
+  const [open, setOpen] = useState(wide.matches);
+  useEffect(() => {
+    const change = () => setOpen(wide.matches);
+    wide.addEventListener("change", change);
+    return () => wide.removeEventListener("change", change);
+  }, []);
   return html`
-    <aside class="settings card" aria-label="Settings">
+    <details class="settings card" open=${open} onToggle=${(event) => setOpen(event.target.open)}>
+      <summary>Settings</summary>
+      <div class="settings-fields">
       ${children}
       <${TextArea}
         label="System prompt"
@@ -65,6 +76,7 @@ export function SettingsPanel({ settings, change, onClear, children }) {
         onText=${(text) => change({ maxTokens: text === "" ? "" : Math.max(1, Math.floor(Number(text))) })}
       />
       <button type="button" onClick=${onClear}>Start anew</button>
-    </aside>
+      </div>
+    </details>
   `;
 }

@@ -65,11 +65,11 @@ function Auc({ evaluations }) {
       caption="On thumbs it was not trained on; the dashed line is chance."
       steps=${evaluations.map(({ step }) => step)}
       curves=${[
-        { name: "AUC", tone: "--series-1", values: of("value") },
         { name: "high", tone: "--series-1", values: of("high"), edge: true },
         { name: "low", tone: "--series-1", values: of("low"), edge: true },
+        { name: "AUC", tone: "--series-1", values: of("value") },
       ]}
-      band=${[1, 2]}
+      band=${[0, 1]}
       level=${0.5}
     />
   `;

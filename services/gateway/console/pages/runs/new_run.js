@@ -6,17 +6,7 @@ import { count, number } from "../../parts/format.js";
 import { Loaded } from "../../parts/loaded.js";
 import { useKept, useLoaded } from "../../parts/state.js";
 import { html, useState } from "../../vendor.js";
-
-/** Hyperparameters by the API's names: what they are called, what they do, and what stands for "chosen by the trainer". */
-const hyperparameters = [
-  ["n_epochs", "Epochs", "3", "How often training goes through all rows. More learns harder, and by heart sooner."],
-  ["batch_size", "Batch size", "16", "Rows that make one step together. Larger is steadier and slower."],
-  ["learning_rate", "Learning rate", "auto", "How far one step goes. Automatic fits it to the model's width."],
-  ["lora_rank", "LoRA rank", "8", "Room that the adapter has to change the model. Larger files learn more."],
-  ["beta", "Beta", "0.1", "How strongly answers are held to the base. Smaller lets them move further."],
-  ["desirable_weight", "Weight of thumbs up", "auto", "Automatic balances the two kinds by their counts."],
-  ["undesirable_weight", "Weight of thumbs down", "auto", "Automatic balances the two kinds by their counts."],
-];
+import { hyperparameters } from "./hyperparameters.js";
 
 const beginning = {
   source: "labels",
@@ -38,7 +28,7 @@ const given = (fields) =>
 
 function requestOf(form, numbers, training_file) {
   const { source, model, suffix, seed, tag, from, max_age_days, drop_contradictions, drop_stale } = form;
-  const chosen = given(Object.fromEntries(hyperparameters.map(([name]) => [name, asNumber(numbers[name] ?? "")])));
+  const chosen = given(Object.fromEntries(hyperparameters.map(({ name }) => [name, asNumber(numbers[name] ?? "")])));
   const labels = given({
     tag,
     model: from,
@@ -132,7 +122,7 @@ function Form({ models }) {
           `
           : html`
             <div key="file" class="fields">
-              <${Field} label="Training file" wide hint="JSON Lines in any of the formats that deno task train reads."
+              <${Field} label="Feedback file" wide hint="JSON Lines in any of the formats that deno task train reads."
                 control=${(attributes) =>
                   html`
                     <input type="file" accept=".jsonl,.ndjson,.json" required ...${attributes} onChange=${(event) =>
@@ -147,18 +137,18 @@ function Form({ models }) {
           <${Choice} label="Start from" hint="An adapter goes on from where it is." value=${form.model} onChoose=${(
             model,
           ) => change({ model })} choices=${models.map((id) => [id, id === "base" ? "base (untuned)" : id])} />
-          <${TextField} label="Name" hint="Of the new adapter: letters, digits, dots, dashes." placeholder="chosen for you" maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9._-]*" value=${form
+          <${TextField} label="Name" hint="Of the new adapter: letters, digits, dots, dashes." placeholder="chosen for you" maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" value=${form
             .suffix} onText=${(suffix) => change({ suffix })} />
-          <${TextField} label="Seed" hint="The same seed and data give the same adapter." type="number" min="0" step="1" placeholder="chosen for you" value=${form
+          <${TextField} label="Seed" hint="The same seed and data give the same adapter." type="number" min="0" step="1" placeholder="0" value=${form
             .seed} onText=${(seed) => change({ seed })} />
         </div>
       </fieldset>
       <fieldset class="card">
         <legend>Training</legend>
         <div class="fields">
-          ${hyperparameters.map(([name, label, standard, hint]) =>
+          ${hyperparameters.map(({ name, label, usual, hint }) =>
             html`
-              <${TextField} key=${name} label=${label} hint=${hint} type="number" min="0" step="any" placeholder=${standard}
+              <${TextField} key=${name} label=${label} hint=${hint} type="number" min="0" step="any" placeholder=${usual}
                 value=${numbers[name] ?? ""} onText=${(text) =>
                   setNumbers((before) => ({ ...before, [name]: text }))} />
             `

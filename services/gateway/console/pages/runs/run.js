@@ -9,6 +9,7 @@ import { notify } from "../../parts/notice.js";
 import { useLoaded } from "../../parts/state.js";
 import { html, useEffect, useRef, useState } from "../../vendor.js";
 import { Curves } from "./curves.js";
+import { labelOf } from "./hyperparameters.js";
 import { Downloads } from "../../parts/downloads.js";
 import { isOver, nameOf, ProgressBar, sourceOf, Status } from "./status.js";
 
@@ -19,7 +20,7 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
  * off is taken up again, and events that are there already are passed over.
  */
 function useEvents(id) {
-  const [events, setEvents] = useState([]);
+  const [events, setEvents] = useState([]), [progress, setProgress] = useState(null);
   useEffect(() => {
     const aborter = new AbortController(), seen = new Set();
     let fresh = [];
@@ -34,7 +35,8 @@ function useEvents(id) {
       while (!aborter.signal.aborted) {
         try {
           for await (const event of streamRun(id, aborter.signal)) {
-            if (seen.has(event.id)) continue;
+            if (event.type === "progress") setProgress(event.data);
+            if (event.type === "progress" || seen.has(event.id)) continue;
             seen.add(event.id);
             fresh.push(event);
           }
@@ -51,27 +53,28 @@ function useEvents(id) {
       clearInterval(timer);
     };
   }, [id]);
-  return events;
+  return { events, progress };
 }
 
 export function Run({ id }) {
   const [over, setOver] = useState(false);
   const run = useLoaded(() => getRun(id), [id], over ? undefined : 1000);
-  const events = useEvents(id);
+  const { events, progress } = useEvents(id);
   const finished = run.value !== undefined && isOver(run.value);
   useEffect(() => setOver(finished), [finished]);
   return html`
     <div class="page">
       <nav class="crumbs" aria-label="Where this is"><a href="#/runs">Runs</a></nav>
-      <${Loaded} of=${run} render=${(value) => html`<${Shown} run=${value} events=${events} reload=${run.reload} />`} />
+      <${Loaded} of=${run} render=${(value) =>
+        html`<${Shown} run=${value} events=${events} told=${progress} reload=${run.reload} />`} />
     </div>
   `;
 }
 
-function Shown({ run, events, reload }) {
+function Shown({ run, events, told, reload }) {
   const [asking, setAsking] = useState(false);
   const over = isOver(run);
-  const progress = over ? null : events.findLast(({ type }) => type === "progress")?.data ?? run.progress;
+  const progress = over ? null : told ?? run.progress;
   const cancel = async () => {
     setAsking(false);
     try {
@@ -85,7 +88,7 @@ function Shown({ run, events, reload }) {
     <header class="page-head">
       <div>
         <h1>${nameOf(run)}</h1>
-        <p class="run-facts"><${Status} run=${run} /><span>${sourceOf(run)}${run.data
+        <p class="run-facts"><${Status} run=${run} /><span>${sourceOf(run)}${run.data?.rows
           ? `, ${count(run.data.rows, "row")}`
           : ""}</span><span>from ${run.model}</span>
           <time title=${whenInFull(1000 * run.created_at)}>${when(1000 * run.created_at)}</time>
@@ -150,8 +153,8 @@ function Configuration({ run }) {
   const { hyperparameters, seed, data } = run;
   const entries = [
     ["Method", run.method.type],
-    ...Object.entries(hyperparameters ?? {}),
-    ["seed", seed],
+    ...Object.entries(hyperparameters ?? {}).map(([name, value]) => [labelOf(name), value]),
+    ["Seed", seed],
     ...(data ? [["Thumbs up", data.desirable], ["Thumbs down", data.undesirable]] : []),
     ...(run.trained_tokens ? [["Trained tokens", run.trained_tokens]] : []),
     ["Run", run.id],
@@ -163,8 +166,8 @@ function Configuration({ run }) {
         ${entries.map(([name, value]) =>
           html`
             <div key=${name}>
-              <dt>${name.replaceAll("_", " ")}</dt>
-              <dd>${typeof value === "number" && name !== "seed" ? number(value) : String(value)}</dd>
+              <dt>${name}</dt>
+              <dd>${typeof value === "number" && name !== "Seed" ? number(value) : String(value)}</dd>
             </div>
           `
         )}
@@ -188,7 +191,8 @@ function Log({ events }) {
   return html`
     <section class="card log-card" aria-label="Log">
       <h2>Log</h2>
-      <ol class="log" ref=${list} tabindex="0" role="log" aria-label="Log">
+      <div class="log" ref=${list} tabindex="0" role="log" aria-label="Log">
+        <ol>
         ${said.map(({ id, created_at, level, message }) =>
           html`
             <li key=${id} class=${level}><time>${when(1000 * created_at)}</time><span>${level !== "info" &&
@@ -197,6 +201,7 @@ function Log({ events }) {
         )}
         ${said.length === 0 && html`<li><span class="muted">Nothing was said yet.</span></li>`}
       </ol>
+      </div>
     </section>
   `;
 }

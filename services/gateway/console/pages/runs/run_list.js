@@ -58,10 +58,12 @@ function Table({ runs }) {
               </th>
               <td data-label="Status">
                 <${Status} run=${run} />
+                ${run.error && html`<span class="under error-line">${run.error.message}</span>`}
                 ${run.progress && !isOver(run) && html`<${ProgressBar} progress=${run.progress} />`}
               </td>
               <td data-label="Data">
-                ${sourceOf(run)}${run.data && html`<span class="under">${count(run.data.rows, "row")}</span>`}
+                ${sourceOf(run)}${run.data?.rows !== undefined &&
+                  html`<span class="under">${count(run.data.rows, "row")}</span>`}
               </td>
               <td data-label="Begun"><time title=${whenInFull(1000 * run.created_at)}>${when(
                 1000 * run.created_at,
@@ -72,7 +74,7 @@ function Table({ runs }) {
               <td data-label="Held-out AUC">
                 <${Auc} auc=${run.gate?.auc} />
               </td>
-              <td data-label="Gate">${isOver(run) && run.gate ? html`<${GateMark} gate=${run.gate} />` : "–"}</td>
+              <td data-label="Gate">${isOver(run) && run.gate ? html`<${GateMark} gate=${run.gate} brief />` : "–"}</td>
             </tr>
           `
         )}

@@ -1,0 +1,109 @@
+// Opens the console of a stand-in in headless Chromium. Whatever the browser complains about fails the test.
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import axe from "axe-core";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { createStandIn, type State } from "./stand_in.ts";
+
+const programs = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/opt/google/chrome/chrome",
+];
+
+/** Chromium, where it is installed (Debian: chromium). */
+export const chromiumProgram = (): string | undefined => programs.find((program) => existsSync(program));
+
+export interface Console {
+  page: Page;
+  state: State;
+  /** Goes to a page of the console, e.g. `labels/queue`, and waits for its heading. */
+  open(route: string, heading: string): Promise<void>;
+}
+
+/** Starts Chromium. */
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: chromiumProgram()!, args: ["--no-sandbox", "--disable-gpu"] });
+}
+
+/** Serves a stand-in over the state while `use` has a page of the console. @throws for anything on the browser's console */
+export async function withConsole(
+  browser: Browser,
+  state: State,
+  use: (console: Console) => Promise<void>,
+  options: BrowserContextOptions = {},
+): Promise<void> {
+  const stop = new AbortController();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, signal: stop.signal, onListen: () => {} },
+    createStandIn(state).fetch,
+  );
+  const baseURL = `http://127.0.0.1:${server.addr.port}`;
+  const context = await browser.newContext({ baseURL, viewport: { width: 1280, height: 860 }, ...options });
+  const complaints: string[] = [];
+  try {
+    const page = await context.newPage();
+    page.setDefaultTimeout(10_000);
+    page.on("console", (message) => {
+      // The browser itself reports refusals that the page expects and shows.
+      if (message.type() === "error" && !/status of (401|409)/.test(message.text())) complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    page.on("request", (request) => {
+      if (!request.url().startsWith(baseURL) && !request.url().startsWith("blob:")) {
+        complaints.push(`asked ${request.url()}`);
+      }
+    });
+    const open = async (route: string, heading: string) => {
+      await page.goto(`/#/${route}`);
+      await page.getByRole("heading", { level: 1, name: heading }).waitFor();
+    };
+    await use({ page, state, open });
+  } finally {
+    await context.close();
+    stop.abort();
+    await server.finished;
+  }
+  assert.deepEqual(complaints, []);
+}
+
+/** A test with a console of its own; without Chromium it says so and passes. */
+export function consoleTest(
+  sentence: string,
+  state: () => State,
+  use: (console: Console) => Promise<void>,
+  options: BrowserContextOptions = {},
+): void {
+  Deno.test(sentence, async () => {
+    if (!chromiumProgram()) return console.log("skipped: no chromium");
+    const browser = await launch();
+    try {
+      await withConsole(browser, state(), use, options);
+    } finally {
+      await browser.close();
+    }
+  });
+}
+
+/** Fails for serious and critical findings of axe on the page as it is. */
+export async function assertAccessible(page: Page, where: string): Promise<void> {
+  // The content policy forbids scripts of others; the browser's own tools are outside of it.
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run());
+  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  const told = serious.map(({ id, nodes }) =>
+    `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(" | ")}`
+  );
+  assert.deepEqual(told, [], `axe on ${where}`);
+}
+
+/** Fails where the page is wider than the window. */
+export async function assertFits(page: Page, where: string): Promise<void> {
+  const { scrollWidth, clientWidth } = await page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return { scrollWidth, clientWidth };
+  });
+  assert(scrollWidth <= clientWidth, `${where} is ${scrollWidth} wide in a window of ${clientWidth}`);
+}

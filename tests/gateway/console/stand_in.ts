@@ -1,0 +1,148 @@
+// A small stand-in for the gateway, for the console's tests: it keeps state in memory, follows the HTTP contract as far as
+// the console uses it, and serves the console itself as the gateway does, under the same content policy.
+
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { secureHeaders } from "hono/secure-headers";
+import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
+import { addConsole } from "../../../services/gateway/routes/console.ts";
+import { addFeedback, type Answer, type Thumb } from "./stand_in_feedback.ts";
+import { type Adapter, addRegistry, type Promotion } from "./stand_in_registry.ts";
+import { addRuns, type Run } from "./stand_in_runs.ts";
+
+export interface Arm {
+  model: string;
+  weight: number;
+}
+
+/** Everything that the stand-in knows. Tests read it to see what the console did, and change it. */
+export interface State {
+  /** Whether requests need `Authorization: Bearer secret`. */
+  keyNeeded: boolean;
+  adapters: Adapter[];
+  promotions: Promotion[];
+  aliases: Map<string, Arm[]>;
+  answers: Answer[];
+  thumbs: Thumb[];
+  /** Every version of every thumb, in order. */
+  history: (Thumb & { change: "set" | "replaced" | "deleted"; at: number })[];
+  runs: Run[];
+  /** Milliseconds between pieces of an answer. */
+  pace: number;
+  /** How many pieces an answer has before it waits for this to go away, or for the client to hang up. */
+  pauseAfter?: number;
+  /** Bodies of requests that changed something, by method and path. */
+  received: { request: string; body: unknown }[];
+}
+
+export const minute = 60_000;
+
+/** OpenAI's shape of an error. */
+export const refusal = (message: string, code: string | null = null) => ({
+  error: { message, type: "invalid_request_error", param: null, code },
+});
+
+/** A stream of server-sent events. */
+export function stream(source: AsyncGenerator<unknown>): Response {
+  const encoder = new TextEncoder();
+  const send = (text: string) => encoder.encode(`data: ${text}\n\n`);
+  const body = new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await source.next();
+      controller.enqueue(send(done ? "[DONE]" : JSON.stringify(value)));
+      if (done) controller.close();
+    },
+    async cancel() {
+      await source.return(undefined);
+    },
+  });
+  return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+}
+
+export const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** What each model says, so that a comparison can be told apart. */
+export const sayings: Record<string, string> = {
+  base: "Paris. Why do you ask? Look it up yourself next time.",
+  "base:kind-1": "The capital of France is Paris.",
+  "base:kind-2": "Good question! The capital of France is Paris, which lies on the Seine.",
+  "base:flat-1": "Paris Paris Paris Paris.",
+};
+
+export const sayingOf = (model: string) => sayings[model] ?? "Hello.";
+
+function addInference(app: OpenAPIHono<GatewayEnv>, state: State) {
+  const created = Math.floor(Date.now() / 1000) - 86_400;
+  app.get("/readyz", (context) => context.json({ status: "ready" }));
+  app.get("/v1/models", (context) =>
+    context.json({
+      object: "list",
+      data: [
+        { id: "base", created },
+        ...state.adapters.map(({ model, created_at }) => ({ id: model, created: Math.floor(created_at / 1000) })),
+        ...[...state.aliases].map(([id, arms]) => ({ id, created, arms })),
+      ].map((model) => ({ object: "model", owned_by: "prospect", ...model })),
+    }));
+  app.post("/v1/chat/completions", async (context) => {
+    const request = await context.req.json();
+    state.received.push({ request: "POST /v1/chat/completions", body: request });
+    const arms = state.aliases.get(request.model);
+    const model = arms?.findLast(({ weight }) => weight > 0)?.model ?? request.model;
+    const id = `chatcmpl-${crypto.randomUUID()}`;
+    const answer: Answer = {
+      id,
+      created_at: Date.now(),
+      source: "chat",
+      model: request.model,
+      arm: model,
+      alias: arms ? request.model : null,
+      prompt: request.messages,
+      end_user: request.user ?? null,
+      choices: [{ index: 0, content: "", finish_reason: "cancelled", tokens: 0 }],
+    };
+    state.answers.unshift(answer);
+    const chunk = (delta: unknown, finish_reason: string | null = null) => ({
+      id,
+      object: "chat.completion.chunk",
+      model,
+      choices: [{ index: 0, delta, finish_reason }],
+    });
+    const { signal } = context.req.raw;
+    async function* pieces() {
+      yield chunk({ role: "assistant", content: "" });
+      for (const [index, piece] of sayingOf(model).split(/(?<= )/).entries()) {
+        do await wait(state.pace); while (index >= (state.pauseAfter ?? Infinity) && !signal.aborted);
+        if (signal.aborted) return;
+        answer.choices[0]!.content += piece;
+        yield chunk({ content: piece });
+      }
+      answer.choices[0]!.finish_reason = "stop";
+      yield chunk({}, "stop");
+    }
+    return stream(pieces());
+  });
+}
+
+/** Builds the app over a state. */
+export function createStandIn(state: State): OpenAPIHono<GatewayEnv> {
+  const app = new OpenAPIHono<GatewayEnv>();
+  app.use(secureHeaders({
+    contentSecurityPolicy: {
+      defaultSrc: ["'self'"],
+      styleSrc: ["'self'", "'unsafe-inline'"],
+      imgSrc: ["'self'", "data:"],
+      frameAncestors: ["'none'"],
+    },
+  }));
+  app.use("/v1/*", async (context, next) => {
+    if (state.keyNeeded && context.req.header("Authorization") !== "Bearer secret") {
+      return context.json(refusal("A valid API key is needed.", "invalid_api_key"), 401);
+    }
+    await next();
+  });
+  addInference(app, state);
+  addFeedback(app, state);
+  addRuns(app, state);
+  addRegistry(app, state);
+  addConsole(app);
+  return app;
+}

@@ -1,0 +1,155 @@
+// The stand-in's answers and thumbs.
+
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
+import { refusal, type State } from "./stand_in.ts";
+
+export interface Answer {
+  id: string;
+  created_at: number;
+  source: "chat" | "text" | "import";
+  model: string;
+  arm: string;
+  alias: string | null;
+  prompt: string | { role: string; content: string }[];
+  end_user: string | null;
+  choices: { index: number; content: string; finish_reason: string; tokens: number }[];
+}
+
+export interface Thumb {
+  id: string;
+  completion_id: string;
+  choice: number;
+  end_user: string | null;
+  label: boolean;
+  reason: string | null;
+  tags: string[];
+  correction: string | null;
+  version: number;
+  created_at: number;
+  updated_at: number;
+}
+
+/** Keeps a thumb; a second one of the same person on the same choice replaces the first. */
+export function giveThumb(state: State, body: Partial<Thumb> & { completion_id: string; label: boolean }): Thumb {
+  const { completion_id, choice = 0, end_user = null, label, reason = null, tags = [], correction = null } = body;
+  const now = Date.now();
+  const before = state.thumbs.find((thumb) =>
+    thumb.completion_id === completion_id && thumb.choice === choice && thumb.end_user === end_user
+  );
+  const thumb: Thumb = {
+    id: before?.id ?? `fb-${crypto.randomUUID()}`,
+    completion_id,
+    choice,
+    end_user,
+    label,
+    reason: reason || null,
+    tags,
+    correction,
+    version: (before?.version ?? 0) + 1,
+    created_at: before?.created_at ?? now,
+    updated_at: body.updated_at ?? now,
+  };
+  state.thumbs = [thumb, ...state.thumbs.filter((each) => each !== before)];
+  state.history.push({ ...thumb, change: before ? "replaced" : "set", at: thumb.updated_at });
+  return thumb;
+}
+
+/** Thumbs that a request's filters leave. */
+function filtered(state: State, query: Record<string, string>): Thumb[] {
+  const arm = (thumb: Thumb) => state.answers.find(({ id }) => id === thumb.completion_id)?.arm;
+  return state.thumbs.filter((thumb) =>
+    (!query.label || thumb.label === (query.label === "desirable")) &&
+    (!query.model || arm(thumb) === query.model) &&
+    (!query.tag || thumb.tags.includes(query.tag)) &&
+    (!query.end_user || thumb.end_user === query.end_user) &&
+    (!query.since || thumb.updated_at >= Number(query.since))
+  );
+}
+
+/** One page and where the next begins. */
+function pageOf<Item>(items: Item[], { limit = "50", cursor = "0" }: Record<string, string>) {
+  const from = Number(cursor), to = from + Number(limit);
+  const has_more = to < items.length;
+  return { object: "list", data: items.slice(from, to), has_more, next_cursor: has_more ? String(to) : null };
+}
+
+export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
+  const described = (answer: Answer) => ({
+    ...answer,
+    object: "answer",
+    adapter_version: null,
+    labels: state.thumbs.filter(({ completion_id }) => completion_id === answer.id),
+  });
+  app.get("/v1/answers", (context) => {
+    const { model, unlabelled, ...page } = context.req.query();
+    const waiting = state.answers.map(described).filter(({ labels, arm }) =>
+      (unlabelled !== "true" || labels.length === 0) && (!model || arm === model)
+    );
+    return context.json(pageOf(waiting, page));
+  });
+  app.get("/v1/answers/:id", (context) => {
+    const answer = state.answers.find(({ id }) => id === context.req.param("id"));
+    return answer ? context.json(described(answer)) : context.json(refusal("There is no such answer."), 404);
+  });
+  app.get("/v1/feedback", (context) => context.json(pageOf(filtered(state, context.req.query()), context.req.query())));
+  app.post("/v1/feedback", async (context) => {
+    const body = await context.req.json();
+    state.received.push({ request: "POST /v1/feedback", body });
+    return context.json({ object: "feedback", ...giveThumb(state, body) }, 201);
+  });
+  app.get("/v1/feedback/export", (context) => {
+    const rows = filtered(state, context.req.query()).map(({ label, completion_id }) => {
+      const answer = state.answers.find(({ id }) => id === completion_id);
+      return JSON.stringify({ prompt: answer?.prompt, completion: answer?.choices[0]?.content, label });
+    });
+    return context.body(rows.join("\n"), 200, { "Content-Type": "application/x-ndjson" });
+  });
+  app.post("/v1/feedback/import", async (context) => {
+    const text = await context.req.text();
+    state.received.push({ request: "POST /v1/feedback/import", body: text });
+    const rows = text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+    const desirable = rows.filter(({ label }) => label).length;
+    return context.json({
+      object: "feedback.import",
+      rows: rows.length,
+      desirable,
+      undesirable: rows.length - desirable,
+      notes: [],
+    }, 201);
+  });
+  app.get("/v1/feedback/hygiene", (context) => {
+    const thumbs = filtered(state, context.req.query());
+    const desirable = thumbs.filter(({ label }) => label).length, undesirable = thumbs.length - desirable;
+    return context.json({
+      rows: thumbs.length,
+      desirable,
+      undesirable,
+      weights: { desirable: 1, undesirable: Number(Math.min(1.33, desirable / (undesirable || 1)).toFixed(2)) },
+      exact_duplicates: 2,
+      near_duplicates: 7,
+      contradictions: thumbs.length > 1 ? 1 : 0,
+      empty: 0,
+      stale: {
+        measured: thumbs.length,
+        beyond: [0.1, 0.5, 1].map((moved) => ({ moved, rows: Math.floor(thumbs.length * 0.3 / (1 + 4 * moved)) })),
+      },
+      examples: { contradictions: thumbs.slice(0, 2).map(({ id }) => id), near_duplicates: [] },
+    });
+  });
+  app.get("/v1/feedback/:id/history", (context) => {
+    const data = state.history.filter(({ id }) => id === context.req.param("id"));
+    return context.json({ object: "list", data });
+  });
+  app.get("/v1/feedback/:id", (context) => {
+    const thumb = state.thumbs.find(({ id }) => id === context.req.param("id"));
+    return thumb ? context.json(thumb) : context.json(refusal("There is no such feedback."), 404);
+  });
+  app.delete("/v1/feedback/:id", (context) => {
+    const id = context.req.param("id"), thumb = state.thumbs.find((each) => each.id === id);
+    if (!thumb) return context.json(refusal("There is no such feedback."), 404);
+    state.thumbs = state.thumbs.filter((each) => each !== thumb);
+    state.history.push({ ...thumb, change: "deleted", at: Date.now() });
+    return context.json({ id, object: "feedback", deleted: true });
+  });
+}

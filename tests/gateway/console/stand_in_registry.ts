@@ -1,0 +1,150 @@
+// The stand-in's adapters, promotion behind the gate, and traffic.
+
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
+import { type Arm, refusal, type State } from "./stand_in.ts";
+
+export interface Gate {
+  passed: boolean;
+  auc: { value: number; low: number; high: number } | null;
+  findings: { rule: string; passed: boolean; message: string }[];
+}
+
+export interface Adapter {
+  name: string;
+  model: string;
+  created_at: number;
+  parent: string;
+  job_id: string | null;
+  data: Record<string, unknown>;
+  metrics: Record<string, unknown>;
+  gate: Gate | null;
+  files: Record<string, string>;
+}
+
+export interface Promotion {
+  at: number;
+  kind: "promote" | "rollback";
+  from: string;
+  to: string;
+  reason: string | null;
+  override: boolean;
+  by: string | null;
+}
+
+/** A gate's verdict over the four rules. */
+export function gate(value: number, failing: Record<string, string> = {}): Gate {
+  const auc = { value, low: value - 0.06, high: value + 0.05 };
+  const passing = {
+    "auc-above-chance": `Held-out AUC is ${value.toFixed(2)}; its interval begins at ${auc.low.toFixed(2)}, above 0.5.`,
+    "auc-above-current": "On the same rows the current model has 0.64; the difference is 0.11 (0.03 to 0.19).",
+    "kl-within-budget": "KL to the base is 0.31 nats a token; the budget is 1.",
+    "no-degeneration": "Probe answers have 0.9 times the base's length and repeat nothing.",
+  };
+  const findings = Object.entries(passing).map(([rule, message]) => ({
+    rule,
+    passed: !(rule in failing),
+    message: failing[rule] ?? message,
+  }));
+  return { passed: findings.every(({ passed }) => passed), auc, findings };
+}
+
+/** An adapter with its lineage. */
+export function newAdapter(name: string, parent: string, created_at: number, verdict: Gate | null): Adapter {
+  return {
+    name,
+    model: `base:${name}`,
+    created_at,
+    parent,
+    job_id: `ftjob-${name}`,
+    data: { rows: 412 },
+    metrics: { loss: 0.231, kl: 0.31, auc: verdict?.auc ?? null },
+    gate: verdict,
+    files: { adapter_config: "file-adapter_config.json", adapter_model: "file-adapter_model.safetensors" },
+  };
+}
+
+const rates: Record<string, { answers: number; judged: number; desirable: number }> = {
+  base: { answers: 1240, judged: 318, desirable: 121 },
+  "base:kind-1": { answers: 803, judged: 204, desirable: 141 },
+};
+
+/** Wilson's 95% interval. */
+function wilson(successes: number, all: number) {
+  const z = 1.96, share = successes / all, scale = 1 + z * z / all;
+  const middle = (share + z * z / (2 * all)) / scale;
+  const half = z * Math.sqrt(share * (1 - share) / all + z * z / (4 * all * all)) / scale;
+  return { value: share, low: middle - half, high: middle + half };
+}
+
+export function addRegistry(app: OpenAPIHono<GatewayEnv>, state: State): void {
+  const current = () => state.promotions.at(-1)?.to ?? "base";
+  const described = () => ({
+    object: "registry",
+    alias: "prospect",
+    current: current(),
+    previous: state.promotions.at(-1)?.from ?? null,
+    adapters: state.adapters.map((adapter) => ({
+      ...adapter,
+      version: "1",
+      fits: true,
+      promoted_at: null,
+      state: adapter.model === current()
+        ? "current"
+        : state.promotions.some(({ to }) => to === adapter.model)
+        ? "retired"
+        : "candidate",
+    })),
+    promotions: state.promotions,
+  });
+  const move = (fields: Omit<Promotion, "at" | "from" | "by">) => {
+    state.promotions.push({ at: Date.now(), from: current(), by: null, ...fields });
+    state.aliases.set("prospect", [{ model: fields.to, weight: 1 }]);
+  };
+  app.get("/v1/registry", (context) => context.json(described()));
+  app.post("/v1/registry/promote", async (context) => {
+    const body = await context.req.json();
+    state.received.push({ request: "POST /v1/registry/promote", body });
+    const adapter = state.adapters.find(({ model }) => model === body.model);
+    if (!adapter) return context.json(refusal("There is no such model."), 404);
+    const passed = adapter.gate?.passed === true;
+    if (!passed && !body.override) {
+      return context.json({ ...refusal("The gate has not passed.", "gate_not_passed"), gate: adapter.gate }, 409);
+    }
+    if (!passed && !body.reason) return context.json(refusal("An override needs a reason."), 400);
+    move({ kind: "promote", to: body.model, reason: body.reason ?? null, override: !passed });
+    return context.json(described());
+  });
+  app.post("/v1/registry/rollback", async (context) => {
+    const { reason = null } = await context.req.json();
+    const { previous } = described();
+    if (previous === null) return context.json(refusal("There is nothing to go back to."), 409);
+    move({ kind: "rollback", to: previous, reason, override: false });
+    return context.json(described());
+  });
+  app.delete("/v1/registry/:name", (context) => {
+    state.adapters = state.adapters.filter(({ name }) => name !== context.req.param("name"));
+    return context.json(described());
+  });
+  app.put("/v1/aliases/:name", async (context) => {
+    const { arms } = await context.req.json<{ arms: Arm[] }>();
+    state.received.push({ request: `PUT /v1/aliases/${context.req.param("name")}`, body: { arms } });
+    state.aliases.set(context.req.param("name"), arms);
+    return context.json({ name: context.req.param("name"), arms });
+  });
+  app.get("/v1/experiments", (context) =>
+    context.json({
+      object: "list",
+      data: [...state.aliases].map(([alias, arms]) => {
+        const total = arms.reduce((sum, { weight }) => sum + weight, 0);
+        return {
+          alias,
+          arms: [...new Set([...arms.map(({ model }) => model), ...Object.keys(rates)])].map((model) => {
+            const { answers = 0, judged = 0, desirable = 0 } = rates[model] ?? {};
+            const weight = 100 * (arms.find((arm) => arm.model === model)?.weight ?? 0) / total;
+            return { model, weight, answers, judged, desirable, rate: judged > 0 ? wilson(desirable, judged) : null };
+          }),
+        };
+      }),
+    }));
+}
