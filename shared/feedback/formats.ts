@@ -29,14 +29,14 @@ interface Format {
 const LABEL_FIELDS = ["label", "feedback", "thumb", "kto_tag"];
 
 /** ShareGPT's `from` and the role it is for a chat template. Other names are roles already. */
-const SHAREGPT_ROLES: Record<string, string> = {
-  human: "user",
-  gpt: "assistant",
-  chatgpt: "assistant",
-  model: "assistant",
-  function_call: "assistant",
-  observation: "tool",
-};
+const SHAREGPT_ROLES = new Map([
+  ["human", "user"],
+  ["gpt", "assistant"],
+  ["chatgpt", "assistant"],
+  ["model", "assistant"],
+  ["function_call", "assistant"],
+  ["observation", "tool"],
+]);
 
 /** The first format that matches reads the record, so the more telling fields come first. */
 const FORMATS: Format[] = [
@@ -265,7 +265,7 @@ function fromShareGpt(turn: unknown): unknown {
   if (typeof from !== "string" || "role" in rest) {
     return "tool_calls" in turn && !("content" in turn) ? { ...turn, content: null } : turn;
   }
-  return { role: SHAREGPT_ROLES[from] ?? from, content: value, ...rest };
+  return { role: SHAREGPT_ROLES.get(from) ?? from, content: value, ...rest };
 }
 
 /** Thumbs are not part of what was said: a template must not see them. */

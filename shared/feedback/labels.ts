@@ -4,9 +4,9 @@
 import { InputError } from "../errors.ts";
 
 /** Words for a thumb up and a thumb down, lower case, with `_` and `-` read as a space. */
-const WORDS: Record<string, boolean> = Object.fromEntries([
+const WORDS = new Map<string, boolean>([
   ...["desirable", "true", "1", "+1", "up", "thumb up", "thumbs up", "positive", "good", "yes", "like", "chosen", "👍"]
-    .map((word) => [word, true]),
+    .map((word): [string, boolean] => [word, true]),
   ...[
     "undesirable",
     "false",
@@ -21,7 +21,7 @@ const WORDS: Record<string, boolean> = Object.fromEntries([
     "dislike",
     "rejected",
   ]
-    .map((word) => [word, false]),
+    .map((word): [string, boolean] => [word, false]),
   ["👎", false],
 ]);
 
@@ -42,7 +42,7 @@ export function labelReader(): LabelReader {
   let minusOne: string | undefined;
   return (value, where, field) => {
     const word = String(value).trim().toLowerCase();
-    const label = typeof value === "boolean" ? value : WORDS[plainWord(word)];
+    const label = typeof value === "boolean" ? value : WORDS.get(plainWord(word));
     if (label === undefined || (typeof value === "object" && value !== null)) {
       throw new InputError(
         `${where}: ${field} is ${JSON.stringify(value)}, which is no label: use true or false, "desirable" or ` +

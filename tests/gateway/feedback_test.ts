@@ -234,6 +234,7 @@ Deno.test("a file is taken in whole or not at all, and what is wrong is named by
     const refusals: [what: string, body: string | Uint8Array, says: RegExp][] = [
       ["a broken line", `${row}${row}${row}{broken\n`, /body:4: not JSON/],
       ["a wrong label", `${row}{"prompt":"a","completion":"b","label":"meh"}\n`, /body:2: label is "meh"/],
+      ["a label that every object has", '{"prompt":"a","completion":"b","label":"constructor"}', /body:1: label/],
       ["no label", `${row}{"prompt":"a","completion":"b"}\n`, /body:2: the row has no label/],
       ["bytes that are no text", Uint8Array.of(...new TextEncoder().encode(row), 0xc3, 0x28), /body:2: not UTF-8/],
       ["nothing", "", /empty/],

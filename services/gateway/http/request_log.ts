@@ -14,6 +14,8 @@ export function observeRequests({ log, metrics }: Gateway): MiddlewareHandler<Ga
     const started = performance.now();
     context.set("logFields", {});
     await next();
+    // A response that a route made by itself, such as a stream, has not got what requestId() left for it.
+    context.header("X-Request-Id", context.get("requestId"));
     const { method, path } = context.req;
     const status = context.res.status, seconds = (performance.now() - started) / 1000;
     // Unknown paths are one route, or anyone could grow the metrics without bounds.

@@ -39,7 +39,10 @@ const putRoute = createRoute({
       path: z.string().min(1).max(4096).openapi({ description: "Folder in PEFT's layout, on the gateway's machine." }),
     })),
   },
-  responses: { 200: jsonResponse(adapterSchema, "The adapter answers."), ...refusals(400, 401, 403, 413, 429, 503) },
+  responses: {
+    200: jsonResponse(adapterSchema, "The adapter answers."),
+    ...refusals(400, 401, 403, 413, 415, 429, 503),
+  },
 });
 
 const deleteRoute = createRoute({

@@ -26,7 +26,7 @@ const route = createRoute({
   request: { body: jsonBody(completionRequestSchema) },
   responses: {
     200: jsonResponse(completionResponseSchema, "The answer, or with `stream` its pieces as server-sent events."),
-    ...refusals(400, 401, 403, 404, 413, 429, 503),
+    ...refusals(400, 401, 403, 404, 413, 415, 429, 503),
   },
 });
 

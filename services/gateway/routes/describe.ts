@@ -10,6 +10,7 @@ const meaning = {
   404: "There is no such thing.",
   409: "It contradicts what is there.",
   413: "The body is too large.",
+  415: "The body's media type is not understood here.",
   422: "The idempotency key was used for another request.",
   429: "Too many requests, or the queue is full; `Retry-After` says when to come again.",
   503: "The model is not ready to answer.",

@@ -45,7 +45,7 @@ const putRoute = createRoute({
   request: { headers: idempotencyHeader, body: jsonBody(feedbackRequestSchema) },
   responses: {
     201: jsonResponse(feedbackSchema, "The thumb is on disk."),
-    ...refusals(400, 401, 403, 404, 413, 422, 429),
+    ...refusals(400, 401, 403, 404, 413, 415, 422, 429),
   },
 });
 
@@ -75,7 +75,7 @@ const oneRoute = createRoute({
   tags: ["Feedback"],
   summary: "One thumb",
   request: { params: idParams },
-  responses: { 200: jsonResponse(feedbackSchema, "The thumb."), ...refusals(401, 403, 404, 429) },
+  responses: { 200: jsonResponse(feedbackSchema, "The thumb."), ...refusals(400, 401, 403, 404, 429) },
 });
 
 const historyRoute = createRoute({
@@ -100,7 +100,7 @@ const historyRoute = createRoute({
       }),
       "Oldest first.",
     ),
-    ...refusals(401, 403, 404, 429),
+    ...refusals(400, 401, 403, 404, 429),
   },
 });
 
@@ -115,7 +115,7 @@ const deleteRoute = createRoute({
       z.object({ id: z.string(), object: z.literal("feedback"), deleted: z.literal(true) }),
       "Taken back.",
     ),
-    ...refusals(401, 403, 404, 429),
+    ...refusals(400, 401, 403, 404, 429),
   },
 });
 

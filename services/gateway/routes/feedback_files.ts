@@ -76,6 +76,25 @@ async function* piecesOf(rows: AsyncIterable<unknown>): AsyncGenerator<Uint8Arra
   if (text !== "") yield encoder.encode(text);
 }
 
+/** A sequence whose first result was read already. */
+async function* continued<Piece>(first: IteratorResult<Piece>, rest: AsyncGenerator<Piece>): AsyncGenerator<Piece> {
+  try {
+    if (!first.done) yield first.value;
+    yield* rest;
+  } finally {
+    await rest.return(undefined);
+  }
+}
+
+/** A body's pieces. @throws ApiError where it ends before its end */
+async function* untilItsEnd(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch {
+    throw new ApiError(400, "The body broke off before its end; nothing of it was taken in.", "body", "broken_body");
+  }
+}
+
 /**
  * Rows with who judged and what they said of it, so that what one gateway exports another takes in.
  *
@@ -99,10 +118,12 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
   app.use(exportRoute.path, requireScope("admin"));
   app.use(importPath, requireScope("admin"));
 
-  app.openapi(exportRoute, (context) => {
-    const rows = exportFeedback(database, readFilter(context.req.valid("query")));
+  app.openapi(exportRoute, async (context) => {
+    const pieces = piecesOf(exportFeedback(database, readFilter(context.req.valid("query"))));
+    // The first piece is waited for, while a refusal can still be one.
+    const first = await pieces.next();
     // A stream is no type that a route's description could promise.
-    return context.body(ReadableStream.from(piecesOf(rows)), 200, {
+    return context.body(ReadableStream.from(continued(first, pieces)), 200, {
       "Content-Type": `${jsonLines}; charset=utf-8`,
       "Content-Disposition": 'attachment; filename="feedback.jsonl"',
     }) as never;
@@ -116,7 +137,7 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
       const hash = createHash("sha256");
       using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
       let size = 0;
-      for await (const piece of body) {
+      for await (const piece of untilItsEnd(body)) {
         size += piece.length;
         if (size > largestImport) throw tooLarge(largestImport);
         hash.update(piece);

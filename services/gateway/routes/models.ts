@@ -37,7 +37,7 @@ const oneRoute = createRoute({
   tags: ["Inference"],
   summary: "One model",
   request: { params: z.object({ model: z.string().max(200) }) },
-  responses: { 200: jsonResponse(modelSchema, "The model."), ...refusals(401, 403, 404, 429, 503) },
+  responses: { 200: jsonResponse(modelSchema, "The model."), ...refusals(400, 401, 403, 404, 429, 503) },
 });
 
 function models(gateway: Gateway, started: number): Model[] {
