@@ -159,7 +159,8 @@ export function hygieneReport(hygiene: Hygiene, stale?: Staleness) {
     stale: { measured: stale?.measured ?? 0, beyond: stale?.beyond ?? [] },
     examples: {
       contradictions: contradictions.slice(0, mostExamples),
-      near_duplicates: nearDuplicates.slice(0, mostExamples).map(({ id, of }) => [id, of]),
+      // Both of a pair, one after the other.
+      near_duplicates: [...new Set(nearDuplicates.flatMap(({ id, of }) => [of, id]))].slice(0, mostExamples),
     },
   };
 }

@@ -67,6 +67,7 @@ Deno.test("the report has counts of all and ids of a few", () => {
   assert.equal(report.contradictions, 60);
   assert.deepEqual(report.examples.contradictions, many.slice(0, 20).map(({ id }) => id));
   assert.deepEqual(report.stale, { measured: 0, beyond: [] });
+  assert.deepEqual(hygieneReport(inspectLabels(rows)).examples.near_duplicates, ["d", "e"]);
   assert.deepEqual(hygieneReport(inspectLabels([])), {
     rows: 0,
     desirable: 0,
