@@ -21,6 +21,7 @@ import { addFeedback } from "./routes/feedback.ts";
 import { addFeedbackFiles, importPath } from "./routes/feedback_files.ts";
 import { addFiles, filesPath } from "./routes/files.ts";
 import { addFineTuning } from "./routes/fine_tuning.ts";
+import { addHygiene } from "./routes/hygiene.ts";
 import { addModels } from "./routes/models.ts";
 import { addOperation } from "./routes/operation.ts";
 import { addRegistry } from "./routes/registry.ts";
@@ -119,6 +120,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   addModels(app, gateway);
   addAdapters(app, gateway);
   addFeedbackFiles(app, gateway);
+  addHygiene(app, gateway);
   addFeedback(app, gateway);
   addAnswers(app, gateway);
   addExperiments(app, gateway);

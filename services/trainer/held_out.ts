@@ -9,7 +9,10 @@ import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
 
-const heldOutPath = (out: string) => join(out, "held_out.jsonl");
+/** The file in a run's folder that keeps what was held out. */
+export const heldOutName = "held_out.jsonl";
+
+const heldOutPath = (out: string) => join(out, heldOutName);
 const trainedPromptsPath = (adapter: string) => join(adapter, "trained_prompts.json");
 
 /** So many hexadecimal digits of a prompt's key tell prompts apart: 64 bits. */

@@ -27,7 +27,7 @@ import { train } from "../train.ts";
 import { reportJob } from "./job_reporter.ts";
 import { measureStaleness } from "./measure_staleness.ts";
 import type { TrainerSettings } from "./settings.ts";
-import { dropTrainingFile, prepareTrainingFile } from "./training_file.ts";
+import { dropRows, prepareTrainingFile } from "./training_file.ts";
 
 /** The alias whose model a candidate is held against. */
 const alias = "prospect";
@@ -169,7 +169,7 @@ export async function runJob(
       result,
       kl: measured.kl,
     });
-    await dropTrainingFile(folder);
+    await dropRows(folder);
     await removeCheckpoint(folder);
     if (job.request.promote && gate.passed) {
       const outcome = await adapterOfJob(database, job.id);

@@ -15,6 +15,7 @@ import type { Database } from "../../../shared/store/database.ts";
 import { type ExportedRow, exportFeedback } from "../../../shared/store/export_feedback.ts";
 import { findFile } from "../../../shared/store/files.ts";
 import { type Job, noteData } from "../../../shared/store/jobs.ts";
+import { heldOutName } from "../held_out.ts";
 
 const dataName = "data.jsonl";
 
@@ -72,8 +73,8 @@ export async function prepareTrainingFile(
 }
 
 /** Forgets the rows of a job that is over: people's words are kept in one place, where they can be deleted. */
-export async function dropTrainingFile(folder: string): Promise<void> {
-  await Deno.remove(join(folder, dataName)).catch(() => {});
+export async function dropRows(folder: string): Promise<void> {
+  for (const name of [dataName, heldOutName]) await Deno.remove(join(folder, name)).catch(() => {});
 }
 
 async function selectedRows(database: Database, job: Job): Promise<LabelRow[]> {

@@ -1,0 +1,95 @@
+// GET /v1/feedback/hygiene: what is the matter with the labels, before anyone trains on them.
+
+import { wrap } from "comlink";
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { LabelledAnswer } from "../../../shared/feedback/hygiene.ts";
+import { exportFeedback } from "../../../shared/store/export_feedback.ts";
+import { listJobs } from "../../../shared/store/jobs.ts";
+import type { LabelWorker } from "../../../workers/label_worker.ts";
+import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { requireScope } from "../http/authorize.ts";
+import { feedbackFilterSchema, readFilter } from "../schemas/feedback.ts";
+import { jsonResponse, refusals } from "./describe.ts";
+
+/** Most rows that are looked through, the oldest first: what does not fit is said. */
+const mostRows = 100_000;
+
+/** Jobs that are looked at for one that has measured how stale answers are. */
+const recentJobs = 50;
+
+/** What is added to a label's id where the row is the correction. */
+const correctionMark = " correction";
+
+const staleSchema = z.object({
+  measured: z.int(),
+  beyond: z.array(z.object({ moved: z.number(), rows: z.int() })),
+});
+
+const hygieneSchema = z.object({
+  rows: z.int(),
+  truncated: z.boolean().openapi({ description: `Whether there are more than the ${mostRows} rows looked through.` }),
+  desirable: z.int(),
+  undesirable: z.int(),
+  weights: z.object({ desirable: z.number(), undesirable: z.number() }),
+  exact_duplicates: z.int(),
+  near_duplicates: z.int(),
+  contradictions: z.int(),
+  empty: z.int(),
+  stale: staleSchema.extend({ job_id: z.string().nullable() }).openapi({
+    description:
+      "Answers by how far their log-prob per token moved since they were given, as the newest job measured it.",
+  }),
+  examples: z.object({ contradictions: z.array(z.string()), near_duplicates: z.array(z.string()) }),
+}).openapi("Hygiene");
+
+const route = createRoute({
+  method: "get",
+  path: "/v1/feedback/hygiene",
+  tags: ["Feedback"],
+  summary: "Duplicates, contradictions, class balance and stale answers among the labels",
+  request: { query: feedbackFilterSchema },
+  responses: { 200: jsonResponse(hygieneSchema, "What was found."), ...refusals(400, 401, 403, 429) },
+});
+
+/** Adds the route. */
+export function addHygiene(app: OpenAPIHono<GatewayEnv>, { database }: Gateway): void {
+  app.use(route.path, requireScope("admin"));
+  app.openapi(route, async (context) => {
+    const rows: LabelledAnswer[] = [];
+    let truncated = false;
+    for await (const row of exportFeedback(database, readFilter(context.req.valid("query")))) {
+      truncated = rows.length >= mostRows;
+      if (truncated) break;
+      const { prompt, completion, label, id, is_correction } = row;
+      rows.push({ prompt, completion, label, id: is_correction ? id + correctionMark : id });
+    }
+    const { stale: _, examples, ...found } = await inspect(rows);
+    const withoutMark = (ids: string[]) => [...new Set(ids.map((id) => id.replace(correctionMark, "")))];
+    return context.json({
+      ...found,
+      truncated,
+      stale: await newestStaleness(),
+      examples: {
+        contradictions: withoutMark(examples.contradictions),
+        near_duplicates: withoutMark(examples.near_duplicates),
+      },
+    }, 200);
+  });
+
+  async function newestStaleness() {
+    for (const { id, data } of await listJobs(database, recentJobs)) {
+      const hygiene = z.object({ hygiene: z.object({ stale: staleSchema }) }).safeParse(data);
+      if (hygiene.success) return { ...hygiene.data.hygiene.stale, job_id: id };
+    }
+    return { measured: 0, beyond: [], job_id: null };
+  }
+}
+
+async function inspect(rows: LabelledAnswer[]) {
+  const thread = new Worker(new URL("../../../workers/label_worker.ts", import.meta.url), { type: "module" });
+  try {
+    return await wrap<LabelWorker>(thread).inspect(rows);
+  } finally {
+    thread.terminate();
+  }
+}
