@@ -2,6 +2,7 @@
 // out. Chat and text completions, streamed or not, all go through here. It knows no HTTP and no response bodies.
 
 import { randomBytes } from "node:crypto";
+import { trace } from "@opentelemetry/api";
 import type { Message } from "../../shared/feedback/row.ts";
 import { storeCompletion, type StoredChoice } from "../../shared/store/completions.ts";
 import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine } from "./engine/engine.ts";
@@ -143,6 +144,16 @@ export async function beginAnswers(gateway: Gateway, question: Question, signal:
     });
   };
   gateway.metrics.promptTokens.inc({ model }, question.promptIds.length);
+  // A child of the request's span, under the names of OpenTelemetry's conventions for generative AI. Never a text.
+  const span = trace.getTracer("prospect").startSpan("answer", {
+    attributes: {
+      "gen_ai.operation.name": question.source === "chat" ? "chat" : "text_completion",
+      "gen_ai.request.model": body.model,
+      "gen_ai.response.model": model,
+      "gen_ai.response.id": id,
+      "gen_ai.usage.input_tokens": question.promptIds.length,
+    },
+  });
   async function* events(): AsyncGenerator<AnswerEvent> {
     let open = answers.length, begun = false, kept = false;
     try {
@@ -166,6 +177,9 @@ export async function beginAnswers(gateway: Gateway, question: Question, signal:
         yield event;
       }
     } finally {
+      span.setAttribute("gen_ai.usage.output_tokens", choices.reduce((sum, { tokens }) => sum + tokens, 0));
+      span.setAttribute("gen_ai.response.finish_reasons", choices.map(({ finishReason }) => finishReason));
+      span.end();
       // Someone hung up, or the engine failed: what was given out may still be judged.
       if (!kept && begun) {
         gateway.metrics.answers.inc({ model, finish_reason: "cancelled" }, open);
