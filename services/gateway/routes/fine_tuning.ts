@@ -240,17 +240,26 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     if (learning_rate !== undefined && learning_rate_multiplier !== undefined) {
       throw new ApiError(400, "learning_rate and learning_rate_multiplier exclude each other; send one.", "method");
     }
-    if (body.labels && body.training_file !== "labels") {
-      throw new ApiError(400, 'labels selects among the store\'s labels; it needs training_file "labels".', "labels");
+    const trainingFile = body.training_file ?? (body.labels ? "labels" : undefined);
+    if (trainingFile === undefined) {
+      throw new ApiError(
+        400,
+        'training_file is missing; send a file\'s id, or "labels".',
+        "training_file",
+        "missing_field",
+      );
     }
-    const watermark = await checkData(gateway, body.training_file);
+    if (body.labels && trainingFile !== "labels") {
+      throw new ApiError(400, "labels selects among the store's labels, not in a file; send one of the two.", "labels");
+    }
+    const watermark = await checkData(gateway, trainingFile);
     const request: JobRequest = {
-      trainingFile: body.training_file,
+      trainingFile,
       model: body.model,
       seed: body.seed ?? 0,
       suffix: body.suffix ?? null,
       hyperparameters: { ...body.method?.kto?.hyperparameters } as JobRequest["hyperparameters"],
-      labels: { ...body.labels } as JobRequest["labels"],
+      labels: { ...(body.labels === true ? {} : body.labels) } as JobRequest["labels"],
       metadata: body.metadata ?? {},
       promote: false,
     };

@@ -49,14 +49,18 @@ export const labelSelectionSchema = z.strictObject({
 }).openapi("LabelSelection");
 
 export const jobRequestSchema = z.strictObject({
-  training_file: z.string().min(1).max(200).openapi({ description: '`file-…`, or "labels" for those in the store.' }),
+  training_file: z.string().min(1).max(200).nullish().openapi({
+    description: '`file-…`, or "labels" for those in the store; may be left out where `labels` says which.',
+  }),
   model: z.string().min(1).max(200).openapi({ description: "Where training starts: `base` or `base:ADAPTER`." }),
   seed: z.int().min(0).max(2 ** 31 - 1).nullish(),
   suffix: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "letters, digits, dots and dashes, at most 64")
     .nullish()
     .openapi({ description: "Names the adapter." }),
   method: methodSchema.nullish(),
-  labels: labelSelectionSchema.nullish(),
+  labels: z.union([labelSelectionSchema, z.literal(true)]).nullish().openapi({
+    description: "Which of the store's labels; true for all.",
+  }),
   metadata: z.record(z.string().max(64), z.string().max(512)).refine(
     (data) => Object.keys(data).length <= 16,
     "at most 16",

@@ -8,6 +8,7 @@ import { type Database, openDatabase } from "../../../shared/store/database.ts";
 import { findJob, finishJob, type Job, openJobs, returnJob, takeJob } from "../../../shared/store/jobs.ts";
 import { WorkerFailure } from "../../../workers/pool.ts";
 import { runJob } from "./run_job.ts";
+import { dropRows } from "./training_file.ts";
 import { createSchedule } from "./schedule.ts";
 import type { TrainerSettings } from "./settings.ts";
 
@@ -34,6 +35,15 @@ async function lockRuns(dataFolder: string): Promise<Deno.FsFile> {
   if (await file.tryLock(true)) return file;
   file.close();
   throw new InputError(`${dataFolder}: another trainer is at work on this data folder; one does all jobs in turn.`);
+}
+
+/** Forgets the rows of jobs that are over, where a crash came before that. */
+async function sweep(dataFolder: string, database: Database): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(join(dataFolder, "runs"))) {
+    if (!isDirectory) continue;
+    const job = await findJob(database, name);
+    if (job?.finishedAt != null) await dropRows(join(dataFolder, "runs", name));
+  }
 }
 
 const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -80,12 +90,14 @@ export async function startTrainerService(
       const failure = status === "failed" ? failureOf(error) : null;
       log(`job ${status}`, { job: job.id, ...(failure ? { error: failure.message } : {}) });
       await database.write((queries) => finishJob(queries, job.id, status, { error: failure }));
+      await dropRows(join(settings.dataFolder, "runs", job.id));
     } finally {
       clearInterval(timer);
       current = undefined;
     }
   };
   const work = async () => {
+    await sweep(settings.dataFolder, database);
     while (!stopping) {
       const job = await takeJob(database);
       if (job) await doJob(job);
