@@ -45,7 +45,7 @@ export async function withConsole(
   const complaints: string[] = [];
   try {
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(30_000);
     page.on("console", (message) => {
       // The browser itself reports refusals that the page expects and shows.
       if (message.type() === "error" && !/status of (401|409)/.test(message.text())) complaints.push(message.text());
@@ -69,7 +69,9 @@ export async function withConsole(
   assert.deepEqual(complaints, []);
 }
 
-/** A test with a console of its own; without Chromium it says so and passes. */
+let browser: Browser | undefined;
+
+/** A test with a console of its own, in a browser that the file shares; without Chromium it says so and passes. */
 export function consoleTest(
   sentence: string,
   state: () => State,
@@ -77,15 +79,15 @@ export function consoleTest(
   options: BrowserContextOptions = {},
 ): void {
   Deno.test(sentence, async () => {
-    if (!chromiumProgram()) return console.log("skipped: no chromium");
-    const browser = await launch();
-    try {
-      await withConsole(browser, state(), use, options);
-    } finally {
-      await browser.close();
-    }
+    if (!browser) return console.log("skipped: no chromium");
+    await withConsole(browser, state(), use, options);
   });
 }
+
+Deno.test.beforeAll(async () => {
+  if (chromiumProgram()) browser = await launch();
+});
+Deno.test.afterAll(() => browser?.close());
 
 /** Fails for serious and critical findings of axe on the page as it is. */
 export async function assertAccessible(page: Page, where: string): Promise<void> {

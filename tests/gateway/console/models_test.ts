@@ -136,3 +136,15 @@ consoleTest("before the first run the page says where to begin", emptyState, asy
   await page.getByRole("link", { name: "Start a run" }).click();
   await page.getByRole("heading", { name: "New run" }).waitFor();
 });
+
+consoleTest("an adapter of another base is shown, but not offered for promotion", () => {
+  const state = sampleState();
+  state.adapters[3]!.fits = false;
+  return state;
+}, async ({ page, open }) => {
+  await open("models/base%3Aterse", "Models");
+  const adapter = page.getByRole("region", { name: "Adapter terse" });
+  await adapter.getByText("It was trained on another base model").waitFor();
+  await adapter.getByRole("button", { name: "Delete" }).waitFor();
+  assert.equal(await adapter.getByRole("button", { name: "Promote" }).count(), 0);
+});

@@ -57,7 +57,7 @@ consoleTest(
   async ({ page, state, open }) => {
     await open("playground", "Playground");
     state.pauseAfter = 3;
-    await ask(page, "What is the capital of France?");
+    await ask(page, "Tell me about Paris.");
     await page.getByText("The capital of").waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByText("Stopped.").waitFor();
@@ -75,7 +75,7 @@ consoleTest(
   async ({ page, state, open }) => {
     await open("playground", "Playground");
     const before = state.thumbs.length;
-    await ask(page, "What is the capital of France?");
+    await ask(page, "Tell me about Paris.");
     const down = page.getByRole("button", { name: "Thumb down: answer 1" });
     await down.click();
     await page.getByRole("button", { name: "Say why, or correct it" }).click();

@@ -100,6 +100,7 @@ consoleTest("a run is watched live, from its first step to its verdict", sampleS
   await page.getByText("Succeeded").waitFor();
   await page.getByRole("log").getByText("The adapter kind-3 is in the registry.").waitFor();
   await page.getByText("Gate passed").waitFor();
+  assert.equal(await page.getByRole("log").getByText("Held-out rows were scored.").count(), 0);
   assert.equal(await page.getByRole("button", { name: "Cancel run" }).count(), 0);
   assert.equal(
     await page.getByRole("link", { name: "Look at the model" }).getAttribute("href"),

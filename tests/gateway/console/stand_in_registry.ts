@@ -11,6 +11,7 @@ export interface Gate {
 }
 
 export interface Adapter {
+  fits: boolean;
   name: string;
   model: string;
   created_at: number;
@@ -53,6 +54,7 @@ export function gate(value: number, failing: Record<string, string> = {}): Gate 
 export function newAdapter(name: string, parent: string, created_at: number, verdict: Gate | null): Adapter {
   return {
     name,
+    fits: true,
     model: `base:${name}`,
     created_at,
     parent,
@@ -87,7 +89,6 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, state: State): void {
     adapters: state.adapters.map((adapter) => ({
       ...adapter,
       version: "1",
-      fits: true,
       promoted_at: null,
       state: adapter.model === current()
         ? "current"

@@ -21,12 +21,14 @@ export function Models({ route: [chosen] }) {
   return html`
     <div class="page">
       <header class="page-head">
-        <div><h1>Models</h1><p>Clients ask for an alias. Promoting an adapter moves it, at once and without dropping an answer.</p></div>
+        <div>
+          <h1>Models</h1>
+          <p>Clients ask for an alias. Promoting an adapter moves it, at once and without dropping an answer.</p>
+        </div>
       </header>
       <${Loaded} of=${registry} render=${(value) =>
         html`<${Shown} registry=${value} chosen=${chosen} changed=${changed} />`} />
       <${Traffic} models=${models.value ?? []} moved=${registry.value?.current} />
-      ${registry.value && html`<${Promotions} promotions=${registry.value.promotions} />`}
     </div>
   `;
 }
@@ -39,7 +41,10 @@ function Shown({ registry, chosen, changed }) {
   return html`
     <${Current} registry=${registry} changed=${changed} />
     <div class="halves lineage-halves">
-      <${Lineage} registry=${registry} chosen=${shown?.model} />
+      <div>
+        <${Lineage} registry=${registry} chosen=${shown?.model} />
+        <${Promotions} promotions=${registry.promotions} />
+      </div>
       ${shown && html`<${Adapter} key=${shown.model} adapter=${shown} registry=${registry} changed=${changed} />`}
     </div>
   `;

@@ -51,7 +51,7 @@ function optionsFor(element, curves, band, level, onPoint) {
     bands: band ? [{ series: band.map((index) => index + 1), fill: colour(element, "--accent-soft") }] : [],
     hooks: {
       setCursor: [(plot) => onPoint(plot.cursor.idx ?? null)],
-      drawAxes: [(plot) => {
+      draw: [(plot) => {
         if (level === undefined) return;
         const y = plot.valToPos(level, "y", true);
         const { ctx, bbox } = plot;

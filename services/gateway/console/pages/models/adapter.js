@@ -10,7 +10,7 @@ import { html, useState } from "../../vendor.js";
 import { PromoteDialog } from "./promote_dialog.js";
 
 export function Adapter({ adapter, registry, changed }) {
-  const { name, model, parent, created_at, job_id, data, gate, files } = adapter;
+  const { name, model, parent, created_at, job_id, data, gate, files, fits } = adapter;
   const [dialog, setDialog] = useState(null);
   const isCurrent = model === registry.current;
   const remove = async () => {
@@ -37,6 +37,12 @@ export function Adapter({ adapter, registry, changed }) {
         ${job_id && html`<a href="#/runs/${job_id}">its run</a>`}
         ${data?.rows !== undefined && html`<span>${count(data.rows, "row")}</span>`}
       </p>
+      ${!fits &&
+        html`
+          <div class="warning">
+            <p>It was trained on another base model than the one that is served here.</p>
+          </div>
+        `}
       ${gate
         ? html`
           <div class="card-head">
@@ -53,7 +59,7 @@ export function Adapter({ adapter, registry, changed }) {
       `}
       <div class="actions">
         ${!isCurrent && html`<button type="button" class="quiet" onClick=${() => setDialog("delete")}>Delete</button>`}
-        ${!isCurrent &&
+        ${!isCurrent && fits &&
           html`<button type="button" class="primary" onClick=${() => setDialog("promote")}>Promote</button>`}
       </div>
     </section>
@@ -73,7 +79,7 @@ export function Adapter({ adapter, registry, changed }) {
   `;
 }
 
-const names = { auc: "Held-out AUC", kl: "KL", loss: "Loss" };
+const names = { auc: "Held-out AUC", kl: "KL", loss: "Loss", steps: "Steps", seconds: "Seconds" };
 
 /** The run's last numbers. */
 function Measured({ metrics }) {

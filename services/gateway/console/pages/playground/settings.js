@@ -4,7 +4,7 @@ import { Choice, Field, TextArea, TextField } from "../../parts/field.js";
 import { useKept } from "../../parts/state.js";
 import { html, useEffect, useState } from "../../vendor.js";
 
-const beginning = { system: "", temperature: 0.7, maxTokens: 256 };
+const beginning = { system: "", temperature: 0.7, maxTokens: "" };
 
 /** The settings, kept while the console is open, and how to change one. */
 export function useSettings() {
@@ -70,6 +70,7 @@ export function SettingsPanel({ settings, change, onClear, children }) {
         label="Max tokens"
         wide
         type="number"
+          placeholder="As many as fit"
         min="1"
         step="1"
         value=${settings.maxTokens}

@@ -8,17 +8,17 @@ const curve = (name, tone, points, field) => ({ name, tone, values: points.map((
 /** What each plot shows, by the names in metrics.jsonl. */
 const plots = [
   ["Loss", "Mean over the batch; lower is better.", [["loss", "--series-1", "loss"]]],
-  ["Rewards", "How much likelier answers have become.", [
+  ["Rewards", "How much likelier answers became.", [
     ["desirable", "--series-1", "rewards/chosen"],
     ["undesirable", "--series-2", "rewards/rejected"],
   ]],
   [
     "Margin",
-    "Desirable minus undesirable; above 0 it tells them apart.",
+    "Above 0 it tells them apart.",
     [["margin", "--series-1", "rewards/margins"]],
     0,
   ],
-  ["KL", "How far the model has drifted from where it started.", [["kl", "--series-1", "kl"]]],
+  ["KL", "Drift from where it started.", [["kl", "--series-1", "kl"]]],
 ];
 
 /** The newest point of each step, in order: a run that was taken up again may tell a step twice. */
@@ -27,9 +27,9 @@ const inOrder = (points) =>
 
 /** @param waiting whether there may still come something */
 export function Curves({ events, waiting }) {
-  const metrics = events.filter(({ type }) => type === "metrics").map(({ data }) => data);
-  const steps = inOrder(metrics.filter(({ loss }) => loss !== undefined));
-  const evaluations = inOrder(metrics.filter(({ auc }) => auc));
+  const told = events.map(({ data }) => data).filter((data) => data !== null);
+  const steps = inOrder(told.filter(({ loss }) => loss !== undefined));
+  const evaluations = inOrder(told.filter(({ auc }) => auc));
   if (steps.length === 0) {
     return waiting ? html`<p class="empty-plots" role="status">Curves appear with the first step.</p>` : null;
   }
@@ -62,7 +62,7 @@ function Auc({ evaluations }) {
   return html`
     <${Plot}
       title="Held-out AUC"
-      caption="On thumbs it was not trained on; the dashed line is chance."
+      caption="On thumbs it never saw; dashed is chance."
       steps=${evaluations.map(({ step }) => step)}
       curves=${[
         { name: "high", tone: "--series-1", values: of("high"), edge: true },

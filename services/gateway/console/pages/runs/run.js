@@ -165,7 +165,7 @@ function Configuration({ run }) {
       <dl class="facts">
         ${entries.map(([name, value]) =>
           html`
-            <div key=${name}>
+            <div key=${name} class=${name === "Run" ? "wide" : undefined}>
               <dt>${name}</dt>
               <dd>${typeof value === "number" && name !== "Seed" ? number(value) : String(value)}</dd>
             </div>
@@ -180,18 +180,20 @@ function Configuration({ run }) {
 
 /** What the run said, newest last and in sight. */
 function Log({ events }) {
-  const said = events.filter(({ type }) => type === "message");
-  const list = useRef(null);
+  // Evaluations are in a plot, and said in a sentence of their own beside.
+  const said = events.filter(({ type, data }) => type === "message" && !data?.auc);
+  const list = useRef(null), following = useRef(true);
   useEffect(() => {
-    const { current } = list;
-    if (current && current.scrollHeight - current.scrollTop - current.clientHeight < 160) {
-      current.scrollTop = current.scrollHeight;
-    }
+    if (following.current) list.current.scrollTop = list.current.scrollHeight;
   }, [said.length]);
+  // Whoever scrolls up reads; whoever comes back to the end follows again.
+  const scrolled = ({ target }) => {
+    following.current = target.scrollHeight - target.scrollTop - target.clientHeight < 24;
+  };
   return html`
     <section class="card log-card" aria-label="Log">
       <h2>Log</h2>
-      <div class="log" ref=${list} tabindex="0" role="log" aria-label="Log">
+      <div class="log" ref=${list} onScroll=${scrolled} tabindex="0" role="log" aria-label="Log">
         <ol>
         ${said.map(({ id, created_at, level, message }) =>
           html`
