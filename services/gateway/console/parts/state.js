@@ -63,3 +63,14 @@ export function useRoute() {
   }, []);
   return route;
 }
+
+/** A value that is typed, once typing has paused: so that not every letter is a request. */
+export function useSettled(value) {
+  const [settled, setSettled] = useState(value);
+  const told = JSON.stringify(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), 250);
+    return () => clearTimeout(timer);
+  }, [told]);
+  return settled;
+}

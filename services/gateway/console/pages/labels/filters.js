@@ -1,17 +1,17 @@
 // Which thumbs are looked at: the same choice for the list and for its quality. It asks for nothing itself.
 
 import { Choice, TextField } from "../../parts/field.js";
-import { useKept } from "../../parts/state.js";
+import { useKept, useSettled } from "../../parts/state.js";
 import { html } from "../../vendor.js";
 
 const everything = { label: "", model: "", tag: "", end_user: "", since: "" };
 
-/** The filters as they are typed, as the API takes them, and how to change one. */
+/** The filters as they are typed, as the API takes them, the same once typing has paused, and how to change one. */
 export function useFilters() {
   const [typed, setTyped] = useKept("label filters", everything);
   const change = (changed) => setTyped((before) => ({ ...before, ...changed }));
   const filter = { ...typed, since: typed.since === "" ? "" : new Date(`${typed.since}T00:00`).getTime() };
-  return { typed, filter, change, clear: () => setTyped(everything) };
+  return { typed, filter, settled: useSettled(filter), change, clear: () => setTyped(everything) };
 }
 
 /** Models that an answer can be from: not aliases. */

@@ -18,7 +18,7 @@ const faults = [
 
 export function Quality() {
   const filters = useFilters();
-  const { model, tag, since } = filters.filter;
+  const { model, tag, since } = filters.settled;
   const models = useLoaded(listModels, []);
   const measured = useLoaded(() => hygiene({ model, tag, since }), [model, tag, since]);
   return html`

@@ -27,13 +27,13 @@ async function loadPage(filter, cursor) {
 }
 
 export function ThumbList() {
-  const filters = useFilters(), { filter } = filters;
+  const filters = useFilters(), { filter, settled } = filters;
   const models = useLoaded(listModels, []);
   // Cursors of the pages up to this one: going back is dropping the last.
   const [cursors, setCursors] = useState([undefined]);
-  const chosen = JSON.stringify(filter);
+  const chosen = JSON.stringify(settled);
   useEffect(() => setCursors([undefined]), [chosen]);
-  const page = useLoaded(() => loadPage(filter, cursors.at(-1)), [chosen, cursors.length]);
+  const page = useLoaded(() => loadPage(settled, cursors.at(-1)), [chosen, cursors.length]);
   const [history, showHistory] = useState(null);
   const takeBack = async (thumb) => {
     try {

@@ -4,7 +4,7 @@ import { createRun, hygiene, listModels, uploadFile } from "../../api.js";
 import { Choice, Field, TextField } from "../../parts/field.js";
 import { count, number } from "../../parts/format.js";
 import { Loaded } from "../../parts/loaded.js";
-import { useKept, useLoaded } from "../../parts/state.js";
+import { useKept, useLoaded, useSettled } from "../../parts/state.js";
 import { html, useState } from "../../vendor.js";
 import { hyperparameters } from "./hyperparameters.js";
 
@@ -169,7 +169,8 @@ function Form({ models }) {
 }
 
 /** How many thumbs the choice leaves. */
-function Preview({ form: { tag, from, max_age_days } }) {
+function Preview({ form }) {
+  const { tag, from, max_age_days } = useSettled(form);
   const since = max_age_days === "" ? "" : Date.now() - 86_400_000 * Number(max_age_days);
   const measured = useLoaded(() => hygiene({ tag, model: from, since: since && Math.floor(since) }), [
     tag,
