@@ -70,7 +70,7 @@ function Numbers({ numbers }) {
       <section class="card" aria-label="Stale rows">
         <h2>Stale rows</h2>
         <p
-          class="muted">How far answers have moved, per word, since the model that gave them: ${count(
+          class="muted">How far answers have moved, per token, since the model that gave them: ${count(
             stale.measured,
             "row",
           )} could be measured.</p>

@@ -49,7 +49,7 @@ export function SettingsPanel({ settings, change, onClear, children }) {
       <${Field}
         label="Temperature"
         wide
-        hint="0 always takes the likeliest word."
+        hint="0 always takes the likeliest token."
         control=${(attributes) =>
           html`
             <div class="range">

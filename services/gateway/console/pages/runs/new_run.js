@@ -109,7 +109,7 @@ function Form({ models }) {
                 choices=${fromModels} />
               <${TextField} label="Greatest age in days" hint="Older thumbs are left out." type="number" min="0" step="any"
                 value=${form.max_age_days} onText=${(max_age_days) => change({ max_age_days })} />
-              <${TextField} label="Drop stale rows" hint="Leaves out answers that moved by more than this many nats a word."
+              <${TextField} label="Drop stale rows" hint="Leaves out answers that moved by more than this many nats a token."
                 type="number" min="0" step="any" value=${form.drop_stale} onText=${(drop_stale) =>
                   change({ drop_stale })} />
               <label class="check wide">
