@@ -33,7 +33,7 @@ export function Quality() {
 }
 
 function Numbers({ numbers }) {
-  const { rows, desirable, undesirable, weights, stale, examples } = numbers;
+  const { rows, desirable, undesirable, weights, stale, examples, truncated } = numbers;
   const share = desirable / (desirable + undesirable || 1);
   return html`
     <section class="card balance" aria-label="Balance">
@@ -42,7 +42,9 @@ function Numbers({ numbers }) {
         <p
           class="muted">Training weighs a thumb up ${number(weights.desirable)} and a thumb down ${number(
             weights.undesirable,
-          )}, so that neither side drowns the other.</p>
+          )}, so that neither side drowns the other.${truncated
+            ? " There are more rows; the oldest were looked through."
+            : ""}</p>
       </div>
       <div class="balance-bar" role="img"
         aria-label="${desirable} up, ${undesirable} down"><span style="width: ${100 * share}%"></span></div>
@@ -70,10 +72,10 @@ function Numbers({ numbers }) {
       <section class="card" aria-label="Stale rows">
         <h2>Stale rows</h2>
         <p
-          class="muted">How far answers have moved, per token, since the model that gave them: ${count(
+          class="muted">How far the log-probs of ${count(
             stale.measured,
-            "row",
-          )} could be measured.</p>
+            "answer",
+          )} moved per token since they were given, as the newest run measured it.</p>
         <table class="rows plain">
           <thead>
             <tr>
