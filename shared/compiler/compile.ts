@@ -14,6 +14,7 @@ import { injectLora, loraNames, selectTargets } from "./adapt.ts";
 import { decompose, decomposePrefix } from "./decompose/decompose.ts";
 import { differentiate } from "./differentiate.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
+import { sumAsKernels } from "./kernel_rounding.ts";
 import { frozenKind, readLowPrecision } from "./low_precision.ts";
 import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { recallNames } from "./recall_names.ts";
@@ -190,6 +191,7 @@ export async function compileScoring(
   const { constants } = await measureShapes(graph, rest.folder, rest.parameters);
   applyConstants(graph, constants);
   lowerHead(graph);
+  sumAsKernels(graph);
   readWeightsLate(graph);
   await annotateShapes(graph, rest.folder, []);
   const scoring = writeModel(keepMapped(graph));
@@ -226,6 +228,7 @@ export async function compileTraining(
     .map((name) => ({ name }));
   lowerHead(graph);
   recomputeLate(graph, forward);
+  for (const each of [scoring, graph]) sumAsKernels(each);
   prune(graph);
   sortTopologically(graph);
   for (const each of [scoring, graph]) readWeightsLate(each);
