@@ -16,7 +16,7 @@ import { injectLora, loraNames, selectTargets } from "./adapt.ts";
 import { decompose, decomposePrefix } from "./decompose/decompose.ts";
 import { differentiate } from "./differentiate.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
-import { sumAsKernels } from "./kernel_rounding.ts";
+import { sumAsKernels } from "./kernel_sums.ts";
 import { frozenKind, readLowPrecision } from "./low_precision.ts";
 import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { recallNames } from "./recall_names.ts";

@@ -16,7 +16,7 @@ import {
 } from "../onnx/graph.ts";
 import { dataTypes } from "../onnx/schema.ts";
 import { promoteHalf } from "./half_precision.ts";
-import { fuseBlockBias } from "./kernel_rounding.ts";
+import { fuseBlockBias } from "./block_products.ts";
 
 /** Operators of quantisations that are not read, and what each is. */
 const unread: Record<string, string> = {

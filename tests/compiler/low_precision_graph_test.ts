@@ -9,7 +9,7 @@ import {
   quantizedOperand,
 } from "../../shared/compiler/gradients/quantized.ts";
 import { widen } from "../../shared/compiler/half_precision.ts";
-import { fuseBlockBias } from "../../shared/compiler/kernel_rounding.ts";
+import { fuseBlockBias } from "../../shared/compiler/block_products.ts";
 import { fuseDynamicInt8 } from "../../shared/compiler/low_precision.ts";
 import { type Operand, storedOperand } from "../../shared/compiler/stored_matrix.ts";
 import { InputError } from "../../shared/errors.ts";

@@ -3,7 +3,7 @@
 
 import { attribute, type Builder } from "../../onnx/builder.ts";
 import { consumers, floatAttribute, intAttribute, microsoft, type Node } from "../../onnx/graph.ts";
-import { roundsActivations } from "../kernel_rounding.ts";
+import { roundsActivations } from "../block_products.ts";
 import { tokenPositions } from "../specialize.ts";
 import { attend, causalMask, sequenceLength } from "./attend.ts";
 import { declaredShape, type Decomposition, optionalInput } from "./rule.ts";

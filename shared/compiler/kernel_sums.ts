@@ -1,40 +1,11 @@
 // Where a kernel of the file rounds activations to int8, the last bit of a sum decides how a number rounds, and log-probs
-// move by 1e-3. Such a file's attention is therefore summed in the order of ONNX Runtime's fused kernel, and every bias
-// inside the product that it belongs to. It changes no value by more than that last bit, and does not know gradients.
+// move by 1e-3. What such a file's fused operators were decomposed into is therefore added up in their kernels' order. It
+// changes no value by more than the last bit, and does not know gradients.
 
 import { attribute, Builder } from "../onnx/builder.ts";
-import {
-  consumers,
-  type Graph,
-  intAttribute,
-  microsoft,
-  type Node,
-  producers,
-  sortTopologically,
-} from "../onnx/graph.ts";
+import { type Graph, microsoft, type Node, producers, sortTopologically } from "../onnx/graph.ts";
+import { roundsActivations } from "./block_products.ts";
 import { decomposePrefix } from "./decompose/decompose.ts";
-
-const isBlockProduct = ({ operator, domain }: Node) => operator === "MatMulNBits" && domain === microsoft;
-
-/** Whether a product of the file rounds its input to int8 (`accuracy_level` 4 of MatMulNBits). */
-export function roundsActivations(graph: Graph): boolean {
-  return graph.nodes.some((node) => isBlockProduct(node) && intAttribute(node, "accuracy_level", 0) === 4);
-}
-
-/** Moves a bias that is added to a 4- or 8-bit product into the product, as ONNX Runtime does when it runs the file. */
-export function fuseBlockBias(graph: Graph): void {
-  const readers = consumers(graph), dropped = new Set<Node>();
-  for (const node of graph.nodes.filter((each) => isBlockProduct(each) && !each.inputs[5])) {
-    const [output] = node.outputs as [string], [add, ...others] = readers.get(output) ?? [];
-    if (add?.operator !== "Add" || others.length > 0) continue;
-    const bias = graph.initializers.get(add.inputs.find((input) => input !== output) ?? "");
-    if (bias?.dataType !== "float32" || `${bias.dims}` !== `${intAttribute(node, "N", 0)}`) continue;
-    node.inputs = [...Array.from({ length: 5 }, (_, i) => node.inputs[i] ?? ""), bias.name];
-    node.outputs = add.outputs;
-    dropped.add(add);
-  }
-  graph.nodes = graph.nodes.filter((node) => !dropped.has(node));
-}
 
 /** Whether a decomposition wrote the node. */
 const isDecomposed = ({ name }: Node) => name.startsWith(`${decomposePrefix}/`);
