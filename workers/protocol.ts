@@ -3,6 +3,7 @@
 import type { Parameter } from "../shared/compiler/compile.ts";
 import type { MicroBatch, Sequence } from "../shared/feedback/micro_batch.ts";
 import type { Device } from "../shared/runtime/session.ts";
+import type { SharedWeight } from "../shared/runtime/shared_weights.ts";
 import type { Padding } from "./kv_cache.ts";
 
 /** Everything a worker needs to open its sessions. */
@@ -17,6 +18,8 @@ export interface WorkerSetup {
   policy: SharedArrayBuffer;
   /** The same at the start of the run, for reference "initial". */
   initial: SharedArrayBuffer;
+  /** Weights that the sessions are fed instead of mapping them. */
+  weights: SharedWeight[];
   scoring: Uint8Array;
   gradient?: Uint8Array;
 }

@@ -7,7 +7,9 @@ import { microBatchFeeds } from "../shared/compiler/feeds.ts";
 import { head } from "../shared/compiler/score_head.ts";
 import { tree } from "../shared/compiler/specialize.ts";
 import type { MicroBatch } from "../shared/feedback/micro_batch.ts";
+import { returnAllMemory, returnFreedMemory } from "../shared/runtime/native_memory.ts";
 import { type Device, sessionOptions } from "../shared/runtime/session.ts";
+import { overShared } from "../shared/runtime/shared_weights.ts";
 import type { GradientResult, ObjectiveInputs, Policy, WorkerSetup } from "./protocol.ts";
 
 type Feeds = Record<string, Tensor>;
@@ -38,11 +40,15 @@ export class TrainingSessions {
   #policy: Feeds = {};
   #policyVersion = -1;
   #reference: Feeds;
+  #weights: Feeds;
 
   private constructor(setup: WorkerSetup, scoring: InferenceSession, gradient: InferenceSession | undefined) {
     this.#setup = setup;
     this.#scoring = scoring;
     this.#gradient = gradient;
+    this.#weights = Object.fromEntries(
+      setup.weights.map(({ name, shape, data }) => [name, new Tensor("float32", overShared(data), shape)]),
+    );
     this.#reference = setup.reference === "rank-0"
       ? Object.fromEntries(
         setup.parameters.map(({ name, shape }) => [name, vanishingMatrix(name, shape, setup.device)]),
@@ -54,12 +60,14 @@ export class TrainingSessions {
     const options = sessionOptions(setup.folder, setup.device);
     const scoring = await InferenceSession.create(setup.scoring, options);
     const gradient = setup.gradient && await InferenceSession.create(setup.gradient, options);
+    returnAllMemory();
     return new TrainingSessions(setup, scoring, gradient);
   }
 
   async release(): Promise<void> {
     await this.#scoring.release();
     await this.#gradient?.release();
+    returnFreedMemory();
   }
 
   /** Copies shared parameters into tensors, `into` where given: ONNX Runtime does not take shared memory. */
@@ -78,12 +86,14 @@ export class TrainingSessions {
     if (version !== this.#policyVersion) {
       this.#read(this.#setup.policy, this.#policy);
       this.#policyVersion = version;
+      // What the step before has freed, since a step's micro-batches differ in size.
+      returnFreedMemory();
     }
     return this.#policy;
   }
 
   #tokens(batch: MicroBatch): Feeds {
-    return microBatchFeeds(batch, this.#scoring.inputNames.includes(tree.ends));
+    return { ...microBatchFeeds(batch, this.#scoring.inputNames.includes(tree.ends)), ...this.#weights };
   }
 
   /** Log-prob per scored token [tokens]. */

@@ -12,8 +12,10 @@ import {
   type Objective,
   type Trained,
 } from "../../shared/compiler/compile.ts";
+import { withoutDefaults } from "../../shared/compiler/weight_reads.ts";
 import { hashModelFiles, type OpenModel } from "../../shared/runtime/open_model.ts";
 import type { Device } from "../../shared/runtime/session.ts";
+import { readSharedWeights } from "../../shared/runtime/shared_weights.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import type { AdapterFeeds } from "../../workers/protocol.ts";
 import { ParameterBlock } from "./parameters.ts";
@@ -21,7 +23,7 @@ import { ParameterBlock } from "./parameters.ts";
 export { findModel, hashModelFiles, type OpenModel, openModel } from "../../shared/runtime/open_model.ts";
 
 /** Raised whenever the compiled forward pass may give other numbers: cached log-probs of before are then not found. */
-const forwardVersion = 2;
+const forwardVersion = 3;
 
 /** What reference log-probs depend on besides the token ids. */
 export async function referenceKey({ path, tokenizer }: OpenModel, device: Device): Promise<string> {
@@ -52,6 +54,8 @@ async function openInWorkers(
   fill(policy);
   const initial = new SharedArrayBuffer(full ? policy.buffer.byteLength : 0);
   if (full) new Float32Array(initial).set(new Float32Array(policy.buffer));
+  // A GPU would be handed them anew in every run.
+  const tables = device === "cpu" ? compiled.tables : [];
   const { folder, parameters, scoring, gradient } = compiled;
   const setup = {
     device,
@@ -59,8 +63,9 @@ async function openInWorkers(
     parameters,
     policy: policy.buffer,
     initial,
-    scoring,
-    ...(gradient ? { gradient } : {}),
+    weights: readSharedWeights(folder, tables),
+    scoring: withoutDefaults(scoring, tables),
+    ...(gradient ? { gradient: withoutDefaults(gradient, tables) } : {}),
   };
   await pool.prepare((worker) => worker.open({ ...setup, reference: full ? "initial" : "rank-0" }));
   return policy;

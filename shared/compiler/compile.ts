@@ -8,12 +8,15 @@ import { Builder, type RuntimeSize } from "../onnx/builder.ts";
 import { cloneGraph, type Graph, prune, type Shape, sortTopologically } from "../onnx/graph.ts";
 import { readModel } from "../onnx/read_model.ts";
 import { writeModel } from "../onnx/write_model.ts";
+import { returnAllMemory } from "../runtime/native_memory.ts";
+import type { WeightRange } from "../runtime/shared_weights.ts";
 import { kto, ktoInputs, ktoOutputs } from "../objectives/kto.ts";
 import { nextToken, nextTokenInputs } from "../objectives/next_token.ts";
 import { injectLora, loraNames, selectTargets } from "./adapt.ts";
 import { decompose, decomposePrefix } from "./decompose/decompose.ts";
 import { differentiate } from "./differentiate.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
+import { sumAsKernels } from "./kernel_sums.ts";
 import { frozenKind, readLowPrecision } from "./low_precision.ts";
 import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { recallNames } from "./recall_names.ts";
@@ -24,7 +27,7 @@ import { sharePrefixes } from "./share_prefixes.ts";
 import { holdsForTrees } from "./try_tree.ts";
 import { trainableWeights } from "./trainable_weights.ts";
 import { upgradeOpset } from "./upgrade.ts";
-import { keepMapped, readWeightsLate } from "./weight_reads.ts";
+import { floatTables, keepMapped, readWeightsLate } from "./weight_reads.ts";
 
 /** A trained tensor: a graph input of the compiled graphs. */
 export interface Parameter {
@@ -60,6 +63,8 @@ export interface CompiledScoring {
   tokenMultiple: number;
   /** Most tokens of a tree of rows that share prefixes (share_prefixes.ts); 0 where rows cannot be laid out as one. */
   treeTokens: number;
+  /** What a file of low precision keeps in float32, its embedding and head: inputs that all sessions may share. */
+  tables: WeightRange[];
   /** ONNX bytes. Inputs: input_ids, completion_positions, completion_targets, parameters. Output: log_probs. */
   scoring: Uint8Array;
 }
@@ -133,13 +138,16 @@ function mostTreeTokens(graph: Graph, masks: string[], config: AttentionSizes): 
   return Math.min(window ?? Infinity, ...caches);
 }
 
+/** Weights of a float32 file stay in its mapping, which the system can drop. */
+const tablesOf = (graph: Graph) => frozenKind(graph) === undefined ? [] : floatTables(graph);
+
 /** What is left of the tokens that a tree may hold after trying one. */
 async function triedTreeTokens(graph: Graph, scoring: Uint8Array, forward: Omit<Forward, "graph">): Promise<number> {
   const { treeTokens } = forward;
   return treeTokens > 0 && await holdsForTrees(graph, scoring, forward) ? treeTokens : 0;
 }
 
-interface Forward extends Omit<CompiledScoring, "scoring"> {
+interface Forward extends Omit<CompiledScoring, "scoring" | "tables"> {
   /** Ends in `log_probs`; the head is still the pseudo-operator. */
   graph: Graph;
 }
@@ -190,10 +198,11 @@ export async function compileScoring(
   const { constants } = await measureShapes(graph, rest.folder, rest.parameters);
   applyConstants(graph, constants);
   lowerHead(graph);
+  sumAsKernels(graph);
   readWeightsLate(graph);
   await annotateShapes(graph, rest.folder, []);
-  const scoring = writeModel(keepMapped(graph));
-  return { ...rest, scoring, treeTokens: await triedTreeTokens(graph, scoring, rest) };
+  const scoring = writeModel(keepMapped(graph)), treeTokens = await triedTreeTokens(graph, scoring, rest);
+  return { ...rest, tables: tablesOf(graph), scoring, treeTokens };
 }
 
 /**
@@ -226,6 +235,7 @@ export async function compileTraining(
     .map((name) => ({ name }));
   lowerHead(graph);
   recomputeLate(graph, forward);
+  for (const each of [scoring, graph]) sumAsKernels(each);
   prune(graph);
   sortTopologically(graph);
   for (const each of [scoring, graph]) readWeightsLate(each);
@@ -233,7 +243,9 @@ export async function compileTraining(
   await annotateShapes(graph, folder, parameters);
   const scoringBytes = writeModel(keepMapped(scoring));
   const treeTokens = await triedTreeTokens(scoring, scoringBytes, rest);
-  return { ...rest, treeTokens, scoring: scoringBytes, gradient: writeModel(keepMapped(graph)) };
+  const gradientBytes = writeModel(keepMapped(graph));
+  returnAllMemory();
+  return { ...rest, treeTokens, tables: tablesOf(scoring), scoring: scoringBytes, gradient: gradientBytes };
 }
 
 /** The model's own graph, cache and all, and the layers of it that an adapter may sit on. */

@@ -16,6 +16,7 @@ import {
 } from "../onnx/graph.ts";
 import { dataTypes } from "../onnx/schema.ts";
 import { promoteHalf } from "./half_precision.ts";
+import { fuseBlockBias } from "./block_products.ts";
 
 /** Operators of quantisations that are not read, and what each is. */
 const unread: Record<string, string> = {
@@ -116,6 +117,7 @@ export function fuseDynamicInt8(graph: Graph): void {
 export function readLowPrecision(graph: Graph, path: string): void {
   refuseUnread(graph, path);
   fuseDynamicInt8(graph);
+  fuseBlockBias(graph);
   promoteHalf(graph);
   sortTopologically(graph);
 }

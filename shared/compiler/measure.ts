@@ -7,6 +7,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { cloneGraph, type Graph, prune, type Shape, type Tensor as GraphTensor } from "../onnx/graph.ts";
 import type { DataType } from "../onnx/schema.ts";
 import { writeModel } from "../onnx/write_model.ts";
+import { returnFreedMemory } from "../runtime/native_memory.ts";
 import { sessionOptions } from "../runtime/session.ts";
 import { lowerHead, prospect } from "./score_head.ts";
 import { batch, sequence, tree } from "./specialize.ts";
@@ -100,6 +101,7 @@ async function probe(
     runs.push(new Map(Object.entries(await session.run(feeds)).map(([name, value]) => [name, look(value)])));
   }
   await session.release();
+  returnFreedMemory();
   const made = [...reads].map((
     [name, read],
   ): [string, Probed] => [name, { ...read, integers: undefined, causal: false }]);

@@ -4,6 +4,7 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { type MicroBatch, packRows, packTree } from "../feedback/micro_batch.ts";
 import type { Graph } from "../onnx/graph.ts";
+import { returnFreedMemory } from "../runtime/native_memory.ts";
 import { sessionOptions } from "../runtime/session.ts";
 import { microBatchFeeds } from "./feeds.ts";
 import { head } from "./score_head.ts";
@@ -47,5 +48,6 @@ export async function holdsForTrees(
     return apart.every((value, i) => Math.abs(together[i]! - value) <= tolerance * Math.max(1, Math.abs(value)));
   } finally {
     await session.release();
+    returnFreedMemory();
   }
 }

@@ -11,8 +11,10 @@ import {
   type Node,
   producers,
   prune,
+  type Tensor,
 } from "../onnx/graph.ts";
-import { type DataType, dataTypeOfCode } from "../onnx/schema.ts";
+import { type DataType, dataTypeOfCode, messages } from "../onnx/schema.ts";
+import type { WeightRange } from "../runtime/shared_weights.ts";
 
 const readers = new Set(["Cast", "DequantizeLinear", "Transpose"]);
 
@@ -70,24 +72,47 @@ export function readWeightsLate(graph: Graph): void {
 }
 
 /**
- * Declares weights as inputs with a default value, which ONNX Runtime reads where they are mapped: constants it would
- * pack into a copy per session (and fold). MatMulNBits' own weights alone are packed: without that its kernel is
- * several times slower on few rows, and ignores accuracy_level. One with computed scales (a float16 file) is not, since
- * ONNX Runtime 1.30 packs it wrongly.
- *
- * @param only which weights to keep mapped
+ * Weights that ONNX Runtime may read where they are mapped. MatMulNBits' own alone it must pack: without that its kernel
+ * is several times slower on few rows, and ignores accuracy_level. One with computed scales (a float16 file) is not
+ * packed, since ONNX Runtime 1.30 does that wrongly.
  */
-export function keepMapped(graph: Graph, only: (dataType: string) => boolean = () => true): Graph {
+function mappedWeights(graph: Graph): Tensor[] {
   const packed = new Set(
     graph.nodes.filter(({ operator, domain }) => operator === "MatMulNBits" && domain === microsoft)
       .filter(({ inputs }) => graph.initializers.has(inputs[2]!))
       .flatMap(({ inputs }) => inputs.slice(1)),
   );
-  const mapped = [...graph.initializers.values()].filter(({ name, dims, dataType }) =>
-    dims.length >= 2 && !packed.has(name) && only(dataType)
-  );
+  return [...graph.initializers.values()].filter(({ name, dims }) => dims.length >= 2 && !packed.has(name));
+}
+
+/**
+ * Declares weights as inputs with a default value, which ONNX Runtime reads where they are mapped: constants it would
+ * pack into a copy per session (and fold).
+ *
+ * @param only which weights to keep mapped
+ */
+export function keepMapped(graph: Graph, only: (dataType: string) => boolean = () => true): Graph {
+  const mapped = mappedWeights(graph).filter(({ dataType }) => only(dataType));
   return {
     ...graph,
     inputs: [...graph.inputs, ...mapped.map(({ name, dataType, dims }) => ({ name, dataType, shape: dims }))],
   };
+}
+
+/** The float32 weights that `keepMapped` makes inputs, as ranges of their files. */
+export function floatTables(graph: Graph): WeightRange[] {
+  return mappedWeights(graph).flatMap(({ name, dataType, dims: shape, data }) => {
+    if (data.kind !== "external" || dataType !== "float32") return [];
+    const { location, offset, length } = data;
+    return [{ name, shape, location, offset, length }];
+  });
+}
+
+/** ONNX bytes without the defaults of such weights: a run must feed them. onnxruntime-node feeds no input that has one. */
+export function withoutDefaults(model: Uint8Array, tables: readonly WeightRange[]): Uint8Array {
+  if (tables.length === 0) return model;
+  const message = messages.model.decode(model) as unknown as { graph: { initializer: { name: string }[] } };
+  const names = new Set(tables.map(({ name }) => name));
+  message.graph.initializer = message.graph.initializer.filter(({ name }) => !names.has(name));
+  return messages.model.encode(message).finish();
 }

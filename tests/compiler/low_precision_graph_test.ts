@@ -9,6 +9,7 @@ import {
   quantizedOperand,
 } from "../../shared/compiler/gradients/quantized.ts";
 import { widen } from "../../shared/compiler/half_precision.ts";
+import { fuseBlockBias } from "../../shared/compiler/block_products.ts";
 import { fuseDynamicInt8 } from "../../shared/compiler/low_precision.ts";
 import { type Operand, storedOperand } from "../../shared/compiler/stored_matrix.ts";
 import { InputError } from "../../shared/errors.ts";
@@ -258,3 +259,33 @@ sharedTest("fixtures/llama-optimum", "a quantisation that is not read is refused
     await assert.rejects(compileScoring(path, fixture.config, undefined), InputError);
   });
 });
+
+// ---- biases of 4-bit products ------------------------------------------------------------------------------------
+
+for (
+  const [what, dims, fuses] of [["its bias", [16], true], ["another row for every input", [3, 16], false]] as const
+) {
+  Deno.test(`a 4-bit product ${fuses ? "takes in" : "is left beside"} ${what}, and the result stays`, async () => {
+    const graph: Graph = {
+      irVersion: 10,
+      opsets: new Map([["", 21], [microsoft, 1]]),
+      inputs: [{ name: "x", dataType: "float32", shape: [3, 32] }],
+      outputs: [],
+      nodes: [],
+      initializers: new Map(),
+    };
+    const build = new Builder(graph, "test"), count = dims.reduce<number>((product, size) => product * size, 1);
+    const product = matMulNBits(build, "x", { bits: 4, block: 16, inner: 32, outer: 16, zeroPoints: "none" });
+    const bias = stored(build, "bias", "float32", [...dims], randomScales(5, count));
+    const sum = build.add(bias, product);
+    graph.outputs = [{ name: sum }];
+    const run = async () => {
+      const results = await (await sessionFor(writeModel(graph))).run({ x: floats(randomScales(9, 96), [3, 32]) });
+      return results[sum]!.data as Float32Array;
+    };
+    const before = await run();
+    fuseBlockBias(graph);
+    assert.equal(graph.nodes.some(({ operator }) => operator === "Add"), !fuses);
+    (await run()).forEach((value, i) => assert(Math.abs(value - before[i]!) < 1e-5, `${i}: ${value}, ${before[i]}`));
+  });
+}

@@ -104,6 +104,11 @@ forEveryFile("log-probs are those of stock ONNX Runtime on the same file", async
     const off = relative(alone, await stockScores(fixture, rows));
     assert(off <= 1e-6, `off by ${off} on this machine`);
   }
+  // Rounding to int8 does not forgive the last bit of a sum: attention, norms and biases add up as the file's kernels do.
+  if (file === "model_q4") {
+    const off = relative(alone, await stockScores(fixture, rows));
+    assert(off <= 1e-3, `off by ${off} on this machine`);
+  }
 });
 
 forEveryFile("without rounding of activations, 4-bit log-probs are stock ONNX Runtime's", async (fixture) => {

@@ -6,8 +6,10 @@ import { attribute, type Builder } from "../../onnx/builder.ts";
 import { tokenPositions } from "../specialize.ts";
 
 export interface Attention {
-  /** `[batch, kvHeads, group*sequence, size]`, already scaled. */
+  /** `[batch, kvHeads, group*sequence, size]`, already scaled, unless there is a `scale`. */
   queries: string;
+  /** What the scores are multiplied by. */
+  scale?: string | undefined;
   /** `[batch, kvHeads, size, sequence]`. */
   keys: string;
   /** `[batch, kvHeads, sequence, valueSize]`. */
@@ -21,8 +23,9 @@ export interface Attention {
 }
 
 /** softmax(mask(queries·keys))·values, `[batch, kvHeads, group*sequence, valueSize]`. */
-export function attend(build: Builder, { queries, keys, values, softcap, masks, sink }: Attention): string {
+export function attend(build: Builder, { queries, scale, keys, values, softcap, masks, sink }: Attention): string {
   let scores = build.matMul(queries, keys);
+  if (scale !== undefined) scores = build.multiply(scores, scale);
   if (softcap > 0) {
     const capped = build.operator("Tanh", [build.divide(scores, build.float(softcap))]);
     scores = build.multiply(capped, build.float(softcap));

@@ -3,6 +3,7 @@
 
 import { attribute, type Builder } from "../../onnx/builder.ts";
 import { consumers, floatAttribute, intAttribute, microsoft, type Node } from "../../onnx/graph.ts";
+import { roundsActivations } from "../block_products.ts";
 import { tokenPositions } from "../specialize.ts";
 import { attend, causalMask, sequenceLength } from "./attend.ts";
 import { declaredShape, type Decomposition, optionalInput } from "./rule.ts";
@@ -115,8 +116,10 @@ export const groupedQueryAttention: Decomposition = (node, build, refuse) => {
     query = rotate(query, heads, node, build, size, refuse);
     key = rotate(key, kvHeads, node, build, size, refuse);
   }
-  // Scaling the queries is cheaper than scaling the scores.
-  const scaled = build.multiply(query, build.float(floatAttribute(node, "scale", 0) || 1 / Math.sqrt(size)));
+  // Scaling the queries is cheaper than scaling the scores, as the kernel does, and the same but for the last bit.
+  const scale = build.float(floatAttribute(node, "scale", 0) || 1 / Math.sqrt(size));
+  const late = roundsActivations(build.graph);
+  const scaled = late ? query : build.multiply(query, scale);
   const grouped = build.transpose(build.reshape(scaled, [0, 0, kvHeads, group, size]), [0, 2, 3, 1, 4]);
   const keyHeads = build.reshape(key, [0, 0, kvHeads, size]);
   const values = build.transpose(build.reshape(value, [0, 0, kvHeads, size]), [0, 2, 1, 3]);
@@ -126,6 +129,7 @@ export const groupedQueryAttention: Decomposition = (node, build, refuse) => {
   const bias = optionalInput(node, at.bias);
   const mixed = attend(build, {
     queries: build.reshape(grouped, [0, kvHeads, -1, size]),
+    scale: late ? scale : undefined,
     keys: build.transpose(keyHeads, [0, 2, 3, 1]),
     values,
     softcap: floatAttribute(node, "softcap", 0),
