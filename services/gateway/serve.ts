@@ -1,12 +1,11 @@
 // Starts a gateway and ends it: opens the store, listens, loads the model, drains. The command and the tests call this;
 // it parses no arguments and sets no exit codes.
 
-import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { countKeys } from "../../shared/store/keys.ts";
-import { openDatabase } from "../../shared/store/database.ts";
 import { setAlias } from "../../shared/store/registry.ts";
 import { createApp } from "./app.ts";
+import { openStore } from "./data_folder.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import type { Gateway } from "./gateway.ts";
 import { createLog } from "./http/log.ts";
@@ -68,8 +67,7 @@ async function loadEngine(settings: GatewaySettings, gateway: Gateway): Promise<
  */
 export async function startGateway(settings: GatewaySettings): Promise<RunningGateway> {
   const { host, dataFolder } = settings;
-  await Deno.mkdir(dataFolder, { recursive: true, mode: 0o700 });
-  const database = await openDatabase(settings.databaseUrl ?? join(dataFolder, "prospect.sqlite"));
+  const database = await openStore(dataFolder, settings.databaseUrl);
   const keysRequired = settings.requireKeys || !isLoopback(host);
   if (keysRequired && await countKeys(database) === 0) {
     await database.close();
