@@ -29,11 +29,17 @@ async function knownValues(address: string, send: Send): Promise<Known> {
   const thumbs = await Promise.all(
     completions.map(({ id }) => post("/v1/feedback", { completion_id: id, label: true })),
   );
+  const form = new FormData();
+  form.set("purpose", "fine-tune");
+  form.set("file", new File(['{"prompt":"a","completion":"b","label":true}\n'], "a.jsonl"));
+  const file = await (await send(new Request(`${address}/v1/files`, { method: "POST", body: form }))).json();
+  const job = await post("/v1/fine_tuning/jobs", { training_file: file.id, model: "base" });
   return {
+    training_file: [file.id, "labels"],
     model: ["base", "prospect"],
     completion_id: completions.map(({ id }) => id),
     choice: [0, 1],
-    id: thumbs.map(({ id }) => id),
+    id: [...thumbs, ...completions, file, job].map(({ id }) => id),
     max_tokens: [1, 4],
     max_completion_tokens: [null, 4],
     top_logprobs: [null],
