@@ -26,7 +26,7 @@ Deno.test("what the gateway cannot start with is refused with 2 and a sentence t
       "an alias twice": [["--alias", "a=base", "--alias", "a=base"], /set twice/],
       "an alias to an adapter that is not loaded": [
         ["--alias", "prospect=base:new:10"],
-        /no adapter "new"; load it with --adapter new=/,
+        /no such adapter; load it with --adapter new=FOLDER/,
       ],
       "an adapter without a folder": [["--adapter", "new"], /write NAME=FOLDER/],
       "an adapter that is not there": [["--adapter", `new=${folder}/none`], /none/],
@@ -58,6 +58,10 @@ Deno.test("what the gateway cannot start with is refused with 2 and a sentence t
       }
     };
     await Promise.all([serve(), serve()]);
+    const { address, running } = launchGateway(folder);
+    await untilReady(address, running);
+    running.process.kill("SIGTERM");
+    assert.equal((await running.ended).code, 0, "what was refused is not kept");
   });
 });
 
@@ -159,5 +163,23 @@ Deno.test("the data folder is its owner's alone, and a folder that cannot be one
     assert.equal(code, 2, stderr);
     assert.match(stderr, /PostgreSQL at 127\.0\.0\.1:1\/none cannot be reached/);
     assert.doesNotMatch(stderr, /secret/);
+  });
+});
+
+Deno.test("uploads that a killed gateway left behind are removed after a day", async () => {
+  await withFolder(async (folder) => {
+    const data = `${folder}/data`, yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);
+    await Deno.mkdir(data);
+    for (const name of ["scratch-old", "scratch-new", "notes"]) await Deno.writeTextFile(`${data}/${name}`, "words");
+    for (const name of ["scratch-old", "notes"]) await Deno.utime(`${data}/${name}`, yesterday, yesterday);
+    const { address, running } = launchGateway(folder);
+    await untilReady(address, running);
+    running.process.kill("SIGTERM");
+    assert.equal((await running.ended).code, 0);
+    assert.deepEqual(["scratch-old", "scratch-new", "notes"].map((name) => existsSync(`${data}/${name}`)), [
+      false,
+      true,
+      true,
+    ]);
   });
 });
