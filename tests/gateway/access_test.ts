@@ -26,6 +26,7 @@ const needs: [method: string, path: string, body: unknown, scope: Scope][] = [
   ["DELETE", "/v1/feedback?end_user=ann", undefined, "admin"],
   ["GET", "/v1/feedback/export", undefined, "admin"],
   ["POST", "/v1/feedback/import", '{"prompt":"a","completion":"b","label":true}', "admin"],
+  ["GET", "/v1/feedback/hygiene", undefined, "admin"],
   ["GET", "/v1/experiments", undefined, "admin"],
   ["GET", "/v1/adapters", undefined, "admin"],
   ["PUT", "/v1/adapters/new", { path: "/somewhere" }, "admin"],

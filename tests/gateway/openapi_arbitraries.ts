@@ -291,10 +291,13 @@ function requestOf(path: string, method: string, operation: Operation, document:
   }));
 }
 
-/** Requests to every operation of the document, as often to each. */
-export function requestsOf(document: Document, known: Known): fc.Arbitrary<FuzzRequest> {
+/** Requests to every operation of the document, as often to each but for paths that are `costly`. */
+export function requestsOf(document: Document, known: Known, costly: readonly string[]): fc.Arbitrary<FuzzRequest> {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => requestOf(path, method, operation, document, known))
+    Object.entries(methods).map(([method, operation]) => ({
+      weight: costly.includes(path) ? 1 : 10,
+      arbitrary: requestOf(path, method, operation, document, known),
+    }))
   );
   return fc.oneof(...operations);
 }
