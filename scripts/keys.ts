@@ -1,8 +1,8 @@
 // `deno task keys`: makes, lists and revokes the gateway's API keys.
 
-import { join } from "node:path";
+import { openStore } from "../services/gateway/data_folder.ts";
 import { InputError } from "../shared/errors.ts";
-import { type Database, openDatabase } from "../shared/store/database.ts";
+import type { Database } from "../shared/store/database.ts";
 import { createKey, listKeys, revokeKey, type Scope, scopes } from "../shared/store/keys.ts";
 import { command, list, runCommand } from "./command.ts";
 
@@ -25,8 +25,7 @@ function readScopes(given: string[] | undefined): Scope[] {
 
 /** Opens the store that the gateway uses under the same options. */
 async function withStore({ dataDir }: KeyOptions, use: (database: Database) => Promise<void>): Promise<void> {
-  await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const database = await openDatabase(Deno.env.get("DATABASE_URL") || join(dataDir, "prospect.sqlite"));
+  const database = await openStore(dataDir, Deno.env.get("DATABASE_URL") || undefined);
   try {
     await use(database);
   } finally {

@@ -1,12 +1,11 @@
 // Starts a gateway and ends it: opens the store, listens, loads the model, drains. The command and the tests call this;
 // it parses no arguments and sets no exit codes.
 
-import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { countKeys } from "../../shared/store/keys.ts";
-import { openDatabase } from "../../shared/store/database.ts";
 import { setAlias } from "../../shared/store/registry.ts";
 import { createApp } from "./app.ts";
+import { openStore, removeLeftovers } from "./data_folder.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import type { Gateway } from "./gateway.ts";
 import { createLog } from "./http/log.ts";
@@ -33,7 +32,7 @@ export interface RunningGateway {
 const isLoopback = (host: string) => /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host);
 
 /** Loads what aliases point to. @throws InputError for arms that nothing answers */
-async function loadArms({ aliases, models }: Gateway, engine: Engine): Promise<void> {
+async function loadArms(aliases: ReadonlyMap<string, Arm[]>, { models }: Gateway, engine: Engine): Promise<void> {
   for (const [alias, arms] of aliases) {
     for (const { model } of arms) {
       const adapter = adapterOf(model);
@@ -51,9 +50,11 @@ async function loadEngine(settings: GatewaySettings, gateway: Gateway): Promise<
   const engine = await startEngine(settings.engine, (sentence) => log.info("warning", { message: sentence }));
   try {
     for (const [name, folder] of settings.adapters) await engine.setAdapter(name, folder);
+    // Before they are kept: a start that is refused changes nothing for the next one, or for others on this store.
+    await loadArms(settings.aliases, gateway, engine);
     for (const [name, arms] of settings.aliases) await database.write((queries) => setAlias(queries, name, arms));
     await models.start((error) => log.error("the registry could not be read", { error: error.message }));
-    await loadArms(gateway, engine);
+    await loadArms(gateway.aliases, gateway, engine);
     return engine;
   } catch (error) {
     await engine.close(0);
@@ -68,8 +69,7 @@ async function loadEngine(settings: GatewaySettings, gateway: Gateway): Promise<
  */
 export async function startGateway(settings: GatewaySettings): Promise<RunningGateway> {
   const { host, dataFolder } = settings;
-  await Deno.mkdir(dataFolder, { recursive: true, mode: 0o700 });
-  const database = await openDatabase(settings.databaseUrl ?? join(dataFolder, "prospect.sqlite"));
+  const database = await openStore(dataFolder, settings.databaseUrl);
   const keysRequired = settings.requireKeys || !isLoopback(host);
   if (keysRequired && await countKeys(database) === 0) {
     await database.close();
@@ -78,6 +78,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
         ` --data-dir ${dataFolder}, or stay on 127.0.0.1.`,
     );
   }
+  await removeLeftovers(dataFolder);
   const log = createLog();
   const aliases = new Map<string, Arm[]>();
   const gateway: Gateway = {

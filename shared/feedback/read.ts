@@ -179,7 +179,7 @@ async function* linesOf(path: string): AsyncGenerator<{ line: number; text: stri
       throw new InputError(`${path}:${line}: the line is longer than 16 MB: write one JSON object a line.`);
     }
   };
-  for await (const block of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>) {
+  for await (const block of blocksOf(path)) {
     let start = 0;
     for (let end = block.indexOf(10); end >= 0; end = block.indexOf(10, start)) {
       push(block.subarray(start, end));
@@ -189,6 +189,15 @@ async function* linesOf(path: string): AsyncGenerator<{ line: number; text: stri
     if (start < block.length) push(block.subarray(start));
   }
   if (size > 0) yield finish();
+}
+
+/** A file's bytes. @throws InputError where it is gone meanwhile, or its disk fails */
+async function* blocksOf(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    throw new InputError(`${path} cannot be read: ${(error as Error).message}.`);
+  }
 }
 
 function concat(pieces: Uint8Array[], size: number): Uint8Array {

@@ -257,7 +257,7 @@ Deno.test("a file is taken in whole or not at all, and what is wrong is named by
       assert.ok(!json.error.message.includes(folder), "a path of this machine is nobody's business");
       assert.deepEqual(await exported(call), [], what);
     }
-    assert.deepEqual([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith("import-")), []);
+    assert.deepEqual([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith("scratch-")), []);
   });
 });
 
@@ -292,6 +292,16 @@ Deno.test("imports read every format of deno task train: CRLF, arrays, paired ro
     const [, , , , , , , last] = await exported(call);
     assert.deepEqual(last.prompt.map(({ content }: { content: string }) => content), ["a", "b", "c"]);
     assert.equal(last.source, "import");
+  });
+});
+
+Deno.test("rows whose completion is empty are left out, and the answer says which lines they were", async () => {
+  await withGateway({}, async ({ call, folder }) => {
+    const row = (completion: string) => `${JSON.stringify({ prompt: "a", completion, label: true })}\n`;
+    const { status, json } = await take(call, row("b") + row("") + row(" "));
+    assert.deepEqual([status, json.rows], [201, 1]);
+    assert.match(json.notes[1], /2 dropped.*body:2, 3/);
+    assert.ok(!JSON.stringify(json).includes(folder), "a path of this machine is nobody's business");
   });
 });
 

@@ -15,6 +15,7 @@ export interface FuzzRequest {
 interface Schema {
   $ref?: string;
   type?: string | string[];
+  format?: string;
   enum?: unknown[];
   anyOf?: Schema[];
   allOf?: Schema[];
@@ -172,12 +173,33 @@ const feedbackRow = fc.oneof(
   fc.record({ prompt: fc.string({ minLength: 1 }), chosen: fc.string(), rejected: fc.string(), end_user: fc.string() }),
 );
 
+const asText = (value: Json) => JSON.stringify(value) ?? "";
+
+const boundary = "----part";
+
+/** How values are written in each media type that the document asks for. */
+const writers: Record<string, (schema: Schema, value: fc.Arbitrary<Json>) => fc.Arbitrary<string>> = {
+  "application/json": (_, value) => value.map(asText),
+  "application/x-ndjson": (_, value) => fc.array(value, { maxLength: 4 }).map((rows) => rows.map(asText).join("\n")),
+  "multipart/form-data": ({ properties = {} }, value) =>
+    fc.tuple(
+      ...Object.entries(properties).map(([name, { format }]) =>
+        value.map((value) =>
+          `--${boundary}\r\nContent-Disposition: form-data; name="${name}"` +
+          `${format === "binary" ? '; filename="a.jsonl"' : ""}\r\n\r\n${
+            format === "binary" ? asText(value) : "fine-tune"
+          }\r\n`
+        )
+      ),
+    ).map((parts) => `${parts.join("")}--${boundary}--\r\n`),
+};
+
+const contentType = (mediaType: string) =>
+  mediaType === "multipart/form-data" ? `${mediaType}; boundary=${boundary}` : mediaType;
+
 function bodyOf(mediaType: string, schema: Schema, document: Document, known: Known) {
   const value = mediaType === "application/json" ? valid(schema, document, known) : feedbackRow;
-  const written = (value: fc.Arbitrary<Json>) =>
-    mediaType === "application/json"
-      ? value.map((value) => JSON.stringify(value) ?? "")
-      : fc.array(value, { maxLength: 4 }).map((rows) => rows.map((row) => JSON.stringify(row) ?? "").join("\n"));
+  const written = (value: fc.Arbitrary<Json>) => writers[mediaType]!(schema, value);
   return fc.oneof(
     { weight: 4, arbitrary: written(value) },
     { weight: 5, arbitrary: written(broken(value)) },
@@ -249,7 +271,7 @@ function requestOf(path: string, method: string, operation: Operation, document:
     ),
     headers: fc.tuple(
       mostly(
-        fc.constant(mediaType),
+        fc.constant(contentType(mediaType)),
         fc.constantFrom(
           "text/plain",
           "application/json; charset=utf-16",
@@ -269,10 +291,13 @@ function requestOf(path: string, method: string, operation: Operation, document:
   }));
 }
 
-/** Requests to every operation of the document, as often to each. */
-export function requestsOf(document: Document, known: Known): fc.Arbitrary<FuzzRequest> {
+/** Requests to every operation of the document, as often to each but for paths that are `costly`. */
+export function requestsOf(document: Document, known: Known, costly: readonly string[]): fc.Arbitrary<FuzzRequest> {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => requestOf(path, method, operation, document, known))
+    Object.entries(methods).map(([method, operation]) => ({
+      weight: costly.includes(path) ? 1 : 10,
+      arbitrary: requestOf(path, method, operation, document, known),
+    }))
   );
   return fc.oneof(...operations);
 }

@@ -58,7 +58,7 @@ const oneRoute = createRoute({
   tags: ["Feedback"],
   summary: "One answer",
   request: { params: z.object({ id: z.string().max(200) }) },
-  responses: { 200: jsonResponse(answerSchema, "The answer."), ...refusals(401, 403, 404, 429) },
+  responses: { 200: jsonResponse(answerSchema, "The answer."), ...refusals(400, 401, 403, 404, 429) },
 });
 
 /** Adds the routes. */

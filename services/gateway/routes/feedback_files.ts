@@ -1,13 +1,14 @@
 // /v1/feedback/export and /v1/feedback/import: thumbs as whole files of JSON Lines.
 
-import { createHash, randomUUID } from "node:crypto";
-import { basename, join } from "node:path";
+import { createHash } from "node:crypto";
+import { basename } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { InputError } from "../../../shared/errors.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../../shared/feedback/row.ts";
 import { exportFeedback } from "../../../shared/store/export_feedback.ts";
 import { type ImportedRow, importFeedback } from "../../../shared/store/import_feedback.ts";
+import { scratchFile } from "../data_folder.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError, tooLarge, validationError } from "../http/errors.ts";
@@ -132,7 +133,7 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
   app.openapi(importRoute, async (context) => {
     const body = context.req.raw.body;
     if (!body) throw new ApiError(400, "The body is empty: it needs one row of feedback a line.");
-    const path = join(dataFolder, `import-${randomUUID()}.jsonl`);
+    const path = scratchFile(dataFolder);
     try {
       const hash = createHash("sha256");
       using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
@@ -145,7 +146,7 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
       }
       const { rows, summary, desirable, undesirable } = await readFeedback(path);
       const idempotency = idempotencyOf(context, hash.digest("hex"));
-      const notes = summary.map((sentence) => sentence.replaceAll(basename(path), "body"));
+      const notes = summary.map((sentence) => sentence.replaceAll(path, "body").replaceAll(basename(path), "body"));
       await importFeedback(database, ReadableStream.from(withRemarks(rows)), idempotency);
       return context.json(
         { object: "feedback.import" as const, rows: rows.length, desirable, undesirable, notes },

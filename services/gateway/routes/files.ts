@@ -35,7 +35,7 @@ const uploadRoute = createRoute({
       },
     },
   },
-  responses: { 200: jsonResponse(fileSchema, "The file is on disk."), ...refusals(400, 401, 403, 413, 429) },
+  responses: { 200: jsonResponse(fileSchema, "The file is on disk."), ...refusals(400, 401, 403, 413, 415, 429) },
 });
 
 const listRoute = createRoute({
@@ -59,7 +59,7 @@ const oneRoute = createRoute({
   tags: ["Fine-tuning"],
   summary: "What is known of a file",
   request: { params: idParams },
-  responses: { 200: jsonResponse(fileSchema, "The file."), ...refusals(401, 403, 404, 429) },
+  responses: { 200: jsonResponse(fileSchema, "The file."), ...refusals(400, 401, 403, 404, 429) },
 });
 
 const contentRoute = createRoute({
@@ -73,7 +73,7 @@ const contentRoute = createRoute({
       description: "The bytes.",
       content: { "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) } },
     },
-    ...refusals(401, 403, 404, 429),
+    ...refusals(400, 401, 403, 404, 429),
   },
 });
 

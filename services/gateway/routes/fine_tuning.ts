@@ -49,7 +49,10 @@ const createJobRoute = createRoute({
   tags: ["Fine-tuning"],
   summary: "Tune the model from a file, or from the labels in the store",
   request: { body: jsonBody(jobRequestSchema) },
-  responses: { 200: jsonResponse(jobSchema, "The job waits for its turn."), ...refusals(400, 401, 403, 404, 413, 429) },
+  responses: {
+    200: jsonResponse(jobSchema, "The job waits for its turn."),
+    ...refusals(400, 401, 403, 404, 413, 415, 429),
+  },
 });
 
 const listRoute = createRoute({
@@ -67,7 +70,7 @@ const oneRoute = createRoute({
   tags: ["Fine-tuning"],
   summary: "One job",
   request: { params: idParams },
-  responses: { 200: jsonResponse(jobSchema, "The job."), ...refusals(401, 403, 404, 429) },
+  responses: { 200: jsonResponse(jobSchema, "The job."), ...refusals(400, 401, 403, 404, 429) },
 });
 
 const cancelRoute = createRoute({
@@ -97,7 +100,7 @@ const checkpointsRoute = createRoute({
   tags: ["Fine-tuning"],
   summary: "Models that a job left: its result, once it succeeded",
   request: { params: idParams },
-  responses: { 200: jsonResponse(listOf(checkpointSchema), "All of them."), ...refusals(401, 403, 404, 429) },
+  responses: { 200: jsonResponse(listOf(checkpointSchema), "All of them."), ...refusals(400, 401, 403, 404, 429) },
 });
 
 const seconds = (milliseconds: number) => Math.floor(milliseconds / 1000);

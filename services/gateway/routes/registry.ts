@@ -80,7 +80,7 @@ const promoteRoute = createRoute({
   responses: {
     200: jsonResponse(registrySchema, "It answers."),
     409: jsonResponse(errorSchema.extend({ gate: gateSchema.nullable() }), "The gate has not passed."),
-    ...refusals(400, 401, 403, 404, 413, 429, 503),
+    ...refusals(400, 401, 403, 404, 413, 415, 429, 503),
   },
 });
 
@@ -90,7 +90,10 @@ const rollbackRoute = createRoute({
   tags: ["Registry"],
   summary: "Go back to the model that was promoted before",
   request: { body: jsonBody(z.strictObject({ reason })) },
-  responses: { 200: jsonResponse(registrySchema, "It answers again."), ...refusals(400, 401, 403, 409, 413, 429, 503) },
+  responses: {
+    200: jsonResponse(registrySchema, "It answers again."),
+    ...refusals(400, 401, 403, 409, 413, 415, 429, 503),
+  },
 });
 
 const removeRoute = createRoute({
@@ -99,7 +102,7 @@ const removeRoute = createRoute({
   tags: ["Registry"],
   summary: "Take an adapter out of the registry; its files stay in the data folder",
   request: { params: z.object({ name: z.string().max(200) }) },
-  responses: { 200: jsonResponse(registrySchema, "Removed."), ...refusals(401, 403, 404, 409, 429, 503) },
+  responses: { 200: jsonResponse(registrySchema, "Removed."), ...refusals(400, 401, 403, 404, 409, 429, 503) },
 });
 
 const armsSchema = z.array(z.object({ model: z.string().min(1).max(200), weight: z.number().min(0).max(1e6) }))
@@ -126,7 +129,7 @@ const aliasRoute = createRoute({
     params: z.object({ name: z.string().regex(namePattern, "letters, digits, dots, dashes, at most 64") }),
     body: jsonBody(z.strictObject({ arms: armsSchema })),
   },
-  responses: { 200: jsonResponse(aliasSchema, "It does."), ...refusals(400, 401, 403, 404, 413, 429, 503) },
+  responses: { 200: jsonResponse(aliasSchema, "It does."), ...refusals(400, 401, 403, 404, 413, 415, 429, 503) },
 });
 
 async function registry(gateway: Gateway): Promise<z.infer<typeof registrySchema>> {
