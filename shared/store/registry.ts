@@ -142,18 +142,16 @@ export function standing(promotions: readonly Promotion[]): { current: string; p
   return { current: stack.at(-1)!, previous: stack.at(-2) };
 }
 
-/** Moves an alias wholly to a model and writes it into the log. @returns What it pointed to before. */
-export function promote(
-  database: Database,
+/** Moves an alias wholly to a model and writes it into the log; within a write. @returns What was promoted before. */
+export async function promote(
+  queries: Queries,
   alias: string,
   to: string,
   { reason, override, by }: Pick<Promotion, "reason" | "override" | "by">,
 ): Promise<string> {
-  return database.write(async (queries) => {
-    const { current } = standing(await listPromotions(queries, alias));
-    await note(queries, alias, { at: Date.now(), kind: "promote", from: current, to, reason, override, by });
-    return current;
-  });
+  const { current } = standing(await listPromotions(queries, alias));
+  await note(queries, alias, { at: Date.now(), kind: "promote", from: current, to, reason, override, by });
+  return current;
 }
 
 /** Goes back to what was promoted before. @returns The model that answers now; undefined where there is nothing before. */

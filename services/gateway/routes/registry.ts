@@ -193,7 +193,8 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     }
     if (!passed && !reason) throw new ApiError(400, "An override needs a reason.", "reason", "missing_field");
     const by = context.get("key")?.id ?? null;
-    const from = await promote(database, defaultAlias, model, { reason: reason ?? null, override: !passed, by });
+    const how = { reason: reason ?? null, override: !passed, by };
+    const from = await database.write((queries) => promote(queries, defaultAlias, model, how));
     await models.refresh();
     log.info("promoted", { from, to: model, override: !passed, reason: reason ?? null, by });
     return context.json(await registry(gateway), 200);

@@ -171,22 +171,12 @@ export async function runJob(
     });
     await dropRows(folder);
     await removeCheckpoint(folder);
-    if (job.request.promote && gate.passed) {
-      const outcome = await adapterOfJob(database, job.id);
-      const reason = "Trained without being asked, and passed the gate.";
-      await promote(database, alias, `base:${outcome}`, { reason, override: false, by: null });
-    }
   } catch (error) {
     await close().catch(() => {});
     // Files are known by the names that people gave them.
     if (error instanceof InputError && path !== "") throw new InputError(error.message.replaceAll(path, name));
     throw error;
   }
-}
-
-async function adapterOfJob(database: Database, jobId: string): Promise<string> {
-  const [row] = await database.all<{ name: string }>("SELECT name FROM adapters WHERE job_id = $1", [jobId]);
-  return row!.name;
 }
 
 interface Left {
@@ -199,7 +189,7 @@ interface Left {
   kl: number | null;
 }
 
-/** Ends the job: files, adapter and success are there together or not at all. */
+/** Ends the job: files, adapter, success and, where asked for, promotion are there together or not at all. */
 async function leave(database: Database, job: Job, left: Left): Promise<void> {
   const { relative, folder, parent, base, gate, result } = left;
   const name = await adapterName(database, job);
@@ -236,6 +226,10 @@ async function leave(database: Database, job: Job, left: Left): Promise<void> {
     await finishJob(queries, job.id, "succeeded", {
       outcome: { adapter: name, trainedTokens: result.trained_tokens, files: files.map(({ id }) => id) },
     });
+    if (job.request.promote && gate.passed) {
+      const reason = "Trained without being asked, and passed the gate.";
+      await promote(queries, alias, `base:${name}`, { reason, override: false, by: null });
+    }
   });
   if (job.data === null) await noteData(database, job.id, { source: job.request.trainingFile, ...data });
 }
