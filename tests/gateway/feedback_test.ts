@@ -1,35 +1,9 @@
-// Thumbs over the app: set, replaced, taken back, corrected, listed, exported, imported, forgotten.
+// Thumbs over the app: set, replaced, taken back, corrected, listed, exported, forgotten.
 
 import assert from "node:assert/strict";
 import { findCompletion } from "../../shared/store/completions.ts";
-import { type OpenGateway, withGateway } from "./open_gateway.ts";
-
-const ask = { model: "base", messages: [{ role: "user", content: "hello" }] };
-
-type Call = OpenGateway["call"];
-
-/** The id of a new answer. */
-async function answer(call: Call, more: Record<string, unknown> = {}): Promise<string> {
-  const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
-  assert.equal(status, 200);
-  return json.id;
-}
-
-async function press(call: Call, body: Record<string, unknown>, headers: Record<string, string> = {}) {
-  const { status, json } = await call("POST", "/v1/feedback", body, headers);
-  assert.equal(status, 201, JSON.stringify(json));
-  return json;
-}
-
-// deno-lint-ignore no-explicit-any -- rows are looked into as trainers do
-async function exported(call: Call, query = ""): Promise<any[]> {
-  const { status, text } = await call("GET", `/v1/feedback/export${query}`);
-  assert.equal(status, 200);
-  return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
-}
-
-const take = (call: Call, body: string | Uint8Array, headers: Record<string, string> = {}) =>
-  call("POST", "/v1/feedback/import", body, { "Content-Type": "application/x-ndjson", ...headers });
+import { answer, ask, exported, press, take } from "./feedback_calls.ts";
+import { withGateway } from "./open_gateway.ts";
 
 Deno.test("a label may be spelt in six ways, and in no other", async () => {
   await withGateway({}, async ({ call }) => {
@@ -225,125 +199,6 @@ Deno.test("pages show every thumb once, newest first, while others are pressed a
       await press(call, { completion_id, label: false, end_user: "user 1" });
     }
     assert.deepEqual(seen, people.toReversed());
-  });
-});
-
-Deno.test("a file is taken in whole or not at all, and what is wrong is named by its line", async () => {
-  await withGateway({}, async ({ call, folder }) => {
-    const row = '{"prompt":"a","completion":"b","label":true}\n';
-    const refusals: [what: string, body: string | Uint8Array, says: RegExp][] = [
-      ["a broken line", `${row}${row}${row}{broken\n`, /body:4: not JSON/],
-      ["a wrong label", `${row}{"prompt":"a","completion":"b","label":"meh"}\n`, /body:2: label is "meh"/],
-      ["a label that every object has", '{"prompt":"a","completion":"b","label":"constructor"}', /body:1: label/],
-      ["no label", `${row}{"prompt":"a","completion":"b"}\n`, /body:2: the row has no label/],
-      ["bytes that are no text", Uint8Array.of(...new TextEncoder().encode(row), 0xc3, 0x28), /body:2: not UTF-8/],
-      ["nothing", "", /empty/],
-      ["blank lines", "\n\n", /empty/],
-      ["a line that is no object", `${row}17\n`, /body:2: expected a JSON object/],
-      ["unknown fields", '{"question":"a"}\n', /body:1: fields question/],
-      ["a truncated line", row.slice(0, -5), /body:1: not JSON/],
-      ["tags that are none", `${row}{"prompt":"a","completion":"b","label":1,"tags":"tone"}\n`, /body:2: tags/],
-      [
-        "a name that is too long",
-        `{"prompt":"a","completion":"b","label":1,"end_user":"${"x".repeat(257)}"}`,
-        /body:1: end_user/,
-      ],
-      ["NUL in a name", '{"prompt":"a","completion":"b","label":1,"end_user":"a\\u0000"}', /NUL/],
-    ];
-    for (const [what, body, says] of refusals) {
-      const { status, json } = await take(call, body);
-      assert.equal(status, 400, what);
-      assert.match(json.error.message, says, what);
-      assert.ok(!json.error.message.includes(folder), "a path of this machine is nobody's business");
-      assert.deepEqual(await exported(call), [], what);
-    }
-    assert.deepEqual([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith("scratch-")), []);
-  });
-});
-
-Deno.test("imports read every format of deno task train: CRLF, arrays, paired rows, conversations, odd labels", async () => {
-  await withGateway({}, async ({ call }) => {
-    const files: [string, number, number][] = [
-      ['\ufeff{"prompt":"a","completion":"b","label":true}\r\n\r\n{"prompt":"a","completion":"c","label":0}\r\n', 1, 1],
-      ['[{"prompt":"a","completion":"b","label":"👍"},{"prompt":"a","completion":"b","label":"no"}]', 1, 1],
-      ['{"prompt":"a","chosen":"b","rejected":"c"}', 1, 1],
-      [
-        JSON.stringify({
-          messages: [
-            { role: "user", content: "a" },
-            { role: "assistant", content: "b", label: true },
-            { role: "user", content: "c" },
-            { role: "assistant", content: "d", label: false },
-          ],
-        }),
-        1,
-        1,
-      ],
-    ];
-    let rows = 0;
-    for (const [body, up, down] of files) {
-      const { status, json } = await take(call, body);
-      assert.equal(status, 201, body);
-      assert.deepEqual([json.rows, json.desirable, json.undesirable], [up + down, up, down]);
-      assert.match(json.notes[0], /^body: /);
-      rows += up + down;
-      assert.equal((await exported(call)).length, rows);
-    }
-    const [, , , , , , , last] = await exported(call);
-    assert.deepEqual(last.prompt.map(({ content }: { content: string }) => content), ["a", "b", "c"]);
-    assert.equal(last.source, "import");
-  });
-});
-
-Deno.test("rows whose completion is empty are left out, and the answer says which lines they were", async () => {
-  await withGateway({}, async ({ call, folder }) => {
-    const row = (completion: string) => `${JSON.stringify({ prompt: "a", completion, label: true })}\n`;
-    const { status, json } = await take(call, row("b") + row("") + row(" "));
-    assert.deepEqual([status, json.rows], [201, 1]);
-    assert.match(json.notes[1], /2 dropped.*body:2, 3/);
-    assert.ok(!JSON.stringify(json).includes(folder), "a path of this machine is nobody's business");
-  });
-});
-
-Deno.test("a file that is sent again under its key is taken in once", async () => {
-  await withGateway({}, async ({ call }) => {
-    const body = '{"prompt":"a","completion":"b","label":true}\n', key = { "Idempotency-Key": "file 1" };
-    const answers = await Promise.all([take(call, body, key), take(call, body, key), take(call, body, key)]);
-    assert.deepEqual(answers.map(({ status }) => status), [201, 201, 201]);
-    assert.equal((await exported(call)).length, 1);
-    assert.equal((await take(call, body + body, key)).status, 422);
-    assert.equal((await exported(call)).length, 1);
-  });
-});
-
-Deno.test("what one gateway exports another takes in: prompts, answers, labels, people, reasons, tags", async () => {
-  let file = "";
-  const essence = (rows: Record<string, unknown>[]) =>
-    rows.map(({ prompt, completion, label, end_user, reason, tags }) => ({
-      prompt,
-      completion,
-      label,
-      end_user,
-      reason,
-      tags,
-    }));
-  let before: unknown;
-  await withGateway({}, async ({ call }) => {
-    const completion_id = await answer(call, { n: 2 });
-    await press(call, { completion_id, label: true, end_user: "ann", reason: "warm 😀\n", tags: ["tone", "né"] });
-    await press(call, { completion_id, label: false, choice: 1, correction: "Hello, Ann." });
-    const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once" });
-    await press(call, { completion_id: json.id, label: false, end_user: "bob" });
-    file = (await call("GET", "/v1/feedback/export")).text;
-    before = essence(await exported(call));
-  });
-  await withGateway({}, async ({ call }) => {
-    const { status, json } = await take(call, file);
-    assert.deepEqual([status, json.rows], [201, 4]);
-    assert.deepEqual(essence(await exported(call)), before);
-    assert.equal((await call("GET", "/v1/feedback?tag=n%C3%A9")).json.data[0].end_user, "ann");
-    assert.equal((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted.labels, 1);
-    assert.equal((await exported(call)).length, 3);
   });
 });
 
