@@ -3,7 +3,7 @@
 
 import { join } from "node:path";
 import type { Database } from "../../shared/store/database.ts";
-import { listAdapters, listAliases, type RegisteredAdapter } from "../../shared/store/registry.ts";
+import { type Alias, listAdapters, listAliases, type RegisteredAdapter } from "../../shared/store/registry.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { Arm } from "./model_names.ts";
 
@@ -17,14 +17,14 @@ export class RegisteredModels {
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /**
-   * @param aliases brought up to date with the store's
-   * @param fallback what an alias points to that the store does not have
+   * @param aliases brought up to date: what was set last holds
+   * @param given what aliases point to by this gateway's own settings, and since when
    */
   constructor(
     private readonly database: Database,
     private readonly dataFolder: string,
     private readonly aliases: Map<string, Arm[]>,
-    private readonly fallback: ReadonlyMap<string, Arm[]>,
+    private readonly given: ReadonlyMap<string, Alias>,
   ) {}
 
   /** Looks at the store now and then every second. @param failed told when it could not be read */
@@ -41,10 +41,13 @@ export class RegisteredModels {
   refresh(): Promise<void> {
     return this.#refreshing = this.#refreshing.catch(() => {}).then(async () => {
       const adapters = await listAdapters(this.database);
-      const aliases = new Map([...this.fallback, ...await listAliases(this.database)]);
+      const aliases = new Map(this.given);
+      for (const [name, alias] of await listAliases(this.database)) {
+        if (alias.since >= (aliases.get(name)?.since ?? 0)) aliases.set(name, alias);
+      }
       this.#adapters = new Map(adapters.map((adapter) => [adapter.name, adapter]));
       for (const name of this.aliases.keys()) if (!aliases.has(name)) this.aliases.delete(name);
-      for (const [name, arms] of aliases) this.aliases.set(name, arms);
+      for (const [name, { arms }] of aliases) this.aliases.set(name, arms);
     });
   }
 

@@ -3,7 +3,7 @@
 
 import { InputError } from "../../shared/errors.ts";
 import { countKeys } from "../../shared/store/keys.ts";
-import { setAlias } from "../../shared/store/registry.ts";
+import type { Alias } from "../../shared/store/registry.ts";
 import { createApp } from "./app.ts";
 import { openStore, removeLeftovers } from "./data_folder.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
@@ -32,7 +32,7 @@ export interface RunningGateway {
 const isLoopback = (host: string) => /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host);
 
 /** Loads what aliases point to. @throws InputError for arms that nothing answers */
-async function loadArms(aliases: ReadonlyMap<string, Arm[]>, { models }: Gateway, engine: Engine): Promise<void> {
+async function loadArms({ aliases, models }: Gateway, engine: Engine): Promise<void> {
   for (const [alias, arms] of aliases) {
     for (const { model } of arms) {
       const adapter = adapterOf(model);
@@ -46,20 +46,24 @@ async function loadArms(aliases: ReadonlyMap<string, Arm[]>, { models }: Gateway
 }
 
 async function loadEngine(settings: GatewaySettings, gateway: Gateway): Promise<Engine> {
-  const { database, log, models } = gateway;
+  const { log, models } = gateway;
   const engine = await startEngine(settings.engine, (sentence) => log.info("warning", { message: sentence }));
   try {
     for (const [name, folder] of settings.adapters) await engine.setAdapter(name, folder);
-    // Before they are kept: a start that is refused changes nothing for the next one, or for others on this store.
-    await loadArms(settings.aliases, gateway, engine);
-    for (const [name, arms] of settings.aliases) await database.write((queries) => setAlias(queries, name, arms));
     await models.start((error) => log.error("the registry could not be read", { error: error.message }));
-    await loadArms(gateway.aliases, gateway, engine);
+    await loadArms(gateway, engine);
     return engine;
   } catch (error) {
     await engine.close(0);
     throw error;
   }
+}
+
+/** Aliases of the command hold from now on, until someone sets others; the usual one is there in any case. */
+function aliasesOf({ aliases }: GatewaySettings): Map<string, Alias> {
+  const usual: Alias = { arms: [{ model: "base", weight: 1 }], since: 0 };
+  const now = Date.now();
+  return new Map([[defaultAlias, usual], ...[...aliases].map(([name, arms]) => [name, { arms, since: now }] as const)]);
 }
 
 /**
@@ -89,7 +93,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       database,
       dataFolder,
       aliases,
-      new Map([[defaultAlias, [{ model: "base", weight: 1 }]]]),
+      aliasesOf(settings),
     ),
     dataFolder,
     metrics: createMetrics(() => gateway.engine?.state()),

@@ -101,10 +101,18 @@ export async function removeAdapter(database: Database, name: string): Promise<b
   return await database.run("DELETE FROM adapters WHERE name = $1", [name]) > 0;
 }
 
+/** What an alias points to, and since when in milliseconds. */
+export interface Alias {
+  arms: Arm[];
+  since: number;
+}
+
 /** What every alias that was ever set points to. */
-export async function listAliases(database: Queries): Promise<Map<string, Arm[]>> {
-  const rows = await database.all<{ name: string; arms: string }>("SELECT name, arms FROM aliases ORDER BY name");
-  return new Map(rows.map(({ name, arms }) => [name, JSON.parse(arms)]));
+export async function listAliases(database: Queries): Promise<Map<string, Alias>> {
+  const rows = await database.all<{ name: string; arms: string; since: number }>(
+    "SELECT name, arms, updated_at AS since FROM aliases ORDER BY name",
+  );
+  return new Map(rows.map(({ name, arms, since }) => [name, { arms: JSON.parse(arms), since }]));
 }
 
 /** Points an alias to arms. */

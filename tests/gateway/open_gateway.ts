@@ -37,12 +37,12 @@ export function withGateway(
     const database = await openDatabase(join(folder, "store.sqlite"));
     const scripted = await scriptedEngine(options.script);
     const logged: OpenGateway["logged"] = [];
-    const fallback = new Map([["prospect", [{ model: "base", weight: 1 }]]]), aliases = new Map(fallback);
+    const base = [{ model: "base", weight: 1 }], aliases = new Map([["prospect", base]]);
     const gateway: Gateway = {
       engine: scripted.engine,
       database,
       aliases,
-      models: new RegisteredModels(database, folder, aliases, fallback),
+      models: new RegisteredModels(database, folder, aliases, new Map([["prospect", { arms: base, since: 0 }]])),
       dataFolder: folder,
       metrics: createMetrics(() => scripted.engine.state()),
       log: {
