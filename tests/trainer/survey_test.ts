@@ -120,6 +120,10 @@ Deno.test("what a stage throws is a refusal where it was made for people, else a
   assert.equal((await stage(new RefusedModelError("no"))).kind, "refused");
   assert.equal((await stage(new InputError("no"))).kind, "refused");
   assert.equal((await stage(new Error("worker 1 failed (… Failed to get a WebGPU adapter: none)"))).kind, "untested");
+  assert.equal(
+    (await stage(new Error("Program Cast requires f16 but the device does not support it."))).kind,
+    "refused",
+  );
   assert.deepEqual(await stage(new TypeError("x is not y")), { kind: "broken", sentence: "x is not y" });
 });
 

@@ -47,6 +47,12 @@ export async function stageOf(run: () => Promise<Stage>): Promise<Stage> {
     if (/Failed to get a WebGPU adapter/.test(sentence)) {
       return { kind: "untested", sentence: "There was no GPU, and no SwiftShader (Debian: chromium and libvulkan1)." };
     }
+    if (/requires f16 but the device does not support it/.test(sentence)) {
+      return {
+        kind: "refused",
+        sentence: "The GPU's shaders have no 16-bit floats (SwiftShader's have not); fp32, q4 and q8 need none.",
+      };
+    }
     return { kind: error instanceof InputError ? "refused" : "broken", sentence };
   }
 }
