@@ -188,6 +188,8 @@ Deno.test("a prompt that leaves no room in the context is refused with both numb
     assert.equal(status, 400);
     assert.equal(json.error.code, "context_length_exceeded");
     assert.match(json.error.message, /64 tokens/);
+    const huge = { ...ask, messages: [{ role: "user", content: "a".repeat(2_000_000) }] };
+    assert.match((await call("POST", "/v1/chat/completions", huge)).json.error.message, /20000\d\d characters/);
     const much = await call("POST", "/v1/chat/completions", { ...ask, max_tokens: 64 });
     assert.equal(much.json.error.code, "context_length_exceeded");
   });

@@ -2,7 +2,7 @@
 
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Message } from "../../../shared/feedback/row.ts";
-import type { Question } from "../answering.ts";
+import { encodePrompt, type Question } from "../answering.ts";
 import { deliver, type Shape } from "../delivery.ts";
 import type { TokenLogProb } from "../engine/engine.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
@@ -39,7 +39,7 @@ function readMessages({ messages }: ChatRequest): Message[] {
 }
 
 function readQuestion(gateway: Gateway, body: ChatRequest): Question {
-  const { tokenizer } = readyEngine(gateway);
+  const engine = readyEngine(gateway), { tokenizer } = engine;
   if (!tokenizer.hasChatTemplate) {
     throw new ApiError(
       400,
@@ -60,7 +60,7 @@ function readQuestion(gateway: Gateway, body: ChatRequest): Question {
     source: "chat",
     body,
     prompt,
-    promptIds: tokenizer.encode(tokenizer.render(prompt, { addGenerationPrompt: true })),
+    promptIds: encodePrompt(engine, tokenizer.render(prompt, { addGenerationPrompt: true }), "messages"),
     maxTokens: max_completion_tokens ?? max_tokens ?? undefined,
     topLogProbs: logprobs ? top_logprobs ?? 0 : undefined,
   };

@@ -1,7 +1,7 @@
 // POST /v1/completions: goes on from a text as it is, without a chat template.
 
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
-import type { Question } from "../answering.ts";
+import { encodePrompt, type Question } from "../answering.ts";
 import { deliver, type Shape } from "../delivery.ts";
 import type { TokenLogProb } from "../engine/engine.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
@@ -31,13 +31,12 @@ const route = createRoute({
 });
 
 function readQuestion(gateway: Gateway, body: CompletionRequest): Question {
-  const { tokenizer } = readyEngine(gateway);
   const prompt = typeof body.prompt === "string" ? body.prompt : body.prompt[0]!;
   return {
     source: "text",
     body,
     prompt,
-    promptIds: tokenizer.encode(prompt),
+    promptIds: encodePrompt(readyEngine(gateway), prompt, "prompt"),
     maxTokens: body.max_tokens ?? defaultMaxTokens,
     topLogProbs: body.logprobs ?? undefined,
   };
