@@ -1,6 +1,9 @@
-// `deno task bench`: measures speed and memory. Thin: what is measured is in services/trainer/bench.
+// `deno task bench`: measures speed and memory. Thin: what is measured is in services/trainer/bench and
+// services/gateway/bench.
 
 import { fileURLToPath } from "node:url";
+import { answerBare } from "../services/gateway/bench/bare.ts";
+import { benchGateway, type Measure, measures } from "../services/gateway/bench/gateway_bench.ts";
 import { answerJob } from "../services/trainer/bench/jobs.ts";
 import { peerProtocol } from "../services/trainer/bench/peer.ts";
 import { lengthSpread } from "../services/trainer/bench/rows.ts";
@@ -8,7 +11,7 @@ import { parseStepSettings } from "../services/trainer/bench/settings.ts";
 import { benchTrain } from "../services/trainer/bench/train_bench.ts";
 import { InputError } from "../shared/errors.ts";
 import { createReporter } from "../shared/progress.ts";
-import { command, number, runCommand } from "./command.ts";
+import { command, number, runCommand, workerCount } from "./command.ts";
 
 const program = command("bench", "Measures speed and memory. Which bench?")
   .argument("[bench]")
@@ -67,8 +70,46 @@ ${peerProtocol}`,
     }, createReporter({ json: options.json === true }));
   });
 
+program.command("gateway")
+  .summary("the gateway: overhead over transformers.js, tokens and durable thumbs per second, memory")
+  .description(
+    `Measures the gateway as a process of its own, over HTTP: what it adds to an answer of bare transformers.js, tokens
+per second with 1, 4 and 16 clients, thumbs per second that are on disk, memory over 10,000 requests.`,
+  )
+  .argument("[measures...]", `any of ${measures.join(", ")}; default: all`)
+  .option("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model")
+  .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there", "auto")
+  .option("--workers <n>", "threads that generate (default: the gateway's own)", workerCount)
+  .option("--quick", "tiny settings, to see that it works")
+  .option("--json", "progress and result as JSON lines on stdout")
+  .addHelpText(
+    "after",
+    `
+Whatever is compared takes turns, and processor time stands beside wall time; close everything else all the same. The
+store is SQLite in the system's temporary folder (TMPDIR): its disk is the one that is measured.`,
+  )
+  .action(async (asked: string[], options) => {
+    const unknown = asked.find((name) => !measures.includes(name as Measure));
+    if (unknown !== undefined) {
+      throw new InputError(`bench gateway does not measure "${unknown}", but any of ${measures.join(", ")}.`);
+    }
+    await benchGateway({
+      program: fileURLToPath(import.meta.url),
+      model: options.model,
+      dtype: options.dtype,
+      workers: options.workers,
+      measures: asked.length > 0 ? asked as Measure[] : [...measures],
+      quick: options.quick === true,
+    }, createReporter({ json: options.json === true }));
+  });
+
+// What measurements run in processes of their own.
 program.command("job", { hidden: true })
   .argument("<json>")
   .action(answerJob);
+
+program.command("bare", { hidden: true })
+  .argument("<json>")
+  .action(answerBare);
 
 await runCommand(program);

@@ -1,5 +1,6 @@
 // The gateway's Prometheus metrics. Labels are routes, statuses and models: never a person or a text.
 
+import process from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { EngineState } from "../engine/engine.ts";
 
@@ -39,6 +40,16 @@ export function createMetrics(engineState: () => EngineState | undefined): Metri
     registers,
     collect() {
       this.set(Deno.memoryUsage().rss);
+    },
+  });
+  new Counter({
+    name: "process_cpu_seconds_total",
+    help: "Time that the process has computed, all its threads together.",
+    registers,
+    collect() {
+      const { user, system } = process.cpuUsage();
+      this.reset();
+      this.inc((user + system) / 1e6);
     },
   });
   const buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
