@@ -13,6 +13,8 @@ const setupSchema = z.object({
   /** Of the session; null leaves it to ONNX Runtime, which takes every core. */
   threads: z.int().positive().nullable(),
   tokens: z.int().positive(),
+  /** Tokens that would end an answer. */
+  eosTokenIds: z.array(z.int()),
 });
 
 /** What the peer runs. */
@@ -26,7 +28,7 @@ export type BareAnswer = z.infer<typeof answerSchema>;
 /** The child's end: answers questions until there are no more. */
 export async function answerBare(json: string): Promise<void> {
   const { AutoModelForCausalLM, AutoTokenizer } = await import("@huggingface/transformers");
-  const { folder, dtype, threads, tokens } = setupSchema.parse(JSON.parse(json));
+  const { folder, dtype, threads, tokens, eosTokenIds } = setupSchema.parse(JSON.parse(json));
   const tokenizer = await AutoTokenizer.from_pretrained(folder, { local_files_only: true });
   const model = await AutoModelForCausalLM.from_pretrained(folder, {
     dtype: dtype as "fp32",
@@ -46,6 +48,7 @@ export async function answerBare(json: string): Promise<void> {
         max_new_tokens: tokens,
         min_new_tokens: tokens,
         do_sample: false,
+        eos_token_id: eosTokenIds,
       } as Parameters<typeof model.generate>[0],
     );
     const ids = (output as { tolist(): bigint[][] }).tolist()[0]!.slice(inputs.input_ids.dims[1]);

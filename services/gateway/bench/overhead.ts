@@ -56,10 +56,10 @@ function waysOf(
   settings: OverheadSettings,
 ) {
   const timed = async (answer: () => Promise<string>): Promise<Taken> => {
-    const before = (await gateway.usage()).cpuSeconds, started = performance.now();
-    const text = await answer();
-    const seconds = (performance.now() - started) / 1000;
-    return { text, seconds, cpuSeconds: (await gateway.usage()).cpuSeconds - before };
+    // Being asked for its usage costs the gateway something, too.
+    const used = (await gateway.usage()).cpuSeconds, before = (await gateway.usage()).cpuSeconds;
+    const started = performance.now(), text = await answer(), seconds = (performance.now() - started) / 1000;
+    return { text, seconds, cpuSeconds: (await gateway.usage()).cpuSeconds - before - (before - used) };
   };
   const body = (index: number) => chatRequest(settings.tokenizer, index, settings.tokens);
   const whole = async (index: number) => {
@@ -74,10 +74,14 @@ function waysOf(
   return ways;
 }
 
+/** ONNX Runtime's threads spin on for a while after a run, and would take the next one's time. */
+const rest = () => new Promise((resolve) => setTimeout(resolve, 50));
+
 /** Measures; the first way is the peer on one thread, as each of the gateway's sessions. @throws Error where texts differ */
 export async function measureOverhead(settings: OverheadSettings, onAnswer: () => void): Promise<WayMeasurement[]> {
-  const { program, served: { folder, dtype }, tokens, rounds } = settings;
-  const bareWith = (threads: number | null) => startBare(program, { folder, dtype, threads, tokens });
+  const { program, served: { folder, dtype }, tokenizer, tokens, rounds } = settings;
+  const bareWith = (threads: number | null) =>
+    startBare(program, { folder, dtype, threads, tokens, eosTokenIds: tokenizer.eosTokenIds });
   const bare: [string, BareProcess][] = [
     ["transformers.js, 1 thread", bareWith(1)],
     ["transformers.js, its own threads", bareWith(null)],
@@ -89,10 +93,12 @@ export async function measureOverhead(settings: OverheadSettings, onAnswer: () =
     const taken = ways.map((): Taken[] => []);
     // The first two rounds warm up: sessions, and the compiler of JavaScript.
     for (let round = -2; round < rounds; round++) {
-      const texts: string[] = [];
-      for (const [at, { answer }] of ways.entries()) {
+      const texts: string[] = [], turns = [...ways.entries()];
+      // To and fro, so that nobody always follows the same one.
+      for (const [at, { answer }] of round % 2 === 0 ? turns : turns.reverse()) {
+        await rest();
         const each = await answer(round + 2);
-        texts.push(each.text);
+        texts[at] = each.text;
         if (round >= 0) taken[at]!.push(each);
         onAnswer();
       }
