@@ -18,7 +18,7 @@ Deno.test("bench gateway prints all four measures, with their peer or bound", as
   const { code, stdout, stderr } = await bench("--quick");
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^prospect-world fp32, \d+ cores; load of the machine before: [\d.]+\.$/m);
-  for (const name of ["transformers.js, 1 thread", "gateway, whole", "gateway, streamed"]) {
+  for (const name of ["transformers.js, 1 thread", "gateway, whole", "gateway, whole, not kept", "gateway, streamed"]) {
     assert.match(stdout, new RegExp(`^${name}( +[\\d.,]+ ms){3}( +[+−][\\d.,]+%){2}$`, "m"));
   }
   assert.match(stdout, /^transformers.js, 1 thread .* \+0% +\+0%$/m, "the peer is not measured by itself");

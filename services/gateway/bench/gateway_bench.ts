@@ -29,9 +29,9 @@ export interface GatewayBenchOptions {
 const sizes = {
   full: {
     tokens: 64,
-    rounds: 15,
+    rounds: 9,
     clients: [1, 4, 16],
-    answers: 32,
+    answers: 16,
     connections: 32,
     seconds: 10,
     requests: 10_000,
@@ -147,7 +147,7 @@ export async function benchGateway(options: GatewayBenchOptions, reporter: Repor
     const settings = { program, served, tokenizer, tokens, rounds };
     const ways = await counted(
       "overhead",
-      4 * (rounds + 2),
+      5 * (rounds + 2),
       "answers",
       (count) => measureOverhead(settings, () => count(1)),
     );

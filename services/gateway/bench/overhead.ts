@@ -62,13 +62,14 @@ function waysOf(
     return { text, seconds, cpuSeconds: (await gateway.usage()).cpuSeconds - before - (before - used) };
   };
   const body = (index: number) => chatRequest(settings.tokenizer, index, settings.tokens);
-  const whole = async (index: number) => {
-    const { choices } = await succeed(connection, "POST", "/v1/chat/completions", body(index));
+  const whole = async (index: number, store: boolean) => {
+    const { choices } = await succeed(connection, "POST", "/v1/chat/completions", { ...body(index), store });
     return choices[0].message.content as string;
   };
   const ways: Way[] = [
     ...bare.map(([name, { ask }]) => ({ name, answer: (index: number) => ask(question(index)) })),
-    { name: "gateway, whole", answer: (index) => timed(() => whole(index)) },
+    { name: "gateway, whole", answer: (index) => timed(() => whole(index, true)) },
+    { name: "gateway, whole, not kept", answer: (index) => timed(() => whole(index, false)) },
     { name: "gateway, streamed", answer: (index) => timed(() => streamed(gateway.address, body(index))) },
   ];
   return ways;
