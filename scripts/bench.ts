@@ -74,7 +74,7 @@ program.command("gateway")
   .summary("the gateway: overhead over transformers.js, tokens and durable thumbs per second, memory")
   .description(
     `Measures the gateway as a process of its own, over HTTP: what it adds to an answer of bare transformers.js, tokens
-per second with 1, 4 and 16 clients, thumbs per second that are on disk, memory over 10,000 requests.`,
+per second with 1, 4 and 16 clients, thumbs per second that are on disk, memory over 10,000 requests after 15,000 to warm up.`,
   )
   .argument("[measures...]", `any of ${measures.join(", ")}; default: all`)
   .option("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model")

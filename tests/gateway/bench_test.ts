@@ -26,8 +26,11 @@ Deno.test("bench gateway prints all four measures, with their peer or bound", as
   assert.match(stdout, /^2 +[\d.,]+ +[\d.,]+ +[\d.]+×$/m);
   assert.match(stdout, /^gateway +[\d,.]+( +[\d.,]+ ms){3}$/m);
   assert.match(stdout, /^store alone +[\d,.]+( +[\d.,]+ ms){2}$/m);
-  assert.match(stdout, /over 80 mixed requests: \d+ MB after the warm-up, \d+ MB at the end; -?[\d,]+ bytes a request/);
-  assert.match(stderr, /memory: 80\/80 requests/);
+  assert.match(
+    stdout,
+    /^Resident memory: \d+ MB at the start, \d+ MB after 40 requests, \d+ MB after 80 more: -?[\d,]+ bytes a request\.$/m,
+  );
+  assert.match(stderr, /memory: 120\/120 requests/);
 });
 
 Deno.test("with --json the result of the measures asked for, and of no others, is one event", async () => {

@@ -34,6 +34,7 @@ const sizes = {
     answers: 16,
     connections: 32,
     seconds: 10,
+    warmUpRequests: 15_000,
     requests: 10_000,
     requestClients: 8,
   },
@@ -44,6 +45,7 @@ const sizes = {
     answers: 4,
     connections: 4,
     seconds: 0.2,
+    warmUpRequests: 40,
     requests: 80,
     requestClients: 2,
   },
@@ -99,14 +101,15 @@ function printLabels({ gateway, store }: LabelMeasurement, connections: number, 
   line(`The gateway takes ${percent(gateway.perSecond / store.perSecond)} of what its store could keep.`);
 }
 
-function printMemory(
-  { requests, beforeBytes, afterBytes, bytesPerRequest }: MemoryMeasurement,
-  { line }: Reporter,
-): void {
+function printMemory(measured: MemoryMeasurement, { line }: Reporter): void {
+  const { warmUpRequests, requests, startBytes, beforeBytes, afterBytes, bytesPerRequest } = measured;
+  const whole = (value: number) => Math.round(value).toLocaleString("en");
   line("");
   line(
-    `Resident memory over ${requests.toLocaleString("en")} mixed requests: ${bytes(beforeBytes)} after the warm-up, ` +
-      `${bytes(afterBytes)} at the end; ${Math.round(bytesPerRequest).toLocaleString("en")} bytes a request.`,
+    `Resident memory: ${bytes(startBytes)} at the start, ${bytes(beforeBytes)} after ${
+      whole(warmUpRequests)
+    } requests, ` +
+      `${bytes(afterBytes)} after ${whole(requests)} more: ${whole(bytesPerRequest)} bytes a request.`,
   );
 }
 
@@ -122,7 +125,7 @@ export async function benchGateway(options: GatewayBenchOptions, reporter: Repor
     options.dtype,
   );
   const served: ServedModel = { folder: folder.path, dtype, workers };
-  const { tokens, rounds, clients, answers, connections, seconds, requests, requestClients } = sizes[
+  const { tokens, rounds, clients, answers, connections, seconds, warmUpRequests, requests, requestClients } = sizes[
     quick ? "quick" : "full"
   ];
   const counted = async <Result>(
@@ -193,11 +196,18 @@ export async function benchGateway(options: GatewayBenchOptions, reporter: Repor
     };
   }
   if (asked("memory")) {
-    const settings = { served, requests, clients: requestClients };
-    const measured = await counted("memory", requests, "requests", (count) => measureMemory(settings, count));
+    const settings = { served, warmUpRequests, requests, clients: requestClients };
+    const measured = await counted(
+      "memory",
+      warmUpRequests + requests,
+      "requests",
+      (count) => measureMemory(settings, count),
+    );
     printMemory(measured, reporter);
     result.memory = {
+      warm_up_requests: warmUpRequests,
       requests,
+      start_bytes: measured.startBytes,
       before_bytes: measured.beforeBytes,
       after_bytes: measured.afterBytes,
       bytes_per_request: measured.bytesPerRequest,

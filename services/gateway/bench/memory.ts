@@ -7,21 +7,22 @@ import { slope } from "./statistics.ts";
 
 export interface MemorySettings {
   served: ServedModel;
+  /** Requests before those that count: V8 lets its heaps grow at first, though little in them is alive (docs/LOG.md). */
+  warmUpRequests: number;
   requests: number;
   clients: number;
 }
 
 export interface MemoryMeasurement {
+  warmUpRequests: number;
   requests: number;
-  /** Resident size when the warm-up was over, and at the end. */
+  /** Resident size at the start, when the warm-up was over, and at the end. */
+  startBytes: number;
   beforeBytes: number;
   afterBytes: number;
-  /** Least-squares slope over what lies between. */
+  /** Least-squares slope between the last two. */
   bytesPerRequest: number;
 }
-
-/** The share of the requests that is not looked at: sessions, statements and compiled code find their size in it. */
-const warmUp = 0.3;
 
 /** Resident sizes that are read. */
 const samples = 200;
@@ -59,17 +60,17 @@ async function mixed(connection: Connection, address: string, ids: string[], ind
 
 /** Measures. @param onRequests called with the number of requests since the last call */
 export async function measureMemory(
-  { served, requests, clients }: MemorySettings,
+  { served, warmUpRequests, requests, clients }: MemorySettings,
   onRequests: (count: number) => void,
 ): Promise<MemoryMeasurement> {
   const gateway = await startGatewayProcess(served);
   const points: { x: number; y: number }[] = [];
-  const every = Math.max(1, Math.floor(requests / samples));
+  const all = warmUpRequests + requests, every = Math.max(1, Math.floor(all / samples));
   try {
     const ids: string[] = [];
     let next = 0;
     const work = async (connection: Connection) => {
-      while (next < requests) {
+      while (next < all) {
         const index = next++;
         await mixed(connection, gateway.address, ids, index);
         if (index % every !== 0) continue;
@@ -85,6 +86,14 @@ export async function measureMemory(
   } finally {
     await gateway.stop();
   }
-  const looked = points.toSorted((a, b) => a.x - b.x).filter(({ x }) => x >= warmUp * requests);
-  return { requests, beforeBytes: looked[0]!.y, afterBytes: looked.at(-1)!.y, bytesPerRequest: slope(looked) };
+  points.sort((a, b) => a.x - b.x);
+  const counted = points.filter(({ x }) => x >= warmUpRequests);
+  return {
+    warmUpRequests,
+    requests,
+    startBytes: points[0]!.y,
+    beforeBytes: counted[0]!.y,
+    afterBytes: counted.at(-1)!.y,
+    bytesPerRequest: slope(counted),
+  };
 }
