@@ -1,0 +1,32 @@
+// `deno task demo` in small: the whole loop, a page, and one line of JSON at the end.
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { parseLines, runTask, withFolder } from "./run_task.ts";
+
+Deno.test("the demo asks, trains, judges and asks again, leaves a page, and its last line is the result", () =>
+  withFolder(async (folder) => {
+    const args = ["--json", "--questions", 120, "--exam", 24, "--out", `${folder}/out`];
+    const { code, stdout, stderr } = await runTask("demo", args, { cache: `${folder}/cache` });
+    assert.equal(code, 0, stderr);
+    const result = parseLines(stdout).at(-1)!;
+    assert.deepEqual(Object.keys(result).sort(), ["after", "before", "gate", "seconds"]);
+    for (const rate of [result.before, result.after]) assert.ok(Number(rate) >= 0 && Number(rate) <= 1, `${rate}`);
+    const { passed, auc, findings } = result.gate as Record<string, unknown>;
+    assert.equal(typeof passed, "boolean");
+    assert.deepEqual(Object.keys(auc as object).sort(), ["high", "low", "value"]);
+    assert.equal((findings as unknown[]).length, 4);
+    const page = Deno.readTextFileSync(`${folder}/out/demo.html`);
+    assert.match(page, /A crowd tunes the embedded world/);
+    assert.doesNotMatch(page, /src="https?:|@import/, "it needs nobody else's server");
+    assert.ok(existsSync(`${folder}/out/data/prospect.sqlite`));
+  }));
+
+Deno.test("a demo that cannot keep its data says so in a sentence, and leaves no server behind", () =>
+  withFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/file`, "");
+    const args = ["--json", "--out", `${folder}/file/out`];
+    const { code, stderr } = await runTask("demo", args, { cache: `${folder}/cache` });
+    assert.ok(code !== 0 && code !== 130, `${code}`);
+    assert.match(stderr.trim().split("\n").at(-1)!, /file\/out/);
+  }));

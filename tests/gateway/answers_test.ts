@@ -1,0 +1,81 @@
+// /v1/answers over the app: the queue of what nobody judged yet, and who answered what.
+
+import assert from "node:assert/strict";
+import { registerAdapter } from "../../shared/store/registry.ts";
+import { type OpenGateway, withGateway } from "./open_gateway.ts";
+import { adapterNamed } from "./registered.ts";
+
+/** An answer's id. */
+async function answer({ call }: OpenGateway, content: string, more: Record<string, unknown> = {}): Promise<string> {
+  const body = { model: "prospect", messages: [{ role: "user", content }], ...more };
+  const { status, json } = await call("POST", "/v1/chat/completions", body);
+  assert.equal(status, 200, JSON.stringify(json));
+  return json.id;
+}
+
+Deno.test("an answer tells the prompt, who was asked, who answered, and every thumb on it", async () => {
+  await withGateway({}, async (open) => {
+    await registerAdapter(open.gateway.database, adapterNamed("curt"));
+    await open.call("PUT", "/v1/aliases/prospect", { arms: [{ model: "base:curt", weight: 1 }] });
+    const id = await answer(open, "hello", { n: 2, user: "ann" });
+    const labels = [];
+    for (const [choice, label] of [[0, true], [1, false]]) {
+      labels.push(
+        (await open.call("POST", "/v1/feedback", { completion_id: id, choice, label, end_user: "ann" })).json,
+      );
+    }
+    const { status, json } = await open.call("GET", `/v1/answers/${id}`);
+    assert.equal(status, 200);
+    const { created_at, adapter_version, ...rest } = json;
+    assert.ok(Math.abs(created_at - Date.now()) < 60_000, "milliseconds, as all of feedback");
+    assert.match(adapter_version, /^version of /);
+    const content = "curt: Hello é😀!", told = { content, finish_reason: "stop", tokens: 4 };
+    assert.deepEqual(rest, {
+      id,
+      object: "answer",
+      source: "chat",
+      model: "prospect",
+      arm: "base:curt",
+      alias: "prospect",
+      prompt: [{ role: "user", content: "hello" }],
+      end_user: "ann",
+      choices: [{ index: 0, ...told }, { index: 1, ...told }],
+      labels: labels.reverse(),
+    });
+    const none = await open.call("GET", "/v1/answers/none");
+    assert.deepEqual([none.status, none.json.error.code], [404, "answer_not_found"]);
+  });
+});
+
+Deno.test("the queue of the unlabelled loses an answer with its thumb, gets it back when the thumb is taken back, and pages", async () => {
+  await withGateway({}, async (open) => {
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      ids.unshift(await answer(open, `question ${i}`, { model: i === 0 ? "base" : "prospect" }));
+    }
+    await answer(open, "not to be kept", { store: false });
+    const found = async (query: string) => {
+      const { status, json } = await open.call("GET", `/v1/answers?${query}`);
+      assert.equal(status, 200, query);
+      return json.data.map(({ id }: { id: string }) => id);
+    };
+    assert.deepEqual(await found(""), ids);
+    const thumb = (await open.call("POST", "/v1/feedback", { completion_id: ids[2], label: true })).json;
+    assert.deepEqual(await found("unlabelled=true"), ids.filter((id) => id !== ids[2]));
+    assert.deepEqual(await found("unlabelled=false"), [ids[2]]);
+    assert.deepEqual(await found("model=base"), [ids[4]]);
+    assert.deepEqual(await found("unlabelled=true&model=prospect"), [ids[0], ids[1], ids[3]]);
+    await open.call("DELETE", `/v1/feedback/${thumb.id}`);
+    const seen: string[] = [];
+    for (let cursor = "";;) {
+      const { json } = await open.call("GET", `/v1/answers?unlabelled=true&limit=2${cursor}`);
+      seen.push(...json.data.map(({ id }: { id: string }) => id));
+      if (!json.has_more) break;
+      cursor = `&cursor=${json.next_cursor}`;
+    }
+    assert.deepEqual(seen, ids);
+    for (const query of ["limit=0", "unlabelled=maybe", "cursor=nonsense"]) {
+      assert.equal((await open.call("GET", `/v1/answers?${query}`)).status, 400, query);
+    }
+  });
+});

@@ -1,0 +1,200 @@
+// /v1/registry and /v1/aliases over the app: the gate stands before promotion, the way back is open, and nothing that is
+// asked for can be taken away.
+
+import assert from "node:assert/strict";
+import { InputError } from "../../shared/errors.ts";
+import { registerAdapter, type RegisteredAdapter } from "../../shared/store/registry.ts";
+import { type OpenGateway, withGateway } from "./open_gateway.ts";
+import { adapterNamed } from "./registered.ts";
+
+const ask = { model: "prospect", messages: [{ role: "user", content: "hello" }] };
+const failedGate: RegisteredAdapter["gate"] = {
+  passed: false,
+  auc: null,
+  findings: [
+    { rule: "kl-within-budget", passed: true, message: "KL is small." },
+    { rule: "auc-above-chance", passed: false, message: "Nobody knows the AUC." },
+  ],
+};
+
+const register = ({ gateway }: OpenGateway, name: string, changes: Partial<RegisteredAdapter> = {}) =>
+  registerAdapter(gateway.database, adapterNamed(name, changes));
+
+/** Who answers for the alias: the scripted engine begins with its adapter's name. */
+async function answering({ call }: OpenGateway): Promise<string> {
+  const { status, json } = await call("POST", "/v1/chat/completions", ask);
+  assert.equal(status, 200, JSON.stringify(json));
+  const [, adapter] = /^(\w+): /.exec(json.choices[0].message.content) ?? [];
+  return adapter === undefined ? "base" : `base:${adapter}`;
+}
+
+const promote = ({ call }: OpenGateway, body: unknown) => call("POST", "/v1/registry/promote", body);
+const goBack = ({ call }: OpenGateway, body: unknown = {}) => call("POST", "/v1/registry/rollback", body);
+
+Deno.test("promotion and rollback change who answers at once, and the registry shows who was, is and may be", async () => {
+  await withGateway({}, async (open) => {
+    await register(open, "a", { createdAt: 1 });
+    await register(open, "b", { createdAt: 2, parent: "base:a" });
+    await register(open, "c", { createdAt: 3 });
+    assert.equal(await answering(open), "base");
+    for (const name of ["a", "b"]) {
+      const { status, json } = await promote(open, { model: `base:${name}`, reason: "better" });
+      assert.equal(status, 200);
+      assert.equal(json.current, `base:${name}`);
+      assert.equal(await answering(open), `base:${name}`);
+    }
+    const { json } = await open.call("GET", "/v1/registry");
+    assert.deepEqual([json.alias, json.current, json.previous], ["prospect", "base:b", "base:a"]);
+    const shown = json.adapters.map(({ name, state, parent, fits }: RegisteredAdapter & Record<string, unknown>) => [
+      name,
+      state,
+      parent,
+      fits,
+    ]);
+    assert.deepEqual(shown, [
+      ["c", "candidate", "base", true],
+      ["b", "current", "base:a", true],
+      ["a", "retired", "base", true],
+    ]);
+    assert.deepEqual(json.promotions.map(({ from, to, reason }: Record<string, unknown>) => [from, to, reason]), [
+      ["base", "base:a", "better"],
+      ["base:a", "base:b", "better"],
+    ]);
+    for (const model of ["base:a", "base"]) {
+      assert.equal((await goBack(open)).json.current, model);
+      assert.equal(await answering(open), model);
+    }
+    const end = await goBack(open);
+    assert.equal(end.status, 409);
+    assert.match(end.json.error.message, /nothing to go back to/);
+    assert.equal((await promote(open, { model: "base:a" })).status, 200);
+    assert.equal((await promote(open, { model: "base" })).json.current, "base", "the base needs no gate");
+  });
+});
+
+Deno.test("what has not passed the gate is 409 with its findings, and is promoted only with override and a reason", async () => {
+  await withGateway({}, async (open) => {
+    await register(open, "bad", { gate: failedGate });
+    await register(open, "unmeasured", { gate: null });
+    for (const [body, gate] of [[{ model: "base:bad" }, failedGate], [{ model: "base:unmeasured" }, null]] as const) {
+      const { status, json } = await promote(open, { ...body, reason: "I like it" });
+      assert.deepEqual([status, json.error.code, json.gate], [409, "gate_not_passed", gate]);
+    }
+    const { json } = await promote(open, { model: "base:bad" });
+    assert.match(json.error.message, /Nobody knows the AUC\. Send override: true and a reason/);
+    assert.doesNotMatch(json.error.message, /KL is small/);
+    const bare = await promote(open, { model: "base:bad", override: true });
+    assert.deepEqual([bare.status, bare.json.error.param], [400, "reason"]);
+    assert.equal((await promote(open, { model: "base:bad", override: true, reason: "" })).status, 400);
+    assert.equal(await answering(open), "base");
+    const forced = await promote(open, { model: "base:bad", override: true, reason: "a demonstration" });
+    assert.equal(forced.status, 200);
+    const [{ override, reason }] = forced.json.promotions;
+    assert.deepEqual([override, reason], [true, "a demonstration"]);
+    assert.equal(await answering(open), "base:bad");
+    await register(open, "good");
+    const good = await promote(open, { model: "base:good", override: true, reason: "not needed" });
+    assert.equal(good.json.promotions.at(-1).override, false, "nothing had to be overridden");
+  });
+});
+
+Deno.test("the alias moves only once the adapter is loaded: one that cannot be loaded changes nothing", async () => {
+  await withGateway({}, async (open) => {
+    await register(open, "broken");
+    const { scripted: { engine } } = open;
+    const setAdapter = engine.setAdapter;
+    engine.setAdapter = () => Promise.reject(new InputError("adapter_model.safetensors is gone."));
+    const { status, json } = await promote(open, { model: "base:broken" });
+    assert.equal(status, 400);
+    assert.match(json.error.message, /is gone/);
+    assert.equal(await answering(open), "base");
+    assert.deepEqual((await open.call("GET", "/v1/registry")).json.promotions, []);
+    const loaded = Promise.withResolvers<void>(), begun = Promise.withResolvers<void>();
+    engine.setAdapter = async (name, path) => {
+      begun.resolve();
+      await loaded.promise;
+      return setAdapter(name, path);
+    };
+    const promoting = promote(open, { model: "base:broken" });
+    await begun.promise;
+    assert.equal(await answering(open), "base", "it answers while the new one is loaded");
+    loaded.resolve();
+    assert.equal((await promoting).status, 200);
+    assert.equal(await answering(open), "base:broken");
+  });
+});
+
+Deno.test("an adapter of another base is in the registry, fits nothing here, and is neither listed, asked nor promoted", async () => {
+  await withGateway({}, async (open) => {
+    await register(open, "foreign", { base: "another@ffff" });
+    await open.gateway.models.refresh();
+    const { json } = await open.call("GET", "/v1/registry");
+    assert.deepEqual(json.adapters.map(({ fits }: { fits: boolean }) => fits), [false]);
+    const ids = (await open.call("GET", "/v1/models")).json.data.map(({ id }: { id: string }) => id);
+    assert.deepEqual(ids, ["base", "prospect"]);
+    assert.equal((await open.call("POST", "/v1/chat/completions", { ...ask, model: "base:foreign" })).status, 404);
+    const promoted = await promote(open, { model: "base:foreign" });
+    assert.equal(promoted.status, 404);
+    assert.match(promoted.json.error.message, /for the base model another@ffff; this gateway serves another/);
+    const arms = [{ model: "base:foreign", weight: 1 }];
+    assert.equal((await open.call("PUT", "/v1/aliases/prospect", { arms })).status, 404);
+    assert.equal(await answering(open), "base");
+  });
+});
+
+Deno.test("an adapter that an alias asks for cannot be removed; one that is gone is gone from everywhere", async () => {
+  await withGateway({}, async (open) => {
+    await register(open, "a");
+    await register(open, "b");
+    await promote(open, { model: "base:a" });
+    const arms = [{ model: "base", weight: 9 }, { model: "base:b", weight: 0 }];
+    assert.equal((await open.call("PUT", "/v1/aliases/trial", { arms })).status, 200);
+    for (const [name, alias] of [["a", "prospect"], ["b", "trial"]]) {
+      const { status, json } = await open.call("DELETE", `/v1/registry/${name}`);
+      assert.deepEqual([status, json.error.code], [409, "in_use"]);
+      assert.ok(json.error.message.includes(`"${alias}"`));
+    }
+    await promote(open, { model: "base" });
+    const removed = await open.call("DELETE", "/v1/registry/a");
+    assert.equal(removed.status, 200);
+    assert.deepEqual(removed.json.adapters.map(({ name }: { name: string }) => name), ["b"]);
+    assert.equal((await open.call("DELETE", "/v1/registry/a")).status, 404);
+    assert.equal((await open.call("POST", "/v1/chat/completions", { ...ask, model: "base:a" })).status, 404);
+    const back = await goBack(open);
+    assert.equal(back.status, 409);
+    assert.match(back.json.error.message, /base:a, which was promoted before, cannot answer any more/);
+    assert.equal(await answering(open), "base");
+  });
+});
+
+Deno.test("traffic by hand is drawn by weight, kept in the store, and refused where nobody would answer", async () => {
+  await withGateway({}, async (open) => {
+    await register(open, "a");
+    const set = (name: string, arms: unknown) => open.call("PUT", `/v1/aliases/${name}`, { arms });
+    const arms = [{ model: "base", weight: 1 }, { model: "base:a", weight: 3 }];
+    assert.deepEqual((await set("prospect", arms)).json, { name: "prospect", arms });
+    const seen = { base: 0, "base:a": 0 } as Record<string, number>;
+    for (let i = 0; i < 200; i++) {
+      const model = await answering(open);
+      seen[model] = seen[model]! + 1;
+    }
+    // A fair draw of 200 misses these bounds less than once in a million runs.
+    assert.ok(seen["base:a"]! > 115 && seen["base:a"]! < 182, JSON.stringify(seen));
+    const refused: [string, unknown, number][] = [
+      ["prospect", [], 400],
+      ["prospect", [{ model: "base", weight: 0 }], 400],
+      ["prospect", [{ model: "base", weight: -1 }], 400],
+      ["prospect", [{ model: "base", weight: 1 }, { model: "base", weight: 1 }], 400],
+      ["prospect", [{ model: "base:none", weight: 1 }], 404],
+      ["prospect", [{ model: "prospect", weight: 1 }], 404],
+      ["base", [{ model: "base", weight: 1 }], 400],
+      ["a:b", [{ model: "base", weight: 1 }], 400],
+    ];
+    for (const [name, arms, status] of refused) {
+      assert.equal((await set(name, arms)).status, status, `${name} ${JSON.stringify(arms)}`);
+    }
+    assert.deepEqual((await open.call("GET", "/v1/aliases")).json.data, [{ name: "prospect", arms }]);
+    assert.equal((await promote(open, { model: "base:a" })).status, 200);
+    assert.deepEqual((await open.call("GET", "/v1/aliases")).json.data[0].arms, [{ model: "base:a", weight: 1 }]);
+  });
+});

@@ -1,0 +1,187 @@
+// Training without being asked: when a job is added, when none is, and that only the gate promotes what nobody looked at.
+
+import assert from "node:assert/strict";
+import { createSchedule } from "../../../services/trainer/service/schedule.ts";
+import { startTrainerService } from "../../../services/trainer/service/service.ts";
+import { parseTrainerSettings, type TrainerSettings } from "../../../services/trainer/service/settings.ts";
+import { InputError } from "../../../shared/errors.ts";
+import { readFeedback } from "../../../shared/feedback/read.ts";
+import { embeddedFeedback, embeddedModelFolder } from "../../../shared/runtime/embedded_model.ts";
+import { type Database, openDatabase } from "../../../shared/store/database.ts";
+import { importFeedback } from "../../../shared/store/import_feedback.ts";
+import { addJob, eventsAfter, type Job, listJobs } from "../../../shared/store/jobs.ts";
+import { currentWatermark, putLabel } from "../../../shared/store/labels.ts";
+import { listAdapters, listAliases, listPromotions, promote, registerAdapter } from "../../../shared/store/registry.ts";
+import { withFolder } from "../../commands/run_task.ts";
+import { adapterNamed, jobRequest } from "../../gateway/registered.ts";
+import { databaseTest } from "../../store/databases.ts";
+import { storeAll, thumb } from "../../store/records.ts";
+import { pause } from "./service_processes.ts";
+
+const settings = (changes: Partial<TrainerSettings>): TrainerSettings => ({
+  dataFolder: "nowhere",
+  databaseUrl: undefined,
+  model: embeddedModelFolder,
+  dtype: "auto",
+  device: "cpu",
+  workers: 2,
+  every: undefined,
+  cron: undefined,
+  promote: false,
+  ...changes,
+});
+
+/** A schedule whose clock goes on by so many milliseconds before it looks. @returns jobs that were added since */
+function scripted(database: Database, changes: Partial<TrainerSettings>) {
+  const schedule = createSchedule(settings(changes), database, () => {});
+  const now = Date.now;
+  let ahead = 0;
+  return async (milliseconds: number): Promise<Job[]> => {
+    const before = new Set((await listJobs(database, 1000)).map(({ id }) => id));
+    ahead += milliseconds;
+    Date.now = () => now() + ahead;
+    try {
+      await schedule.look();
+    } finally {
+      Date.now = now;
+    }
+    return (await listJobs(database, 1000)).filter(({ id }) => !before.has(id));
+  };
+}
+
+async function press(database: Database, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await putLabel(database, thumb("a", { endUser: crypto.randomUUID() }));
+}
+
+databaseTest(
+  "every N new labels make one job over all labels so far, and not another until N more came",
+  async (database) => {
+    await storeAll(database, "a");
+    const look = scripted(database, { every: 5, promote: true });
+    assert.deepEqual(await look(0), []);
+    await press(database, 4);
+    assert.deepEqual(await look(5000), []);
+    await press(database, 1);
+    assert.deepEqual(await look(100), [], "it has looked just now");
+    const [job, ...more] = await look(5000);
+    assert.deepEqual(more, []);
+    assert.deepEqual([job?.request.trainingFile, job?.request.promote, job?.request.model], ["labels", true, "base"]);
+    assert.equal(job?.watermark, await currentWatermark(database));
+    for (let i = 0; i < 3; i++) assert.deepEqual(await look(60_000), [], "the same labels again");
+    await press(database, 4);
+    assert.deepEqual(await look(5000), []);
+    await press(database, 1);
+    assert.equal((await look(5000)).length, 1);
+    // A person's job takes the new labels as well.
+    await press(database, 4);
+    await addJob(database, jobRequest, await currentWatermark(database));
+    await addJob(database, { ...jobRequest, trainingFile: "file-1" }, null);
+    await press(database, 4);
+    assert.deepEqual(await look(5000), []);
+    // One who begins anew knows what the one before had done.
+    assert.deepEqual(await scripted(database, { every: 5 })(5000), []);
+  },
+);
+
+databaseTest(
+  "a cron expression makes a job at its times and only if a label is new; neither asked for, none is made",
+  async (database) => {
+    await storeAll(database, "a");
+    const rarely = { cron: "0 0 29 2 *" }, years = 9 * 365 * 24 * 60 * 60 * 1000;
+    const look = scripted(database, rarely);
+    assert.deepEqual(await look(years), [], "there are no labels");
+    const late = scripted(database, rarely), never = scripted(database, {});
+    await press(database, 1);
+    assert.deepEqual(await never(years), []);
+    // Unless it is 3 o'clock within this second.
+    if (new Date(Date.now() + 1000).getHours() === new Date().getHours()) assert.deepEqual(await late(0), []);
+    const [job, ...more] = await late(years);
+    assert.deepEqual(more, []);
+    assert.deepEqual([job?.request.metadata, job?.request.promote], [{ asked_by: "cron" }, false]);
+    assert.deepEqual(await late(years), [], "the same labels again");
+  },
+);
+
+Deno.test("a cron expression that is none, and promotion without a time to train, are refused by their flag", () => {
+  const options = { dataDir: "data", dtype: "auto", device: "auto" as const };
+  assert.throws(() => parseTrainerSettings({ ...options, trainCron: "soon" }), (error) => {
+    assert.ok(error instanceof InputError);
+    assert.match(error.message, /^--train-cron "soon": .*0 3 \* \* \*/);
+    return true;
+  });
+  assert.throws(() => parseTrainerSettings({ ...options, autoPromote: true }), /--auto-promote: say when to train/);
+});
+
+/** Imports labels, lets a service train without being asked until its job is over, and looks at what is promoted. */
+async function unattended(
+  folder: string,
+  flip: (index: number) => boolean,
+  look: (database: Database, job: Job, said: string) => Promise<void>,
+): Promise<void> {
+  const database = await openDatabase(`${folder}/prospect.sqlite`);
+  // What answers now was trained for a base that is no longer served: no job may fail for that.
+  await registerAdapter(database, adapterNamed("foreign", { base: "another@ffff" }));
+  const said = { reason: null, override: false, by: null };
+  await database.write((queries) => promote(queries, "prospect", "base:foreign", said));
+  const { rows } = await readFeedback(embeddedFeedback);
+  async function* imported() {
+    for (const row of rows.slice(0, 400)) yield { ...row, label: flip(row.index) ? !row.label : row.label };
+  }
+  await importFeedback(database, imported());
+  const service = await startTrainerService(settings({ dataFolder: folder, every: 100, promote: true }), () => {});
+  try {
+    let job: Job | undefined;
+    while (!job || job.finishedAt === null) {
+      await Promise.race([pause(100), service.ended]);
+      [job] = await listJobs(database, 1);
+    }
+    assert.equal(job.status, "succeeded", JSON.stringify(job.error));
+    const events = await eventsAfter(database, job.id, 0, 1000);
+    await look(database, job, events.map(({ message }) => message).join("\n"));
+    assert.equal((await listJobs(database, 10)).length, 1);
+  } finally {
+    await service.stop();
+    await database.close();
+  }
+}
+
+/** Runs with a cache of its own. */
+function serviceTest(sentence: string, use: (folder: string) => Promise<void>): void {
+  Deno.test(sentence, () =>
+    withFolder(async (folder) => {
+      const before = Deno.env.get("PROSPECT_CACHE");
+      Deno.env.set("PROSPECT_CACHE", `${folder}/cache`);
+      try {
+        await use(folder);
+      } finally {
+        if (before === undefined) Deno.env.delete("PROSPECT_CACHE");
+        else Deno.env.set("PROSPECT_CACHE", before);
+      }
+    }));
+}
+
+serviceTest(
+  "labels whose newest half is flipped are trained on unasked, and the gate keeps the result from being promoted",
+  (folder) =>
+    unattended(folder, (index) => index >= 200, async (database, _, said) => {
+      const [adapter] = await listAdapters(database);
+      assert.equal(adapter?.gate?.passed, false);
+      assert.match(said, /Gate: Held-out AUC .*chance/);
+      assert.deepEqual((await listAliases(database)).get("prospect"), [{ model: "base:foreign", weight: 1 }]);
+      assert.equal((await listPromotions(database, "prospect")).length, 1);
+    }),
+);
+
+serviceTest(
+  "sound labels are trained on unasked and promoted through the gate, also where what answered before cannot be measured",
+  (folder) =>
+    unattended(folder, () => false, async (database, job, said) => {
+      const [adapter] = await listAdapters(database);
+      assert.equal(adapter?.gate?.passed, true, JSON.stringify(adapter?.gate));
+      assert.match(said, /base:foreign is not in the registry for this base/);
+      const model = `base:${job.outcome!.adapter}`;
+      assert.deepEqual((await listAliases(database)).get("prospect"), [{ model, weight: 1 }]);
+      const last = (await listPromotions(database, "prospect")).at(-1)!;
+      assert.deepEqual([last.from, last.to, last.override, last.by], ["base:foreign", model, false, null]);
+    }),
+);
