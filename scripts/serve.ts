@@ -87,10 +87,8 @@ function keepTrainer(
     async stop() {
       stopping = true;
       waiting?.();
-      // It may have had the signal itself, and be gone.
-      try {
-        child?.kill("SIGTERM");
-      } catch { /* gone */ }
+      // Not by a signal: a terminal's Ctrl-C reached it too, and a second one would end it in the midst of its step.
+      await child?.stdin.close().catch(() => {});
       await done;
     },
   };

@@ -2,7 +2,7 @@
 // words why a write failed. It does not know what the files hold, and it keeps no backups.
 
 import { basename, dirname, join } from "node:path";
-import { InputError } from "./errors.ts";
+import { WriteError } from "./errors.ts";
 
 /**
  * Replaces `path` with `data` in one step: a temporary file in the same folder, flushed to the disk, then renamed.
@@ -56,10 +56,10 @@ export function writeFailure(path: string, error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
   if (error instanceof Deno.errors.NotCapable) {
-    return new InputError(`${path}: Deno was not allowed to write here; add --allow-write for this folder`);
+    return new WriteError(`${path}: Deno was not allowed to write here; add --allow-write for this folder`);
   }
   const reason = code === undefined ? undefined : WRITE_FAILURES[code];
-  return reason === undefined ? error : new InputError(`${path}: ${reason}`);
+  return reason === undefined ? error : new WriteError(`${path}: ${reason}`);
 }
 
 const WRITE_FAILURES: Record<string, string> = {

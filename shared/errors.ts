@@ -20,3 +20,6 @@ export class InterruptedError extends Error {
 
 /** A model that the compiler cannot take: usable input for stock inference, but not for training. */
 export class RefusedModelError extends InputError {}
+
+/** A file cannot be written: the disk is full, the folder read-only. Commands end as for other unusable input. */
+export class WriteError extends InputError {}

@@ -2,7 +2,7 @@
 // read or write their content.
 
 import { timeOrderedId } from "./ids.ts";
-import type { Database, Queries } from "./queries.ts";
+import type { Database, Queries, Value } from "./queries.ts";
 
 export interface StoredFile {
   id: string;
@@ -35,11 +35,17 @@ export async function findFile(database: Queries, id: string): Promise<StoredFil
   return (await database.all<StoredFile>(`${select} WHERE id = $1`, [id]))[0];
 }
 
-/** The newest files, newest first. */
-export function listFiles(database: Database, limit: number, after?: string): Promise<StoredFile[]> {
-  return after === undefined
-    ? database.all(`${select} ORDER BY id DESC LIMIT $1`, [limit])
-    : database.all(`${select} WHERE id < $2 ORDER BY id DESC LIMIT $1`, [limit, after]);
+/** The newest files, newest first; with `after` those that are older, with `purpose` those that are for it. */
+export function listFiles(
+  database: Database,
+  limit: number,
+  { after, purpose }: { after?: string | undefined; purpose?: string | undefined } = {},
+): Promise<StoredFile[]> {
+  const values: Value[] = [limit], conditions: string[] = [];
+  if (after !== undefined) conditions.push(`id < $${values.push(after)}`);
+  if (purpose !== undefined) conditions.push(`purpose = $${values.push(purpose)}`);
+  const where = conditions.length > 0 ? ` WHERE ${conditions.join(" AND ")}` : "";
+  return database.all(`${select}${where} ORDER BY id DESC LIMIT $1`, values);
 }
 
 /** Forgets a file. @returns Whether there was one. */

@@ -137,15 +137,16 @@ export async function listPromotions(database: Queries, alias: string): Promise<
 }
 
 /**
- * What is promoted, and what was before: a promotion puts a model on top, a rollback takes it off.
+ * What is promoted, and what was before: a promotion puts a model on top, a rollback takes it off. Promoting what is on
+ * top already leaves it there, so that pressing twice is not undone by half.
  *
  * @returns `previous` is undefined where nothing was promoted.
  */
 export function standing(promotions: readonly Promotion[]): { current: string; previous: string | undefined } {
   const stack = ["base"];
   for (const { kind, to } of promotions) {
-    if (kind === "promote") stack.push(to);
-    else stack.pop();
+    if (kind === "rollback") stack.pop();
+    else if (stack.at(-1) !== to) stack.push(to);
   }
   return { current: stack.at(-1)!, previous: stack.at(-2) };
 }

@@ -2,11 +2,14 @@
 
 import { join } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { writeFileAtomic } from "../../../shared/atomic_file.ts";
+import { ensureWritableFolder, writeFileAtomic } from "../../../shared/atomic_file.ts";
+import { WriteError } from "../../../shared/errors.ts";
 import { addFile, deleteFile, findFile, listFiles, newFileId, type StoredFile } from "../../../shared/store/files.ts";
+import { openJobs } from "../../../shared/store/jobs.ts";
+import { listAdapters } from "../../../shared/store/registry.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
-import { ApiError } from "../http/errors.ts";
+import { ApiError, errorSchema } from "../http/errors.ts";
 import { afterPageSchema, fileSchema } from "../schemas/fine_tuning.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 
@@ -35,7 +38,11 @@ const uploadRoute = createRoute({
       },
     },
   },
-  responses: { 200: jsonResponse(fileSchema, "The file is on disk."), ...refusals(400, 401, 403, 413, 415, 429) },
+  responses: {
+    200: jsonResponse(fileSchema, "The file is on disk."),
+    503: jsonResponse(errorSchema, "The disk is full, or cannot be written."),
+    ...refusals(400, 401, 403, 413, 415, 429),
+  },
 });
 
 const listRoute = createRoute({
@@ -43,7 +50,13 @@ const listRoute = createRoute({
   path: filesPath,
   tags: ["Fine-tuning"],
   summary: "Files, newest first",
-  request: { query: afterPageSchema.extend({ purpose: z.string().optional() }) },
+  request: {
+    query: afterPageSchema.extend({
+      // OpenAI's own, whose clients often read the first page alone.
+      limit: z.coerce.number().int().min(1).max(10_000).default(10_000),
+      purpose: z.string().optional(),
+    }),
+  },
   responses: {
     200: jsonResponse(
       z.object({ object: z.literal("list"), data: z.array(fileSchema), has_more: z.boolean() }),
@@ -81,11 +94,11 @@ const deleteRoute = createRoute({
   method: "delete",
   path: `${filesPath}/{id}`,
   tags: ["Fine-tuning"],
-  summary: "Delete an uploaded file",
+  summary: "Delete a file that no open job and no adapter needs",
   request: { params: idParams },
   responses: {
     200: jsonResponse(z.object({ id: z.string(), object: z.literal("file"), deleted: z.literal(true) }), "Deleted."),
-    ...refusals(400, 401, 403, 404, 429),
+    ...refusals(400, 401, 403, 404, 409, 429),
   },
 });
 
@@ -100,7 +113,7 @@ const described = ({ id, bytes, createdAt, filename, purpose }: StoredFile): z.i
 });
 
 /** Adds the routes. */
-export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder }: Gateway): void {
+export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, log }: Gateway): void {
   const found = async (id: string) => {
     const file = await findFile(database, id);
     if (file) return file;
@@ -111,9 +124,16 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder }:
   app.openapi(uploadRoute, async (context) => {
     const { file, purpose } = context.req.valid("form");
     const id = newFileId(), path = join("files", id);
-    await Deno.mkdir(join(dataFolder, "files"), { recursive: true });
-    await writeFileAtomic(join(dataFolder, path), new Uint8Array(await file.arrayBuffer()));
     const filename = file.name.replaceAll(/[^\w.-]/g, "_").slice(-200) || "upload";
+    try {
+      await ensureWritableFolder(join(dataFolder, "files"));
+      await writeFileAtomic(join(dataFolder, path), new Uint8Array(await file.arrayBuffer()));
+    } catch (error) {
+      if (!(error instanceof WriteError)) throw error;
+      log.error("upload not kept", { error: error.message });
+      const why = error.message.slice(error.message.indexOf(": ") + 2);
+      throw new ApiError(503, `${filename} could not be kept here: ${why}.`, null, "storage_failure");
+    }
     const stored = { id, createdAt: Date.now(), filename, purpose, bytes: file.size, path };
     await database.write((queries) => addFile(queries, stored));
     return context.json(described(stored), 200);
@@ -121,10 +141,8 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder }:
 
   app.openapi(listRoute, async (context) => {
     const { limit, after, purpose } = context.req.valid("query");
-    const files = await listFiles(database, limit + 1, after);
-    const data = files.slice(0, limit).filter((file) => purpose === undefined || file.purpose === purpose).map(
-      described,
-    );
+    const files = await listFiles(database, limit + 1, { after, purpose });
+    const data = files.slice(0, limit).map(described);
     return context.json({ object: "list" as const, data, has_more: files.length > limit }, 200);
   });
 
@@ -145,9 +163,16 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder }:
 
   app.openapi(deleteRoute, async (context) => {
     const { id } = context.req.valid("param");
-    const { path, purpose } = await found(id);
-    if (purpose !== "fine-tune") {
-      throw new ApiError(400, "This file belongs to an adapter; remove the adapter instead.", "id");
+    const { path, filename } = await found(id);
+    const adapter = (await listAdapters(database)).find(({ files }) => Object.values(files).includes(id));
+    if (adapter) {
+      throw new ApiError(409, `${filename} belongs to base:${adapter.name}; remove the adapter first.`, "id", "in_use");
+    }
+    // A job reads its file again whenever it is gone on with.
+    const job = (await openJobs(database)).find(({ request }) => request.trainingFile === id);
+    if (job) {
+      const message = `${filename} is what the job ${job.id} trains on; wait for its end or cancel it first.`;
+      throw new ApiError(409, message, "id", "in_use");
     }
     await deleteFile(database, id);
     await Deno.remove(join(dataFolder, path)).catch(() => {});

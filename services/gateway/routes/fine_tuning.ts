@@ -20,6 +20,7 @@ import {
 } from "../../../shared/store/jobs.ts";
 import { currentWatermark } from "../../../shared/store/labels.ts";
 import { findAdapter } from "../../../shared/store/registry.ts";
+import { EngineClosedError } from "../engine/answers.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
@@ -164,10 +165,16 @@ function sequenceOf(after: string): number {
   throw new ApiError(400, `after: "${after}" is no event's id.`, "after");
 }
 
-/** All events of a job so far, then those that come, until it is over; how far it is in between. */
+/**
+ * All events of a job so far, then those that come, until it is over; how far it is in between.
+ *
+ * @throws EngineClosedError once the gateway drains: a stream that may go on for hours must not hold its end up
+ */
 async function* liveEvents(gateway: Gateway, id: string, signal: AbortSignal): AsyncGenerator<unknown> {
+  const { engine } = gateway;
   let sequence = 0, shown = "";
   while (!signal.aborted) {
+    if (engine && !gateway.engine) throw new EngineClosedError();
     const job = await findJob(gateway.database, id);
     const events = await eventsAfter(gateway.database, id, sequence, 500);
     for (const event of events) yield eventDescribed(event);
@@ -209,6 +216,10 @@ async function checkData({ database, dataFolder }: Gateway, trainingFile: string
   const file = await findFile(database, trainingFile);
   if (!file) throw new ApiError(404, `There is no file "${trainingFile}".`, "training_file", "file_not_found");
   const path = join(dataFolder, file.path);
+  if (!await Deno.stat(path).then(() => true, () => false)) {
+    const message = `The content of ${file.filename} is gone from the data folder; upload it again.`;
+    throw new ApiError(404, message, "training_file", "file_not_found");
+  }
   try {
     await readFeedback(path);
     return null;
@@ -237,7 +248,8 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     const body = context.req.valid("json");
     const adapter = adapterOf(body.model);
     if (adapter === null || (adapter !== undefined && !await findAdapter(database, adapter))) {
-      throw new ApiError(404, `There is no model "${body.model}" to start from.`, "model", "model_not_found");
+      const message = `There is no model "${body.model}" to start from; a job starts from base or from base:ADAPTER.`;
+      throw new ApiError(404, message, "model", "model_not_found");
     }
     const { learning_rate, learning_rate_multiplier } = body.method?.kto?.hyperparameters ?? {};
     if (learning_rate !== undefined && learning_rate_multiplier !== undefined) {

@@ -166,7 +166,11 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
   const makeReady = async (model: string) => {
     const adapter = adapterOf(model);
     if (adapter === undefined || (adapter !== null && await models.load(readyEngine(gateway), adapter))) return;
-    throw new ApiError(404, `There is no model "${model}" here.`, "model", "model_not_found");
+    const other = adapter === null ? undefined : await findAdapter(database, adapter);
+    const message = other
+      ? `${model} is for the base model ${other.base}; this gateway serves another.`
+      : `There is no model "${model}" here.`;
+    throw new ApiError(404, message, "model", "model_not_found");
   };
   for (const path of ["/v1/registry/*", "/v1/aliases/*"]) app.use(path, requireScope("admin"));
 
@@ -204,7 +208,11 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     const { reason } = context.req.valid("json");
     const { current, previous } = standing(await listPromotions(database, defaultAlias));
     if (previous === undefined) throw new ApiError(409, `${current} was there first; there is nothing to go back to.`);
-    await makeReady(previous);
+    await makeReady(previous).catch((error) => {
+      if (!(error instanceof ApiError && error.status === 404)) throw error;
+      const message = `${previous}, which was promoted before, cannot answer any more; promote another model.`;
+      throw new ApiError(409, message, "model", "model_not_found");
+    });
     const by = context.get("key")?.id ?? null;
     const to = await rollback(database, defaultAlias, { reason: reason ?? null, by });
     await models.refresh();
@@ -214,6 +222,8 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
 
   app.openapi(removeRoute, async (context) => {
     const { name } = context.req.valid("param"), model = `base:${name}`;
+    // An alias may have been moved by another process since the store was looked at.
+    await models.refresh();
     if (!await findAdapter(database, name)) {
       throw new ApiError(404, `There is no adapter "${name}" in the registry.`, "name", "adapter_not_found");
     }

@@ -21,8 +21,8 @@ export interface JobReporter {
 /** What a step's metrics say in a sentence. */
 const metricsMessage = ({ step, loss }: Record<string, unknown>) => `Step ${step}: loss ${Number(loss).toFixed(4)}`;
 
-/** A reporter for a job. */
-export function reportJob(database: Database, jobId: string): JobReporter {
+/** A reporter for a job. @param named puts a sentence into people's words for files */
+export function reportJob(database: Database, jobId: string, named: (sentence: string) => string): JobReporter {
   let news: News[] = [], progress: JobProgress | null | undefined;
   let writing: Promise<void> = Promise.resolve(), failure: unknown;
   const write = async () => {
@@ -56,8 +56,8 @@ export function reportJob(database: Database, jobId: string): JobReporter {
         news.push({ level: "info", type: "message", message: "Held-out rows were scored.", data: fields });
       }
     },
-    line: (message) => news.push({ level: "info", type: "message", message }),
-    warn: (message) => news.push({ level: "warn", type: "message", message }),
+    line: (message) => news.push({ level: "info", type: "message", message: named(message) }),
+    warn: (message) => news.push({ level: "warn", type: "message", message: named(message) }),
   });
   return {
     reporter,

@@ -1,6 +1,7 @@
 // How far answers are from the reference that they would be trained against: their log-prob when they were given, which
 // is in the store, against the reference's now. It changes nothing and filters nothing.
 
+import { InterruptedError } from "../../../shared/errors.ts";
 import type { Reporter } from "../../../shared/progress.ts";
 import { type Staleness, staleness } from "../../../shared/feedback/hygiene.ts";
 import { tokenizeRows } from "../../../shared/feedback/tokenize.ts";
@@ -22,13 +23,16 @@ const sample = 512;
  * Measures rows whose answer's log-prob was stored.
  *
  * @param all whether every row is measured, or a sample
+ * @param interrupted asked while rows are scored; true ends the measuring
  * @throws InputError for an unusable model
+ * @throws InterruptedError
  */
 export async function measureStaleness(
   settings: TrainerSettings,
   rows: readonly LabelRow[],
   all: boolean,
   reporter: Reporter,
+  interrupted: () => boolean,
 ): Promise<Staleness> {
   const known = rows.filter(({ log_prob }) => log_prob !== null);
   const every = all ? 1 : Math.max(1, Math.ceil(known.length / sample));
@@ -52,7 +56,10 @@ export async function measureStaleness(
   try {
     const { compiled } = await startScoring(model, undefined, pool, settings.device);
     const reference = new ReferenceScorer(pool, cache, "staleness", layoutFor(compiled, settings.device, undefined));
-    await reference.prepare([tokenized], (count) => progress.advance(count));
+    await reference.prepare([tokenized], (count) => {
+      progress.advance(count);
+      if (interrupted()) throw new InterruptedError("Interrupted while the age of answers was measured.");
+    });
     const scored = new Map(tokenized.map((row) => [row.index, reference.of(row)]));
     return staleness(chosen.map(({ row, log_prob, completion_tokens }, index) => ({
       id: row,

@@ -1,9 +1,10 @@
 // One job from its request to a registered adapter: rows, the training loop, the gate, the registry. It may be ended at
 // any moment and begun again; it then goes on and ends with the same adapter. It does not know the queue.
 
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { ensureWritableFolder } from "../../../shared/atomic_file.ts";
 import { InputError } from "../../../shared/errors.ts";
-import { silent } from "../../../shared/progress.ts";
+import { type Reporter, silent } from "../../../shared/progress.ts";
 import { hashAdapterFiles } from "../../../shared/runtime/adapter_of_model.ts";
 import { findModel, identityOf, openModel } from "../../../shared/runtime/open_model.ts";
 import type { Database } from "../../../shared/store/database.ts";
@@ -46,6 +47,24 @@ async function adapterFolder(database: Database, dataFolder: string, model: stri
   const adapter = await findAdapter(database, model.replace(/^base:/, ""));
   if (adapter) return join(dataFolder, adapter.folder);
   throw new InputError(`${model} is no longer in the registry; start from another model.`);
+}
+
+/**
+ * The folder of the adapter that answers now; undefined for the base, also where what was promoted cannot be measured
+ * here: it was loaded by hand, taken out of the registry, or trained for another base.
+ */
+async function currentFolder(
+  database: Database,
+  dataFolder: string,
+  base: string,
+  reporter: Reporter,
+): Promise<string | undefined> {
+  const { current } = standing(await listPromotions(database, alias));
+  if (current === "base") return undefined;
+  const adapter = await findAdapter(database, current.replace(/^base:/, ""));
+  if (adapter?.base === base) return join(dataFolder, adapter.folder);
+  reporter.warn(`${current} is not in the registry for this base; the gate holds the candidate against the base.`);
+  return undefined;
 }
 
 async function trainSettings(
@@ -106,6 +125,13 @@ async function tellMissedSteps(database: Database, job: Job, folder: string): Pr
   });
 }
 
+/** Forgets what only going on with a job would need. */
+export async function tidyJob({ dataFolder }: TrainerSettings, jobId: string): Promise<void> {
+  const folder = join(dataFolder, "runs", jobId);
+  await dropRows(folder);
+  await removeCheckpoint(folder);
+}
+
 /**
  * Does a job; when it returns, the job has ended in the store.
  *
@@ -121,9 +147,11 @@ export async function runJob(
 ): Promise<void> {
   const { dataFolder } = settings;
   const relative = join("runs", job.id), folder = join(dataFolder, relative);
-  await Deno.mkdir(folder, { recursive: true });
-  const { reporter, close } = reportJob(database, job.id);
-  let name = "data.jsonl", path = "";
+  await ensureWritableFolder(folder);
+  let name = "", path = "";
+  // Files are known by the names that people gave them.
+  const named = (text: string) => path === "" ? text : text.replaceAll(path, name).replaceAll(basename(path), name);
+  const { reporter, close } = reportJob(database, job.id, named);
   try {
     const dropStale = job.request.labels.drop_stale !== undefined;
     const file = await prepareTrainingFile(
@@ -131,14 +159,16 @@ export async function runJob(
       dataFolder,
       job,
       folder,
-      (rows) => measureStaleness(settings, rows, dropStale, reporter),
+      (rows) => measureStaleness(settings, rows, dropStale, reporter, interrupted),
     );
     ({ name, path } = file);
     const parent = job.request.model;
     const initAdapter = await adapterFolder(database, dataFolder, parent);
     const training = await trainSettings(settings, job, path, folder, initAdapter);
     const result = await train(training, reporter, interrupted);
-    const { current } = standing(await listPromotions(database, alias));
+    const model = await openModel(await findModel(settings.model, settings.dtype, silent), settings.dtype);
+    const base = await identityOf(model);
+    const current = await currentFolder(database, dataFolder, base, reporter);
     const heldOut = await readHeldOut(folder);
     const measured = await measureCandidate(
       {
@@ -147,7 +177,7 @@ export async function runJob(
         device: settings.device,
         workers: settings.workers ?? navigator.hardwareConcurrency,
         adapter: join(folder, "adapter"),
-        current: await adapterFolder(database, dataFolder, current),
+        current,
         heldOut,
         maxLength: training.maxLength,
         seed: training.seed,
@@ -159,22 +189,20 @@ export async function runJob(
     for (const { passed, message } of gate.findings) (passed ? reporter.line : reporter.warn)(`Gate: ${message}`);
     await close();
     await tellMissedSteps(database, job, folder);
-    const model = await openModel(await findModel(settings.model, settings.dtype, silent), settings.dtype);
     await leave(database, job, {
       relative,
       folder,
       parent,
-      base: await identityOf(model),
+      base,
       gate,
       result,
       kl: measured.kl,
+      named,
     });
-    await dropRows(folder);
-    await removeCheckpoint(folder);
+    await tidyJob(settings, job.id);
   } catch (error) {
     await close().catch(() => {});
-    // Files are known by the names that people gave them.
-    if (error instanceof InputError && path !== "") throw new InputError(error.message.replaceAll(path, name));
+    if (error instanceof InputError) error.message = named(error.message);
     throw error;
   }
 }
@@ -187,6 +215,8 @@ interface Left {
   gate: GateResult;
   result: RunResult;
   kl: number | null;
+  /** A text in people's words for files. */
+  named: (text: string) => string;
 }
 
 /** Ends the job: files, adapter, success and, where asked for, promotion are there together or not at all. */
@@ -206,7 +236,8 @@ async function leave(database: Database, job: Job, left: Left): Promise<void> {
     });
   }
   const run = JSON.parse(await Deno.readTextFile(join(folder, "run.json")));
-  const data = { rows: run.data.rows.desirable + run.data.rows.undesirable, ...run.data.rows, notes: run.data.notes };
+  const { rows, notes } = run.data;
+  const data = { rows: rows.desirable + rows.undesirable, ...rows, notes: notes.map(left.named) };
   const version = await hashAdapterFiles(join(folder, "adapter"));
   await database.write(async (queries) => {
     for (const file of files) await addFile(queries, file);

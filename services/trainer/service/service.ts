@@ -3,12 +3,11 @@
 // that is gone. It does not know how a job is done, nor HTTP.
 
 import { join } from "node:path";
-import { InputError, InterruptedError } from "../../../shared/errors.ts";
+import { InputError, InterruptedError, WriteError } from "../../../shared/errors.ts";
 import { type Database, openDatabase } from "../../../shared/store/database.ts";
 import { findJob, finishJob, type Job, openJobs, returnJob, takeJob } from "../../../shared/store/jobs.ts";
 import { WorkerFailure } from "../../../workers/pool.ts";
-import { runJob } from "./run_job.ts";
-import { dropRows } from "./training_file.ts";
+import { runJob, tidyJob } from "./run_job.ts";
 import { createSchedule } from "./schedule.ts";
 import type { TrainerSettings } from "./settings.ts";
 
@@ -37,20 +36,21 @@ async function lockRuns(dataFolder: string): Promise<Deno.FsFile> {
   throw new InputError(`${dataFolder}: another trainer is at work on this data folder; one does all jobs in turn.`);
 }
 
-/** Forgets the rows of jobs that are over, where a crash came before that. */
-async function sweep(dataFolder: string, database: Database): Promise<void> {
-  for await (const { name, isDirectory } of Deno.readDir(join(dataFolder, "runs"))) {
+/** Forgets what jobs that are over would need to go on, where a crash came before that. */
+async function sweep(settings: TrainerSettings, database: Database): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(join(settings.dataFolder, "runs"))) {
     if (!isDirectory) continue;
     const job = await findJob(database, name);
-    if (job?.finishedAt != null) await dropRows(join(dataFolder, "runs", name));
+    if (job?.finishedAt != null) await tidyJob(settings, job.id);
   }
 }
 
 const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** What is told of a failure: bad input in its own words, anything else without what only a developer understands. */
+/** What is told of a failure: bad input and full disks in their own words, others without what developers alone read. */
 function failureOf(error: unknown): NonNullable<Job["error"]> {
   const message = (error as Error).message ?? String(error);
+  if (error instanceof WriteError) return { code: "storage_failure", message };
   if (error instanceof InputError) return { code: "invalid_training_data", message };
   return { code: error instanceof WorkerFailure ? "worker_failure" : "internal_error", message };
 }
@@ -79,6 +79,7 @@ export async function startTrainerService(
       cancelling ||= (await findJob(database, job.id).catch(() => undefined))?.cancelling ?? false;
     }, interval);
     try {
+      if (cancelling) throw new InterruptedError("Cancelled before it was gone on with.");
       if (job.attempts > mostAttempts) {
         throw new Error(`The trainer died ${mostAttempts} times without getting any further with this job.`);
       }
@@ -90,14 +91,15 @@ export async function startTrainerService(
       const failure = status === "failed" ? failureOf(error) : null;
       log(`job ${status}`, { job: job.id, ...(failure ? { error: failure.message } : {}) });
       await database.write((queries) => finishJob(queries, job.id, status, { error: failure }));
-      await dropRows(join(settings.dataFolder, "runs", job.id));
+      await tidy(tidyJob(settings, job.id));
     } finally {
       clearInterval(timer);
       current = undefined;
     }
   };
+  const tidy = (work: Promise<void>) => work.catch((error) => log("runs not tidied", { error: String(error) }));
   const work = async () => {
-    await sweep(settings.dataFolder, database);
+    await tidy(sweep(settings, database));
     while (!stopping) {
       const job = await takeJob(database);
       if (job) await doJob(job);

@@ -29,6 +29,8 @@ export interface TrainingFile {
 /** An exported row whose id no other row has. */
 export type LabelRow = ExportedRow & { row: string };
 
+const isThere = (path: string) => Deno.stat(path).then(() => true, () => false);
+
 /**
  * Writes the job's rows into its folder, unless they are there, and notes in the job what is known of them.
  *
@@ -46,10 +48,12 @@ export async function prepareTrainingFile(
   if (trainingFile !== "labels") {
     const file = await findFile(database, trainingFile);
     if (!file) throw new InputError(`${trainingFile}: the file was deleted before the job began; upload it again.`);
-    return { path: join(dataFolder, file.path), name: file.filename };
+    const path = join(dataFolder, file.path);
+    if (await isThere(path)) return { path, name: file.filename };
+    throw new InputError(`${file.filename}: its content is gone from the data folder; upload it again.`);
   }
   const path = join(folder, dataName);
-  if (await Deno.stat(path).then(() => true, () => false)) return { path, name: "labels" };
+  if (await isThere(path)) return { path, name: "labels" };
   const all = await selectedRows(database, job);
   const identified = all.map((row) => ({ ...row, id: row.row }));
   const hygiene = inspectLabels(identified), stale = await measure(all);

@@ -167,7 +167,7 @@ serviceTest(
       const [adapter] = await listAdapters(database);
       assert.equal(adapter?.gate?.passed, false);
       assert.match(said, /Gate: Held-out AUC .*chance/);
-      assert.deepEqual((await listAliases(database)).get("prospect"), [{ model: "base:foreign", weight: 1 }]);
+      assert.deepEqual((await listAliases(database)).get("prospect")?.arms, [{ model: "base:foreign", weight: 1 }]);
       assert.equal((await listPromotions(database, "prospect")).length, 1);
     }),
 );
@@ -180,7 +180,7 @@ serviceTest(
       assert.equal(adapter?.gate?.passed, true, JSON.stringify(adapter?.gate));
       assert.match(said, /base:foreign is not in the registry for this base/);
       const model = `base:${job.outcome!.adapter}`;
-      assert.deepEqual((await listAliases(database)).get("prospect"), [{ model, weight: 1 }]);
+      assert.deepEqual((await listAliases(database)).get("prospect")?.arms, [{ model, weight: 1 }]);
       const last = (await listPromotions(database, "prospect")).at(-1)!;
       assert.deepEqual([last.from, last.to, last.override, last.by], ["base:foreign", model, false, null]);
     }),
