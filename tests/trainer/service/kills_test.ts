@@ -77,10 +77,6 @@ Deno.test("a job whose trainer is killed in the queue, in scoring, in training, 
     assert.equal((await client.ask("GET", `/v1/fine_tuning/jobs/${id}`)).status, "running");
 
     const second = startTrainer(folder, "cache of the disturbed");
-    // While it works: there is one at a time, and it says so.
-    const rival = await startTrainer(folder, "cache").ended;
-    assert.equal(rival.code, 2, rival.stderr);
-    assert.match(rival.stderr, /^\S+data: another trainer is at work on this data folder; .*\.\n$/);
     const disturbed = await untilJob(client, id, succeeded);
     await crash(second);
 
@@ -94,6 +90,10 @@ Deno.test("a job whose trainer is killed in the queue, in scoring, in training, 
     assert.deepEqual([returned.status, returned.position, returned.progress], ["queued", 0, null]);
     startTrainer(folder, "cache of the undisturbed");
     const whole = await untilJob(client, undisturbed, succeeded);
+    // There is one at a time, and it says so.
+    const rival = await startTrainer(folder, "cache").ended;
+    assert.equal(rival.code, 2, rival.stderr);
+    assert.match(rival.stderr, /^\S+data: another trainer is at work on this data folder; .*\.\n$/);
     const twin = await untilJob(client, await create(), succeeded);
 
     const numbers = async (job: Body) => numbersOf(await client.result(job, "metrics.jsonl"));
