@@ -19,7 +19,7 @@ report.html.`,
   .option("--beta <x>", "how far the policy may move from the reference: smaller is farther (default: 0.1)", number)
   .option("--desirable-weight <x|auto>", "weight of thumbs up; auto sets it from the counts", numberOrAuto)
   .option("--undesirable-weight <x|auto>", "weight of thumbs down; auto sets it from the counts", numberOrAuto)
-  .option("--learning-rate <x|auto>", "auto: 5e-4 at SmolLM2-135M's width, more where narrower", numberOrAuto)
+  .option("--learning-rate <x|auto>", "auto: 1e-3 at SmolLM2-135M's width, more where narrower", numberOrAuto)
   .option("--schedule <name>", "linear, cosine or constant (default: linear)")
   .option("--warmup-ratio <x>", "share of the steps over which the learning rate rises (default: 0.05)", number)
   .option("--weight-decay <x>", "AdamW's decoupled decay (default: 0)", number)

@@ -68,9 +68,9 @@ export function parseTrainSettings(input: Record<string, unknown>): TrainSetting
 }
 
 /**
- * The learning rate that `auto` stands for: inversely proportional to the width (arXiv 2203.03466 for AdamW), 5e-4 at the
- * 576 of SmolLM2-135M for LoRA, a tenth of that for every weight.
+ * The learning rate that `auto` stands for: inversely proportional to the width (arXiv 2203.03466 for AdamW), 1e-3 at the
+ * 576 of SmolLM2-135M for LoRA (measured there and on the embedded model, docs/LOG.md), 5e-5 for every weight.
  */
 export function automaticLearningRate(hiddenSize: number, full: boolean): number {
-  return Number(((full ? 0.1 : 1) * 5e-4 * 576 / hiddenSize).toPrecision(3));
+  return Number(((full ? 5e-5 : 1e-3) * 576 / hiddenSize).toPrecision(3));
 }

@@ -165,8 +165,8 @@ export async function noteProgress(
 }
 
 /** Notes what is known of a job's rows. */
-export async function noteData(database: Database, id: string, data: Record<string, unknown>): Promise<void> {
-  await database.run("UPDATE jobs SET data = $2 WHERE id = $1", [id, JSON.stringify(data)]);
+export async function noteData(queries: Queries, id: string, data: Record<string, unknown>): Promise<void> {
+  await queries.run("UPDATE jobs SET data = $2 WHERE id = $1", [id, JSON.stringify(data)]);
 }
 
 /**

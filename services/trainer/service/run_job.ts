@@ -254,6 +254,8 @@ async function leave(database: Database, job: Job, left: Left): Promise<void> {
       gate,
       files: Object.fromEntries(results.map(([filename], i) => [filename.replace(/\.\w+$/, ""), files[i]!.id])),
     });
+    // Of labels more was noted when they were selected.
+    if (job.request.trainingFile !== "labels") await noteData(queries, job.id, { source: "file", ...data });
     await finishJob(queries, job.id, "succeeded", {
       outcome: { adapter: name, trainedTokens: result.trained_tokens, files: files.map(({ id }) => id) },
     });
@@ -262,5 +264,4 @@ async function leave(database: Database, job: Job, left: Left): Promise<void> {
       await promote(queries, alias, `base:${name}`, { reason, override: false, by: null });
     }
   });
-  if (job.data === null) await noteData(database, job.id, { source: job.request.trainingFile, ...data });
 }
