@@ -2,7 +2,6 @@
 // again, and none that outlives its gateway.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI, { toFile } from "openai";
 import { openDatabase } from "../../shared/store/database.ts";
@@ -47,22 +46,23 @@ async function startServe(folder: string): Promise<Serve> {
   return { running, openai, client: clientOf(address) };
 }
 
+/** The lines of /proc/PID/stat of all processes. A shell reads them: Deno asks for every permission there is to do so. */
+function processes(): string[] {
+  const script = 'for each in /proc/[0-9]*/stat; do read -r line < "$each" && echo "$line"; done 2>/dev/null; true';
+  const { stdout } = new Deno.Command("sh", { args: ["-c", script] }).outputSync();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+}
+
 /** Processes whose parent is `pid`, as Linux tells. */
 function childrenOf(pid: number): number[] {
-  return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).flatMap(({ name }) => {
-    try {
-      // After the name, which may hold anything and ends with the last parenthesis: state, parent.
-      const parent = Deno.readTextFileSync(`/proc/${name}/stat`).split(")").at(-1)!.split(" ")[2];
-      return Number(parent) === pid ? [Number(name)] : [];
-    } catch {
-      return [];
-    }
-  });
+  // After the name, which may hold anything and ends with the last parenthesis: state, parent.
+  const ofParent = (line: string) => Number(line.split(")").at(-1)!.split(" ")[2]) === pid;
+  return processes().filter(ofParent).map((line) => parseInt(line));
 }
 
 /** The trainer of a server, once it is there and none of `before`. */
 async function trainerOf({ running }: Serve, before?: number): Promise<number> {
-  for (const end = Date.now() + 60_000; Date.now() < end; await pause(20)) {
+  for (const end = Date.now() + 60_000; Date.now() < end; await pause(50)) {
     const [pid] = childrenOf(running.process.pid).filter((pid) => pid !== before);
     if (pid !== undefined) return pid;
   }
@@ -70,7 +70,8 @@ async function trainerOf({ running }: Serve, before?: number): Promise<number> {
 }
 
 async function untilGone(pid: number): Promise<void> {
-  for (const end = Date.now() + 60_000; existsSync(`/proc/${pid}`); await pause(20)) {
+  const there = () => processes().some((line) => parseInt(line) === pid);
+  for (const end = Date.now() + 60_000; there(); await pause(20)) {
     assert.ok(Date.now() < end, `the process ${pid} is still there`);
   }
 }
