@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { startTask, withFolder } from "../commands/run_task.ts";
 import { assertAccessible, browserTest, withPage } from "./console/browser.ts";
@@ -14,6 +14,9 @@ const question = "What is the opposite of hot?";
 /** Rows of the embedded feedback that stand for the thumbs of others: enough for a gate that can be passed. */
 const others = 700;
 
+/** What there is to train on in the end, three thumbs and a correction more. */
+const rows = others + 4;
+
 /** Hands out the address of a server over a new folder, which holds the thumbs of others, and ends it after. */
 async function withServer(use: (address: string) => Promise<void>): Promise<void> {
   await withFolder(async (folder) => {
@@ -23,8 +26,8 @@ async function withServer(use: (address: string) => Promise<void>): Promise<void
     try {
       await running.sees(`Listening on ${address} `, 1);
       await untilReady(address, running);
-      const rows = Deno.readTextFileSync(join(embeddedModelFolder, "feedback.jsonl")).split("\n").slice(0, others);
-      const imported = await fetch(`${address}/v1/feedback/import`, { method: "POST", body: rows.join("\n") });
+      const given = Deno.readTextFileSync(join(embeddedModelFolder, "feedback.jsonl")).split("\n").slice(0, others);
+      const imported = await fetch(`${address}/v1/feedback/import`, { method: "POST", body: given.join("\n") });
       assert.equal(imported.status, 201, await imported.text());
       await use(address);
     } finally {
@@ -35,14 +38,23 @@ async function withServer(use: (address: string) => Promise<void>): Promise<void
   });
 }
 
-/** What a model says to the question where nothing is left to chance. */
-async function greedy(address: string, model: string): Promise<string> {
+/** What a model says to a question where nothing is left to chance. */
+async function greedy(address: string, model: string, question: string): Promise<string> {
   const response = await fetch(`${address}/v1/chat/completions`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ model, messages: [{ role: "user", content: question }], temperature: 0 }),
   });
   return (await response.json()).choices[0].message.content;
+}
+
+/** A question that the two models answer differently. */
+async function tellingQuestion(address: string): Promise<string> {
+  for (const country of ["France", "Norway", "Spain", "Italy", "Japan", "Nepal", "Peru", "Egypt"]) {
+    const question = `What is the capital of ${country}?`;
+    if (await greedy(address, "base", question) !== await greedy(address, "base:first", question)) return question;
+  }
+  throw new Error("the tuned model answers everything as the base does");
 }
 
 async function ask(page: Page, text: string): Promise<void> {
@@ -66,24 +78,34 @@ async function chatAndJudge(page: Page): Promise<void> {
   await ask(page, question);
   await press(page, "Thumb down: answer 1");
   await page.getByRole("button", { name: "Say why, or correct it" }).click();
-  await page.getByLabel("Correction").fill("The opposite of hot is cold.");
+  await page.getByLabel("Correction").fill("Sure! The opposite of hot is cold.");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Kept.").waitFor();
   await ask(page, "What is the capital of France?");
   await press(page, "Thumb up: answer 2");
-  assert.equal(await page.getByText("asked as prospect").count(), 2);
+  await ask(page, "What is 7 plus 6?");
+  await page.getByRole("button", { name: "Thumb up: answer 3" }).waitFor();
+  assert.equal(await page.getByText("asked as prospect").count(), 3);
   await assertAccessible(page, "the playground");
 
   await goTo(page, "Labels");
   const corrected = page.getByRole("row").filter({ hasText: question });
-  await corrected.getByText("The opposite of hot is cold.").first().waitFor();
+  await corrected.getByText("Sure! The opposite of hot is cold.").first().waitFor();
   await assertAccessible(page, "the labels");
+  await page.getByRole("link", { name: "Queue" }).click();
+  await page.getByText("1 of 1", { exact: true }).waitFor();
+  await assertAccessible(page, "the queue");
+  await page.keyboard.press("u");
+  await page.getByRole("button", { name: "Thumb up: this answer", pressed: true }).waitFor();
+  await page.getByRole("link", { name: "Quality" }).click();
+  await page.getByText(`${rows} rows`, { exact: true }).waitFor();
+  await assertAccessible(page, "the quality");
 }
 
 async function trainAndWatch(page: Page): Promise<void> {
   await goTo(page, "Runs");
   await goTo(page, "New run");
-  await page.getByText(`${(others + 3).toLocaleString("en")} rows`).waitFor();
+  await page.getByText(`${rows} rows`).waitFor();
   await page.getByLabel("Name").fill("first");
   await page.getByLabel("Learning rate").fill("0.001");
   await page.getByLabel("Seed").fill("1");
@@ -91,12 +113,20 @@ async function trainAndWatch(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Train" }).click();
   await page.getByRole("heading", { level: 1, name: "first" }).waitFor();
   await page.getByRole("img", { name: "Loss over" }).waitFor({ timeout: 60_000 });
-  assert.equal(await page.getByText("Running").count(), 1, "the curves came only when the run was over");
+  assert.equal(
+    await page.getByText("Running", { exact: true }).count(),
+    1,
+    "the curves came only when the run was over",
+  );
   await page.getByRole("link", { name: "Look at the model" }).waitFor({ timeout: 90_000 });
-  const points = Number(/over (\d+) points/.exec(await page.getByRole("img", { name: "Loss over" }).ariaSnapshot())![1]);
+  const label = await page.getByRole("img", { name: "Loss over" }).getAttribute("aria-label");
+  const points = Number(/over (\d+) points/.exec(label!)![1]);
   assert(points > 50, `${points} steps are in the curve`);
   assert.match(await page.getByRole("region", { name: "Gate" }).innerText(), /Gate passed/);
   await assertAccessible(page, "a run");
+  await goTo(page, "Runs");
+  await page.getByRole("row").filter({ hasText: "first" }).getByText("Passed").waitFor();
+  await assertAccessible(page, "the runs");
 }
 
 async function compare(page: Page): Promise<void> {
@@ -113,7 +143,7 @@ async function compare(page: Page): Promise<void> {
   await assertAccessible(page, "a comparison");
 }
 
-async function promoteAndAskAgain(page: Page): Promise<void> {
+async function promoteAndAskAgain(page: Page, address: string): Promise<void> {
   await goTo(page, "Models");
   await page.getByRole("region", { name: "Lineage" }).getByRole("link", { name: "first" }).click();
   await page.getByRole("region", { name: "Adapter first" }).getByRole("button", { name: "Promote" }).click();
@@ -126,24 +156,22 @@ async function promoteAndAskAgain(page: Page): Promise<void> {
 
   await goTo(page, "Playground");
   await page.getByRole("button", { name: "Start anew" }).click();
+  const question = await tellingQuestion(address);
   await ask(page, question);
-  await page.getByRole("button", { name: "Thumb up: answer 1" }).waitFor();
+  const answer = page.getByRole("article");
+  await answer.getByText("base:first", { exact: true }).waitFor();
+  assert.equal(await answer.locator(".said").innerText(), await greedy(address, "base:first", question));
 }
 
-async function walk(browser: Browser): Promise<void> {
-  await withServer((address) =>
-    withPage(browser, address, async (page) => {
-      await chatAndJudge(page);
-      await trainAndWatch(page);
-      await compare(page);
-      await promoteAndAskAgain(page);
-      const article = page.getByRole("article");
-      await article.getByText("base:first", { exact: true }).waitFor();
-      const [base, tuned] = [await greedy(address, "base"), await greedy(address, "base:first")];
-      assert.notEqual(base, tuned);
-      assert.equal(await article.locator(".said").innerText(), tuned);
-    })
-  );
-}
-
-browserTest("a person chats, judges, trains, watches, compares, promotes, and is answered by the tuned model", walk);
+browserTest(
+  "a person chats, judges, trains, watches, compares, promotes, and is answered by the tuned model",
+  (browser) =>
+    withServer((address) =>
+      withPage(browser, address, async (page) => {
+        await chatAndJudge(page);
+        await trainAndWatch(page);
+        await compare(page);
+        await promoteAndAskAgain(page, address);
+      })
+    ),
+);
