@@ -2,21 +2,26 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, generateText, streamText } from "ai";
 import OpenAI from "openai";
+import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { openDatabase } from "../../shared/store/database.ts";
 import { createKey } from "../../shared/store/keys.ts";
-import { withFolder } from "../commands/run_task.ts";
+import { succeed, withFolder } from "../commands/run_task.ts";
 import { type GatewayProcess, neverEnding, startGatewayProcess } from "./gateway_process.ts";
 
 const messages = [{ role: "user" as const, content: "What is the opposite of hot?" }];
 const greedy = { model: "base", messages, max_tokens: 12, temperature: 0 };
 
-/** Hands out a running gateway and ends it after. */
-async function withProcess(args: string[], use: (gateway: GatewayProcess, folder: string) => Promise<void>) {
+/** Hands out a running gateway and ends it after. @param args of it, or what makes them in its folder */
+async function withProcess(
+  args: string[] | ((folder: string) => Promise<string[]>),
+  use: (gateway: GatewayProcess, folder: string) => Promise<void>,
+) {
   await withFolder(async (folder) => {
-    const gateway = await startGatewayProcess(folder, { args });
+    const gateway = await startGatewayProcess(folder, { args: Array.isArray(args) ? args : await args(folder) });
     try {
       await use(gateway, folder);
     } finally {
@@ -232,8 +237,17 @@ function curlLines(): string[] {
   return blocks.flatMap((block) => block.replaceAll("\\\n", " ").split("\n")).filter((line) => /\bcurl /.test(line));
 }
 
+/** Trains an adapter of the embedded model, which the README calls new. */
+async function withAdapter(folder: string): Promise<string[]> {
+  const rows = Deno.readTextFileSync(join(embeddedModelFolder, "feedback.jsonl")).split("\n").slice(0, 32);
+  await Deno.writeTextFile(join(folder, "few.jsonl"), rows.join("\n"));
+  const out = join(folder, "run"), options = { cache: join(folder, "cache") };
+  await succeed("train", ["--data", join(folder, "few.jsonl"), "--out", out, "--max-steps", 2], options);
+  return ["--adapter", `new=${join(out, "adapter")}`];
+}
+
 Deno.test("every curl line of the README does what it is there for", () =>
-  withProcess([], async (gateway, folder) => {
+  withProcess(withAdapter, async (gateway, folder) => {
     if (spawnSync("curl", ["--version"]).status !== 0) return console.log("skipped: no curl");
     const lines = curlLines();
     assert.ok(lines.length >= 6, `${lines.length} lines with curl`);

@@ -1,4 +1,5 @@
-// Opens the console of a stand-in in headless Chromium. Whatever the browser complains about fails the test.
+// Opens pages in headless Chromium, above all the console of a stand-in. Whatever the browser complains about fails the
+// test.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -29,19 +30,13 @@ export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: chromiumProgram()!, args: ["--no-sandbox", "--disable-gpu"] });
 }
 
-/** Serves a stand-in over the state while `use` has a page of the console. @throws for anything on the browser's console */
-export async function withConsole(
+/** Hands out a page in a window of its own. @throws for anything on the browser's console, and requests to other hosts */
+export async function withPage(
   browser: Browser,
-  state: State,
-  use: (console: Console) => Promise<void>,
+  baseURL: string,
+  use: (page: Page) => Promise<void>,
   options: BrowserContextOptions = {},
 ): Promise<void> {
-  const stop = new AbortController();
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, signal: stop.signal, onListen: () => {} },
-    createStandIn(state).fetch,
-  );
-  const baseURL = `http://127.0.0.1:${server.addr.port}`;
   const context = await browser.newContext({ baseURL, viewport: { width: 1280, height: 860 }, ...options });
   const complaints: string[] = [];
   try {
@@ -57,32 +52,57 @@ export async function withConsole(
         complaints.push(`asked ${request.url()}`);
       }
     });
-    const open = async (route: string, heading: string) => {
-      await page.goto(`/#/${route}`);
-      await page.getByRole("heading", { level: 1, name: heading }).waitFor();
-    };
-    await use({ page, state, open });
+    await use(page);
   } finally {
     await context.close();
-    stop.abort();
-    await server.finished;
   }
   assert.deepEqual(complaints, []);
 }
 
+/** Serves a stand-in over the state while `use` has a page of the console. @throws for anything on the browser's console */
+export async function withConsole(
+  browser: Browser,
+  state: State,
+  use: (console: Console) => Promise<void>,
+  options: BrowserContextOptions = {},
+): Promise<void> {
+  const stop = new AbortController();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, signal: stop.signal, onListen: () => {} },
+    createStandIn(state).fetch,
+  );
+  try {
+    await withPage(browser, `http://127.0.0.1:${server.addr.port}`, (page) => {
+      const open = async (route: string, heading: string) => {
+        await page.goto(`/#/${route}`);
+        await page.getByRole("heading", { level: 1, name: heading }).waitFor();
+      };
+      return use({ page, state, open });
+    }, options);
+  } finally {
+    stop.abort();
+    await server.finished;
+  }
+}
+
 let browser: Browser | undefined;
 
-/** A test with a console of its own, in a browser that the file shares; without Chromium it says so and passes. */
+/** A test in a browser that the file shares; without Chromium it says so and passes. */
+export function browserTest(sentence: string, use: (browser: Browser) => Promise<void>): void {
+  Deno.test(sentence, async () => {
+    if (!browser) return console.log("skipped: no chromium");
+    await use(browser);
+  });
+}
+
+/** A test with a console of its own. */
 export function consoleTest(
   sentence: string,
   state: () => State,
   use: (console: Console) => Promise<void>,
   options: BrowserContextOptions = {},
 ): void {
-  Deno.test(sentence, async () => {
-    if (!browser) return console.log("skipped: no chromium");
-    await withConsole(browser, state(), use, options);
-  });
+  browserTest(sentence, (browser) => withConsole(browser, state(), use, options));
 }
 
 Deno.test.beforeAll(async () => {

@@ -52,6 +52,7 @@ consoleTest(
 consoleTest("letters that are typed into a field are no thumbs", sampleState, async ({ page, state, open }) => {
   await open("labels/queue", "Labels");
   const before = state.thumbs.length;
+  await page.getByText("1 of 8", { exact: true }).waitFor();
   await page.keyboard.press("d");
   await page.getByText("2 of 8", { exact: true }).waitFor();
   await page.keyboard.press("k");

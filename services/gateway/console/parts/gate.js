@@ -5,7 +5,7 @@ import { Icon } from "./icons.js";
 
 const rules = {
   "auc-above-chance": "Tells good from bad",
-  "auc-above-current": "Better than the current model",
+  "auc-above-current": "No worse than the current model",
   "kl-within-budget": "Close enough to the base",
   "no-degeneration": "Answers stay sound",
 };

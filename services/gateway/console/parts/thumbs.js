@@ -2,7 +2,7 @@
 // soon as it is pressed; pressing it again takes it back. It does not know where the answer comes from.
 
 import { deleteThumb, putThumb } from "../api.js";
-import { html, useState } from "../vendor.js";
+import { html, useEffect, useRef, useState } from "../vendor.js";
 import { TextArea, TextField } from "./field.js";
 import { readTags } from "./format.js";
 import { Icon } from "./icons.js";
@@ -82,6 +82,8 @@ function Why({ answer, text, thumb, onSaved }) {
   const [reason, setReason] = useState(thumb.reason ?? "");
   const [tags, setTags] = useState(thumb.tags.join(", "));
   const [correction, setCorrection] = useState(thumb.correction ?? "");
+  const form = useRef(null);
+  useEffect(() => form.current.scrollIntoView({ block: "nearest" }), []);
   const save = async (event) => {
     event.preventDefault();
     try {
@@ -101,7 +103,7 @@ function Why({ answer, text, thumb, onSaved }) {
     }
   };
   return html`
-    <form class="why" onSubmit=${save}>
+    <form class="why" ref=${form} onSubmit=${save}>
       <${TextField} label="Reason" wide value=${reason} onText=${setReason} maxlength="4096" />
       <${TextField} label="Tags" wide hint="Parted by commas, e.g. tone, facts" value=${tags} onText=${setTags} />
       ${!thumb.label && html`

@@ -1,7 +1,7 @@
 // The thumbs that were given, page by page, with the answers they are on; taking one back, its history, files in and out.
 
 import { deleteThumb, exportThumbs, getAnswer, importThumbs, listModels, listThumbs, putThumb } from "../../api.js";
-import { count, questionOf, when, whenInFull } from "../../parts/format.js";
+import { count, questionOf, shortModel, when, whenInFull } from "../../parts/format.js";
 import { Icon } from "../../parts/icons.js";
 import { Empty, Loaded } from "../../parts/loaded.js";
 import { notify } from "../../parts/notice.js";
@@ -104,7 +104,7 @@ function Table({ rows, takeBack, showHistory }) {
               <td data-label="Question and answer" class="exchange">
                 <${Exchange} thumb=${thumb} answer=${answer} />
               </td>
-              <td data-label="Model">${answer ? answer.arm : "–"}</td>
+              <td data-label="Model">${answer ? shortModel(answer.arm) : "–"}</td>
               <td data-label="Person">${thumb.end_user ?? "–"}</td>
               <td data-label="Given">
                 <time title=${whenInFull(thumb.updated_at)}>${when(thumb.updated_at)}</time>

@@ -68,7 +68,7 @@ export function Adapter({ adapter, registry, changed }) {
         setDialog(null)} onDone=${changed} />`}
     ${dialog === "delete" && html`
       <${Dialog} title="Delete ${name}?" onClose=${() => setDialog(null)}>
-        <p>Its files are removed. Its answers and their thumbs stay.</p>
+        <p>It leaves the registry and answers no more. Its files stay in the data folder, its answers and thumbs too.</p>
         <div
           class="actions"><button type="button" onClick=${() =>
             setDialog(

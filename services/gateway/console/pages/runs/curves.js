@@ -18,7 +18,7 @@ const plots = [
     [["margin", "--series-1", "rewards/margins"]],
     0,
   ],
-  ["KL", "Drift from where it started.", [["kl", "--series-1", "kl"]]],
+  ["KL", "KTO's own estimate; never below 0.", [["kl", "--series-1", "kl"]]],
 ];
 
 /** The newest point of each step, in order: a run that was taken up again may tell a step twice. */
@@ -62,7 +62,7 @@ function Auc({ evaluations }) {
   return html`
     <${Plot}
       title="Held-out AUC"
-      caption="On thumbs it never saw; dashed is chance."
+      caption="On unseen thumbs; dashed is chance."
       steps=${evaluations.map(({ step }) => step)}
       curves=${[
         { name: "high", tone: "--series-1", values: of("high"), edge: true },

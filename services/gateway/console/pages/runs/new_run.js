@@ -183,7 +183,7 @@ function Preview({ form }) {
   const { rows, desirable, undesirable, contradictions, weights } = measured.value;
   return html`
     <p class="preview" role="status">
-      <b>${count(rows, "row")}</b>: ${desirable} up, ${undesirable} down${contradictions > 0
+      <b>${count(rows, "row")}</b>: ${number(desirable)} up, ${number(undesirable)} down${contradictions > 0
         ? `, ${count(contradictions, "contradiction")}`
         : ""}.
       ${rows > 0 &&
