@@ -11,7 +11,11 @@ export function gatewayOptions(program: Command): Command {
     .option("--port <n>", "0 takes a free one", port, 8000)
     .option("--adapter <name=folder>", "PEFT adapter to serve as base:NAME; may be repeated", repeated, [])
     .option("--alias <name=arms>", "spreads requests, e.g. prospect=base:90,base:new:10; may be repeated", repeated, [])
-    .option("--workers <n>", "threads that generate (default: what was measured to be fastest)", workerCount)
+    .option(
+      "--workers <n>",
+      "workers that generate, each with its share of the cores (default: one per 8 cores)",
+      workerCount,
+    )
     .option("--queue <n>", "answers that may wait before more are refused with 429", count, 64)
     .option("--require-keys", "ask for API keys on loopback too, e.g. behind a proxy")
     .option(

@@ -24,7 +24,10 @@ export interface CandidateMeasurements {
   aucDifference: AucEstimate | null;
   /** Rows of that comparison. */
   comparedRows: number;
-  /** Mean over the candidate's own answers of Σ_t (log π − log π_ref), in nats an answer; null without answers. */
+  /**
+   * Mean over the candidate's own answers, without the outermost, of Σ_t (log π − log π_ref), in nats an answer; null
+   * without answers.
+   */
   kl: number | null;
   /** Mean tokens of those answers, with the one that ends them. */
   klTokens: number;
@@ -151,7 +154,7 @@ function aboveCurrent(
 /**
  * The candidate has not gone further from the reference than the budget on its own answers. The budget has a floor an
  * answer, since an answer of ten tokens puts all that it has learnt into them (the embedded world, trained to the end:
- * 7.6 nats in 9 tokens; with thirteen times the learning rate: 20), and grows with the length beyond it.
+ * 2 to 3 nats in 9 tokens; with five times the learning rate: 850), and grows with the length beyond it.
  */
 function klWithinBudget({ kl, klTokens }: CandidateMeasurements, { klPerAnswer, klPerToken }: GateBudgets): Ruling {
   if (kl === null || klTokens === 0) {

@@ -55,8 +55,10 @@ interface Answers {
  * Measures a candidate.
  *
  * The KL is the mean of Σ_t (log π − log π_ref) over answers that the candidate itself samples at temperature 1 to
- * held-out prompts: unbiased for KL(π ‖ π_ref), or, where the limit cuts answers off, for the KL of their beginnings.
- * Estimates from the rows' completions would be cheaper, but those were sampled from other policies.
+ * held-out prompts, without the largest and smallest twentieth of them. All of them would be unbiased for
+ * KL(π ‖ π_ref), but one answer in hundreds that runs away at that temperature adds as many nats as all others
+ * together, and whether it is among 64 is luck; endless answers have a rule of their own. Estimates from the rows'
+ * completions would be cheaper, but those were sampled from other policies.
  *
  * @param interrupted asked between shares of work
  * @throws InputError for an unusable model or adapter
@@ -139,7 +141,7 @@ export async function measureCandidate(
     currentAuc: difference ? currentAuc ?? null : null,
     aucDifference: difference ?? null,
     comparedRows: compared.filter(Boolean).length,
-    kl: own.length === 0 ? null : mean(logRatios),
+    kl: own.length === 0 ? null : mean(middle(logRatios)),
     klTokens: own.length === 0 ? 0 : mean(own.map(({ completionIds }) => completionIds.length)),
     probes: { base: measureProbes(baseProbes), candidate: measureProbes(candidateProbes) },
   };
@@ -168,6 +170,14 @@ function sequencesOf(answers: readonly TokenAnswer[], endToken: number | undefin
     promptIds,
     completionIds: ended && endToken !== undefined ? [...answerIds, endToken] : answerIds,
   })).filter(({ completionIds }) => completionIds.length > 0);
+}
+
+/** Share of the answers left out at either end. */
+const outlying = 1 / 20;
+
+function middle(values: readonly number[]): number[] {
+  const out = Math.floor(values.length * outlying);
+  return values.toSorted((a, b) => a - b).slice(out, values.length - out);
 }
 
 /** Length, repetition and endings of a model's answers to the probe prompts. */
