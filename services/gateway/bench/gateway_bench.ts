@@ -66,7 +66,7 @@ function printOverhead(ways: WayMeasurement[], tokens: number, { line }: Reporte
   line("");
   const head = [`an answer of ${tokens} tokens`, "median", "fastest", "CPU", "against the first", "CPU"];
   for (const text of table(head, rows)) line(text);
-  line("Each of the gateway's answers is computed on one thread. The texts are the same, whoever answers.");
+  line("The texts are the same, whoever answers.");
 }
 
 function printConcurrency(measured: ConcurrencyMeasurement[], { line }: Reporter): void {

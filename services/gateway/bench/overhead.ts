@@ -78,14 +78,14 @@ function waysOf(
 /** ONNX Runtime's threads spin on for a while after a run, and would take the next one's time. */
 const rest = () => new Promise((resolve) => setTimeout(resolve, 50));
 
-/** Measures; the first way is the peer on one thread, as each of the gateway's sessions. @throws Error where texts differ */
+/** Measures; the first way is the peer as it comes, on all cores like the gateway. @throws Error where texts differ */
 export async function measureOverhead(settings: OverheadSettings, onAnswer: () => void): Promise<WayMeasurement[]> {
   const { program, served: { folder, dtype }, tokenizer, tokens, rounds } = settings;
   const bareWith = (threads: number | null) =>
     startBare(program, { folder, dtype, threads, tokens, eosTokenIds: tokenizer.eosTokenIds });
   const bare: [string, BareProcess][] = [
-    ["transformers.js, 1 thread", bareWith(1)],
     ["transformers.js, its own threads", bareWith(null)],
+    ["transformers.js, 1 thread", bareWith(1)],
   ];
   const gateway = await startGatewayProcess(settings.served);
   try {
