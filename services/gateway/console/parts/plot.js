@@ -40,12 +40,13 @@ function optionsFor(element, curves, band, level, onPoint) {
     ],
     series: [
       {},
-      ...curves.map(({ name, tone, edge }) => ({
+      ...curves.map(({ name, tone, edge, faint, trend }) => ({
         label: name,
         stroke: edge ? "transparent" : colour(element, tone),
-        width: edge ? 0 : 2,
+        width: edge ? 0 : faint ? 1 : 2,
+        alpha: faint ? 0.3 : 1,
         spanGaps: true,
-        points: edge ? { show: false } : { size: 5 },
+        points: edge || faint || trend ? { show: false } : { size: 5 },
       })),
     ],
     bands: band ? [{ series: band.map((index) => index + 1), fill: colour(element, "--accent-soft") }] : [],
@@ -69,8 +70,8 @@ function optionsFor(element, curves, band, level, onPoint) {
 }
 
 /**
- * @param steps the horizontal axis @param curves `{name, tone, values, edge}`: tone is a colour of the style sheet, an
- *   edge only bounds the band @param band indices of the upper and the lower curve @param level a dashed line to compare
+ * @param steps the horizontal axis @param curves `{name, tone, values, edge, faint, trend}`: tone is a colour of the
+ *   style sheet, an edge only bounds the band, a trend is drawn over a faint curve and not read out @param band indices of the upper and the lower curve @param level a dashed line to compare
  *   with
  */
 export function Plot({ title, caption, steps, curves, band, level }) {
@@ -99,7 +100,7 @@ export function Plot({ title, caption, steps, curves, band, level }) {
   }, []);
   useEffect(() => plot.current?.setData(latest.current), [steps.length, steps.at(-1)]);
   const at = point ?? steps.length - 1;
-  const shown = curves.filter(({ edge }) => !edge);
+  const shown = curves.filter(({ edge, trend }) => !edge && !trend);
   const ends = shown.map(({ name, values }) => `${name} is ${number(values.at(-1))}`).join(", ");
   return html`
     <figure class="card plot">

@@ -5,6 +5,21 @@ import { html } from "../../vendor.js";
 
 const curve = (name, tone, points, field) => ({ name, tone, values: points.map((point) => point[field] ?? null) });
 
+/** Means over the last steps, a twenty-fifth of all: steps are noisy, and what matters is where they go. */
+function trend(values) {
+  const width = 1 + Math.floor(values.length / 25);
+  return values.map((_, at) => {
+    const last = values.slice(Math.max(0, at + 1 - width), at + 1).filter((value) => value !== null);
+    return last.length === 0 ? null : last.reduce((sum, value) => sum + value, 0) / last.length;
+  });
+}
+
+/** A noisy curve: its steps faintly, and their trend. */
+function noisy(name, tone, points, field) {
+  const steps = curve(name, tone, points, field);
+  return [{ ...steps, faint: true }, { ...steps, values: trend(steps.values), trend: true }];
+}
+
 /** What each plot shows, by the names in metrics.jsonl. */
 const plots = [
   ["Loss", "Mean over the batch; lower is better.", [["loss", "--series-1", "loss"]]],
@@ -43,7 +58,7 @@ export function Curves({ events, waiting }) {
             title=${title}
             caption=${caption}
             steps=${axis}
-            curves=${curves.map(([name, tone, field]) => curve(name, tone, steps, field))}
+            curves=${curves.flatMap(([name, tone, field]) => noisy(name, tone, steps, field))}
             level=${level}
           />
         `
