@@ -11,7 +11,7 @@ const percent = (rate: number) => `${(100 * rate).toFixed(1)}%`;
 const program = command(
   "demo",
   `The whole loop over HTTP on the embedded model: it answers, a simulated crowd presses thumbs (some by mistake), a job
-trains, the gate decides, the tuned model is promoted and asked again. Takes about two minutes.`,
+trains, the gate decides, the tuned model is promoted and asked again. Takes about a minute.`,
 )
   .option("--out <folder>", "where the server keeps its data and the page is written", "runs/demo")
   .option("--questions <n>", "questions that the crowd asks and judges", count, 2400)
