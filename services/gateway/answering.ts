@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { trace } from "@opentelemetry/api";
 import type { Message } from "../../shared/feedback/row.ts";
+import { timeOrderedId } from "../../shared/store/ids.ts";
 import { storeCompletion, type StoredChoice } from "../../shared/store/completions.ts";
 import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine } from "./engine/engine.ts";
 import { type Gateway, readyEngine } from "./gateway.ts";
@@ -130,7 +131,7 @@ export async function beginAnswers(gateway: Gateway, question: Question, signal:
   const released = new AbortController();
   const { adapterVersion, answers } = engine.answer(requests, AbortSignal.any([signal, released.signal]));
   const createdAt = Date.now();
-  const id = `${question.source === "chat" ? "chatcmpl" : "cmpl"}-${randomBytes(16).toString("hex")}`;
+  const id = timeOrderedId(question.source === "chat" ? "chatcmpl-" : "cmpl-");
   const choices: StoredChoice[] = requests.map((_, index) => ({
     index,
     content: "",
