@@ -1,8 +1,8 @@
 // `deno task keys`: makes, lists and revokes the gateway's API keys.
 
-import { openStore } from "../services/gateway/data_folder.ts";
 import { InputError } from "../shared/errors.ts";
 import type { Database } from "../shared/store/database.ts";
+import { openStore } from "../shared/store/open_store.ts";
 import { createKey, listKeys, revokeKey, type Scope, scopes } from "../shared/store/keys.ts";
 import { command, list, runCommand } from "./command.ts";
 

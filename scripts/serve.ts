@@ -1,10 +1,10 @@
 // `deno task serve`: gateway and trainer together. The trainer is a process of its own, so that whatever happens to it,
 // answers go on; one that died is started again.
 
-import { fileURLToPath } from "node:url";
 import { startGateway } from "../services/gateway/serve.ts";
 import { type GatewayOptions, parseGatewaySettings } from "../services/gateway/settings.ts";
 import { parseTrainerSettings, type TrainerOptions } from "../services/trainer/service/settings.ts";
+import { taskArguments } from "../shared/tasks.ts";
 import { command, device, runCommand, untilStopped } from "./command.ts";
 import { gatewayOptions, trainerOptions } from "./service_options.ts";
 
@@ -56,15 +56,13 @@ function keepTrainer(
   args: string[],
   fail: (event: string, fields: Record<string, unknown>) => void,
 ): { stop(): Promise<void> } {
-  const permissions = ["read", "write", "env", "ffi", "sys", "net"].map((name) => `--allow-${name}`);
-  const script = fileURLToPath(new URL("./trainer.ts", import.meta.url));
   let child: Deno.ChildProcess | undefined, stopping = false, waiting: (() => void) | undefined;
   const work = async () => {
     for (let wait = 500; !stopping; wait = Math.min(longestWait, wait * 2)) {
       const began = Date.now();
       // By its name: permission to run is for that alone.
       child = new Deno.Command("deno", {
-        args: ["run", ...permissions, script, ...args],
+        args: [...taskArguments("trainer"), ...args],
         stdin: "piped",
         stdout: "null",
       })

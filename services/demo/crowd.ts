@@ -3,13 +3,11 @@
 
 import { Random } from "../../shared/random.ts";
 import type { Progress } from "../../shared/progress.ts";
+import { servedAlias } from "../../shared/store/registry.ts";
 import { splitQuestions } from "../../shared/world/corpus.ts";
 import type { Question } from "../../shared/world/grammar.ts";
 import { judge } from "../../shared/world/judge.ts";
 import { type Client, mapWide } from "./client.ts";
-
-/** What clients ask for; promotion moves it. */
-export const alias = "prospect";
 
 /** Share of thumbs that are pressed by mistake. */
 export const noise = 0.08;
@@ -54,7 +52,7 @@ export async function pressThumbs(
   const mistaken = questions.map(() => mistakes.next() < noise);
   const labels = await mapWide(questions, width, async (question, index) => {
     const user = `person ${index % 200}`;
-    const { id, choices } = await ask(client, question, seed + index, user, alias);
+    const { id, choices } = await ask(client, question, seed + index, user, servedAlias);
     const { desirable } = judge(question, choices[0]!.message.content);
     const label = desirable !== mistaken[index];
     await client.call("POST", "/v1/feedback", { completion_id: id, label, end_user: user });
@@ -74,7 +72,7 @@ export interface Exam {
 export async function examine(client: Client, questions: readonly Question[], progress: Progress): Promise<Exam> {
   const answers = await mapWide(questions, width, async (question, index) => {
     const completion = await client.call<Completion>("POST", "/v1/chat/completions", {
-      model: alias,
+      model: servedAlias,
       messages: [{ role: "user", content: question.text }],
       temperature,
       max_tokens: maxTokens,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../../shared/atomic_file.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import type { StepMetrics } from "../trainer/metrics.ts";
+import type { GateResult } from "../../shared/store/registry.ts";
 import { type Client, connect } from "./client.ts";
 import { examine, noise, pressThumbs, questionsFor } from "./crowd.ts";
 import { renderReport } from "../trainer/report.ts";
@@ -20,17 +21,11 @@ export interface DemoSettings {
   seed: number;
 }
 
-export interface Gate {
-  passed: boolean;
-  auc: { value: number; low: number; high: number } | null;
-  findings: { rule: string; passed: boolean; message: string }[];
-}
-
 export interface DemoResult {
   /** Shares of the exam's answers that are desirable. */
   before: number;
   after: number;
-  gate: Gate;
+  gate: GateResult;
   seconds: number;
 }
 
@@ -39,7 +34,7 @@ interface Job {
   status: string;
   fine_tuned_model: string | null;
   error: { message: string } | null;
-  gate: Gate | null;
+  gate: GateResult | null;
   result_files: string[];
   progress: { label: string; done: number; total: number; unit: string } | null;
 }

@@ -1,19 +1,16 @@
 // `deno task serve` as a process of its own, for as long as it is needed. It knows only the address that it prints.
 
-import { fileURLToPath } from "node:url";
+import { taskArguments } from "../../shared/tasks.ts";
 
 export interface Server {
   address: string;
   stop(): Promise<void>;
 }
 
-const permissions = ["read", "write", "env", "ffi", "sys", "net"].map((name) => `--allow-${name}`);
-
 /** Starts a server over a data folder and waits until its model answers. @throws Error with its last words */
 export async function startServer(dataFolder: string): Promise<Server> {
-  const script = fileURLToPath(new URL("../../scripts/serve.ts", import.meta.url));
   const child = new Deno.Command("deno", {
-    args: ["run", ...permissions, "--allow-run=deno", script, "--port", "0", "--data-dir", dataFolder],
+    args: [...taskArguments("serve"), "--port", "0", "--data-dir", dataFolder],
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -5,11 +5,12 @@ import { randomBytes } from "node:crypto";
 import { trace } from "@opentelemetry/api";
 import type { Message } from "../../shared/feedback/row.ts";
 import { timeOrderedId } from "../../shared/store/ids.ts";
+import { adapterOf } from "../../shared/store/registry.ts";
 import { storeCompletion, type StoredChoice } from "../../shared/store/completions.ts";
 import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine } from "./engine/engine.ts";
 import { type Gateway, readyEngine } from "./gateway.ts";
 import { ApiError } from "./http/errors.ts";
-import { adapterOf, drawArm } from "./model_names.ts";
+import { drawArm } from "./model_names.ts";
 import type { ChatRequest } from "./schemas/chat.ts";
 import type { CompletionRequest } from "./schemas/completion.ts";
 

@@ -3,15 +3,9 @@
 
 import { createHash } from "node:crypto";
 import { InputError } from "../../shared/errors.ts";
-import type { Arm } from "../../shared/store/registry.ts";
+import { adapterOf, type Arm } from "../../shared/store/registry.ts";
 
 export type { Arm };
-
-/** The adapter that a model's name asks for: undefined for `base`, null where the name is neither. */
-export function adapterOf(model: string): string | undefined | null {
-  if (model === "base") return undefined;
-  return model.startsWith("base:") && model.length > 5 ? model.slice(5) : null;
-}
 
 /** Adapters' names, and aliases': no colon, since it parts names in a model's name. */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

@@ -3,16 +3,17 @@
 
 import { InputError } from "../../shared/errors.ts";
 import { countKeys } from "../../shared/store/keys.ts";
-import type { Alias } from "../../shared/store/registry.ts";
+import { adapterOf, type Alias, servedAlias } from "../../shared/store/registry.ts";
 import { createApp } from "./app.ts";
-import { openStore, removeLeftovers } from "./data_folder.ts";
+import { openStore } from "../../shared/store/open_store.ts";
+import { removeLeftovers } from "./data_folder.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import type { Gateway } from "./gateway.ts";
 import { createLog } from "./http/log.ts";
 import { createMetrics } from "./http/metrics.ts";
-import { adapterOf, type Arm } from "./model_names.ts";
+import type { Arm } from "./model_names.ts";
 import { RegisteredModels } from "./registered_models.ts";
-import { defaultAlias, defaultRateLimit, type GatewaySettings } from "./settings.ts";
+import { defaultRateLimit, type GatewaySettings } from "./settings.ts";
 
 /** How long answers under way may take once the gateway is asked to end, in milliseconds. */
 const patience = 30_000;
@@ -63,7 +64,7 @@ async function loadEngine(settings: GatewaySettings, gateway: Gateway): Promise<
 function aliasesOf({ aliases }: GatewaySettings): Map<string, Alias> {
   const usual: Alias = { arms: [{ model: "base", weight: 1 }], since: 0 };
   const now = Date.now();
-  return new Map([[defaultAlias, usual], ...[...aliases].map(([name, arms]) => [name, { arms, since: now }] as const)]);
+  return new Map([[servedAlias, usual], ...[...aliases].map(([name, arms]) => [name, { arms, since: now }] as const)]);
 }
 
 /**

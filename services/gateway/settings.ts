@@ -42,9 +42,6 @@ export interface GatewayOptions {
   logPrompts?: boolean;
 }
 
-/** The alias that clients ask for, so that promotion needs no change on their side. */
-export const defaultAlias = "prospect";
-
 /** Requests per minute and key where keys are required and nothing else is said. */
 export const defaultRateLimit = 6000;
 

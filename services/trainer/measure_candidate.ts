@@ -107,6 +107,7 @@ export async function measureCandidate(
     }
   };
 
+  const modelKey = await referenceKey(model, device);
   const scoring = async (part: TrainedPart<Lora>, scored: TokenizedRow[], own: Sequence[]) => {
     const { onDone, done } = counted("gate: scores", scored.length + own.length, "rows");
     const cache = ReferenceCache.open(join(cacheFolder(), "reference.sqlite"));
@@ -114,7 +115,7 @@ export async function measureCandidate(
     try {
       const { compiled } = await startScoring(model, part, pool, device);
       const layout = layoutFor(compiled, device, undefined);
-      const reference = new ReferenceScorer(pool, cache, await referenceKey(model, device), layout);
+      const reference = new ReferenceScorer(pool, cache, modelKey, layout);
       await reference.prepare([scored, own], onDone);
       const rewards = await rewardsOf(scored, pool, reference, layout, 1, 0);
       const policy = await scoreSequences(pool, own, layout, "policy", 0);

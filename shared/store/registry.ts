@@ -3,6 +3,18 @@
 
 import type { Database, Queries, Value } from "./queries.ts";
 
+/** The alias that clients ask for, so that promotion needs no change on their side. */
+export const servedAlias = "prospect";
+
+/** The adapter that a model's name asks for: undefined for `base`, null where the name is neither. */
+export function adapterOf(model: string): string | undefined | null {
+  if (model === "base") return undefined;
+  return model.startsWith("base:") && model.length > 5 ? model.slice(5) : null;
+}
+
+/** The name of the model that an adapter makes; null is the base. */
+export const modelOf = (adapter: string | null): string => adapter === null ? "base" : `base:${adapter}`;
+
 /** A model that an alias sends requests to. */
 export interface Arm {
   /** `base` or `base:ADAPTER`. */
@@ -56,7 +68,7 @@ type Encoded = { [Field in keyof RegisteredAdapter]: Value };
 const selectAdapters = `SELECT name, created_at AS "createdAt", base, folder, version, parent, job_id AS "jobId", data,
   metrics, gate, files FROM adapters`;
 
-const adapterOf = (row: Encoded): RegisteredAdapter => ({
+const decode = (row: Encoded): RegisteredAdapter => ({
   ...row as unknown as RegisteredAdapter,
   data: JSON.parse(row.data as string),
   metrics: JSON.parse(row.metrics as string),
@@ -88,12 +100,12 @@ export async function registerAdapter(queries: Queries, adapter: RegisteredAdapt
 
 /** All adapters, newest first. */
 export async function listAdapters(database: Queries): Promise<RegisteredAdapter[]> {
-  return (await database.all<Encoded>(`${selectAdapters} ORDER BY created_at DESC, name`)).map(adapterOf);
+  return (await database.all<Encoded>(`${selectAdapters} ORDER BY created_at DESC, name`)).map(decode);
 }
 
 export async function findAdapter(database: Queries, name: string): Promise<RegisteredAdapter | undefined> {
   const [row] = await database.all<Encoded>(`${selectAdapters} WHERE name = $1`, [name]);
-  return row && adapterOf(row);
+  return row && decode(row);
 }
 
 /** Takes an adapter out of the registry. @returns Whether there was one. */

@@ -5,24 +5,13 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { taskArguments } from "../../shared/tasks.ts";
 import { FIXTURES, SHARED } from "../feedback/shared_files.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** A fixture's folder. */
 export const fixture = (name: string): string => `${SHARED}/fixtures/${name}`;
-
-interface Configuration {
-  tasks: Record<string, { command: string }>;
-}
-
-/** The arguments after `deno` of a task: run, permissions, script. */
-export function taskArguments(task: string): string[] {
-  const { tasks } = JSON.parse(Deno.readTextFileSync(join(root, "deno.json"))) as Configuration;
-  const [program, ...rest] = tasks[task]!.command.split(" ");
-  assert.equal(program, "deno");
-  return rest;
-}
 
 export interface Ended {
   code: number;

@@ -2,8 +2,8 @@
 // that is thrown away. It tells what Prometheus would be told: memory and processor time. It does not know what is measured.
 
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
 import { InputError } from "../../../shared/errors.ts";
+import { taskArguments } from "../../../shared/tasks.ts";
 
 /** What is served, and how. */
 export interface ServedModel {
@@ -29,16 +29,13 @@ export interface GatewayProcess {
 }
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const configurationSchema = z.object({ tasks: z.object({ gateway: z.object({ command: z.string() }) }) });
 
 /** Starts a gateway and waits until it listens with its model loaded. @throws InputError where it finds its input unusable */
 export async function startGatewayProcess({ folder, dtype, workers }: ServedModel): Promise<GatewayProcess> {
-  const { tasks } = configurationSchema.parse(JSON.parse(Deno.readTextFileSync(`${root}deno.json`)));
-  const [, ...task] = tasks.gateway.command.split(" ");
   const data = await Deno.makeTempDir({ prefix: "prospect-bench-" });
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...task,
+      ...taskArguments("gateway"),
       ...["--port", "0", "--data-dir", data, "--model", folder, "--dtype", dtype],
       ...(workers === undefined ? [] : ["--workers", String(workers)]),
     ],

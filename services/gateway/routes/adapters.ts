@@ -1,6 +1,7 @@
 // /v1/adapters: loads, replaces and removes adapters while answers go on.
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { modelOf } from "../../../shared/store/registry.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
@@ -66,7 +67,7 @@ export function addAdapters(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     readyEngine(gateway).adapters().map(({ name, version, since }) => ({
       name,
       object: "adapter" as const,
-      model: `base:${name}`,
+      model: modelOf(name),
       version,
       since,
     }));
@@ -78,7 +79,7 @@ export function addAdapters(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     return context.json(described().find((adapter) => adapter.name === name)!, 200);
   });
   app.openapi(deleteRoute, async (context) => {
-    const { name } = context.req.valid("param"), model = `base:${name}`;
+    const { name } = context.req.valid("param"), model = modelOf(name);
     if (!described().some((adapter) => adapter.name === name)) {
       throw new ApiError(404, `There is no adapter "${name}".`, "name", "adapter_not_found");
     }

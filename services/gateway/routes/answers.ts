@@ -3,6 +3,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { findCompletion, listCompletions, type StoredCompletion } from "../../../shared/store/completions.ts";
 import { listLabels } from "../../../shared/store/labels.ts";
+import { modelOf } from "../../../shared/store/registry.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
@@ -69,7 +70,7 @@ export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway):
     created_at: answer.createdAt,
     source: answer.source,
     model: answer.model,
-    arm: answer.adapter === null ? "base" : `base:${answer.adapter}`,
+    arm: modelOf(answer.adapter),
     adapter_version: answer.adapterVersion,
     alias: answer.alias,
     prompt: answer.prompt,

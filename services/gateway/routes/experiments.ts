@@ -2,6 +2,7 @@
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { desirableRates } from "../../../shared/store/experiments.ts";
+import { modelOf } from "../../../shared/store/registry.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { jsonResponse, refusals } from "./describe.ts";
@@ -36,8 +37,6 @@ const route = createRoute({
     ...refusals(400, 401, 403, 429),
   },
 });
-
-const modelOf = (adapter: string | null) => adapter === null ? "base" : `base:${adapter}`;
 
 /** Adds the route. */
 export function addExperiments(app: OpenAPIHono<GatewayEnv>, { database, aliases }: Gateway): void {

@@ -19,13 +19,12 @@ import {
   openJobs,
 } from "../../../shared/store/jobs.ts";
 import { currentWatermark } from "../../../shared/store/labels.ts";
-import { findAdapter } from "../../../shared/store/registry.ts";
+import { adapterOf, findAdapter, modelOf } from "../../../shared/store/registry.ts";
 import { EngineClosedError } from "../engine/answers.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
 import { eventStream } from "../http/event_stream.ts";
-import { adapterOf } from "../model_names.ts";
 import {
   afterPageSchema,
   checkpointSchema,
@@ -119,7 +118,7 @@ async function described({ database }: Gateway, job: Job, position: number): Pro
     started_at: secondsOrNull(job.startedAt),
     finished_at: secondsOrNull(job.finishedAt),
     model: request.model,
-    fine_tuned_model: outcome ? `base:${outcome.adapter}` : null,
+    fine_tuned_model: outcome ? modelOf(outcome.adapter) : null,
     organization_id: "prospect",
     status: job.status,
     training_file: request.trainingFile,
@@ -323,7 +322,7 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
         id: `ftckpt-${id}`,
         object: "fine_tuning.job.checkpoint" as const,
         created_at: seconds(finishedAt!),
-        fine_tuned_model_checkpoint: `base:${adapter.name}`,
+        fine_tuned_model_checkpoint: modelOf(adapter.name),
         fine_tuning_job_id: id,
         step_number: Number(adapter.metrics.steps ?? 0),
         metrics: adapter.metrics,

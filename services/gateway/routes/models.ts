@@ -1,6 +1,7 @@
 // GET /v1/models, GET /v1/models/{id}: the base, its adapters, and aliases.
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { modelOf } from "../../../shared/store/registry.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
@@ -51,7 +52,7 @@ function models(gateway: Gateway, started: number): Model[] {
   return [
     { id: "base", created: started, ...common, version: base, context_length: contextLength },
     ...[...adapters].map(([name, { version, since }]) => ({
-      id: `base:${name}`,
+      id: modelOf(name),
       created: Math.floor(since / 1000),
       ...common,
       version,

@@ -3,21 +3,23 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { InputError } from "../../../shared/errors.ts";
 import {
+  adapterOf,
   findAdapter,
   listAdapters,
   listPromotions,
+  modelOf,
   promote,
   removeAdapter,
   rollback,
+  servedAlias,
   setAlias,
   standing,
 } from "../../../shared/store/registry.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError, errorBody, errorSchema } from "../http/errors.ts";
-import { adapterOf, checkArms, namePattern } from "../model_names.ts";
+import { checkArms, namePattern } from "../model_names.ts";
 import { gateSchema } from "../schemas/fine_tuning.ts";
-import { defaultAlias } from "../settings.ts";
 import { jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const adapterSchema = z.object({
@@ -134,11 +136,11 @@ const aliasRoute = createRoute({
 
 async function registry(gateway: Gateway): Promise<z.infer<typeof registrySchema>> {
   const { database } = gateway, { base } = readyEngine(gateway);
-  const promotions = await listPromotions(database, defaultAlias);
+  const promotions = await listPromotions(database, servedAlias);
   const { current, previous } = standing(promotions);
   const adapters = (await listAdapters(database)).map((adapter) => {
     const { name, version, createdAt, parent, jobId, data, metrics, gate, files } = adapter;
-    const model = `base:${name}`;
+    const model = modelOf(name);
     const promoted = promotions.findLast(({ to }) => to === model)?.at ?? null;
     return {
       name,
@@ -156,7 +158,7 @@ async function registry(gateway: Gateway): Promise<z.infer<typeof registrySchema
       files,
     };
   });
-  return { object: "registry", alias: defaultAlias, current, previous: previous ?? null, adapters, promotions };
+  return { object: "registry", alias: servedAlias, current, previous: previous ?? null, adapters, promotions };
 }
 
 /** Adds the routes. */
@@ -198,7 +200,7 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     if (!passed && !reason) throw new ApiError(400, "An override needs a reason.", "reason", "missing_field");
     const by = context.get("key")?.id ?? null;
     const how = { reason: reason ?? null, override: !passed, by };
-    const from = await database.write((queries) => promote(queries, defaultAlias, model, how));
+    const from = await database.write((queries) => promote(queries, servedAlias, model, how));
     await models.refresh();
     log.info("promoted", { from, to: model, override: !passed, reason: reason ?? null, by });
     return context.json(await registry(gateway), 200);
@@ -206,7 +208,7 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
 
   app.openapi(rollbackRoute, async (context) => {
     const { reason } = context.req.valid("json");
-    const { current, previous } = standing(await listPromotions(database, defaultAlias));
+    const { current, previous } = standing(await listPromotions(database, servedAlias));
     if (previous === undefined) throw new ApiError(409, `${current} was there first; there is nothing to go back to.`);
     await makeReady(previous).catch((error) => {
       if (!(error instanceof ApiError && error.status === 404)) throw error;
@@ -214,14 +216,14 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
       throw new ApiError(409, message, "model", "model_not_found");
     });
     const by = context.get("key")?.id ?? null;
-    const to = await rollback(database, defaultAlias, { reason: reason ?? null, by });
+    const to = await rollback(database, servedAlias, { reason: reason ?? null, by });
     await models.refresh();
     log.info("rolled back", { from: current, to, reason: reason ?? null, by });
     return context.json(await registry(gateway), 200);
   });
 
   app.openapi(removeRoute, async (context) => {
-    const { name } = context.req.valid("param"), model = `base:${name}`;
+    const { name } = context.req.valid("param"), model = modelOf(name);
     // An alias may have been moved by another process since the store was looked at.
     await models.refresh();
     if (!await findAdapter(database, name)) {

@@ -18,8 +18,11 @@ export interface JobReporter {
   close(): Promise<void>;
 }
 
-/** What a step's metrics say in a sentence. */
-const metricsMessage = ({ step, loss }: Record<string, unknown>) => `Step ${step}: loss ${Number(loss).toFixed(4)}`;
+/** A step's metrics as news. */
+export function stepNews(data: Record<string, unknown>): News {
+  const message = `Step ${data.step}: loss ${Number(data.loss).toFixed(4)}`;
+  return { level: "info", type: "metrics", step: Number(data.step), message, data };
+}
 
 /** A reporter for a job. @param named puts a sentence into people's words for files */
 export function reportJob(database: Database, jobId: string, named: (sentence: string) => string): JobReporter {
@@ -42,13 +45,7 @@ export function reportJob(database: Database, jobId: string, named: (sentence: s
   const reporter = reportTo({
     event(name, fields = {}) {
       if (name === "step") {
-        news.push({
-          level: "info",
-          type: "metrics",
-          step: Number(fields.step),
-          message: metricsMessage(fields),
-          data: fields,
-        });
+        news.push(stepNews(fields));
       } else if (name === "progress") {
         const { eta_seconds, ...counted } = fields as unknown as ProgressFields;
         progress = { ...counted, etaSeconds: eta_seconds };

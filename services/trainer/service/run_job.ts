@@ -11,11 +11,14 @@ import type { Database } from "../../../shared/store/database.ts";
 import { addFile, newFileId, type StoredFile } from "../../../shared/store/files.ts";
 import { addEvent, finishJob, type Job, noteData } from "../../../shared/store/jobs.ts";
 import {
+  adapterOf,
   findAdapter,
   type GateResult,
   listPromotions,
+  modelOf,
   promote,
   registerAdapter,
+  servedAlias,
   standing,
 } from "../../../shared/store/registry.ts";
 import { removeCheckpoint } from "../checkpoint.ts";
@@ -25,13 +28,10 @@ import { measureCandidate } from "../measure_candidate.ts";
 import type { RunResult } from "../outputs.ts";
 import { automaticLearningRate, parseTrainSettings, type TrainSettings } from "../settings.ts";
 import { train } from "../train.ts";
-import { reportJob } from "./job_reporter.ts";
+import { reportJob, stepNews } from "./job_reporter.ts";
 import { measureStaleness } from "./measure_staleness.ts";
 import type { TrainerSettings } from "./settings.ts";
 import { dropRows, prepareTrainingFile } from "./training_file.ts";
-
-/** The alias whose model a candidate is held against. */
-const alias = "prospect";
 
 /** What a run leaves for clients: its name there, and in the run's folder. */
 const results = [
@@ -44,7 +44,7 @@ const results = [
 /** The folder of a model's adapter; undefined for the base. @throws InputError for one that is gone */
 async function adapterFolder(database: Database, dataFolder: string, model: string): Promise<string | undefined> {
   if (model === "base") return undefined;
-  const adapter = await findAdapter(database, model.replace(/^base:/, ""));
+  const adapter = await findAdapter(database, adapterOf(model)!);
   if (adapter) return join(dataFolder, adapter.folder);
   throw new InputError(`${model} is no longer in the registry; start from another model.`);
 }
@@ -59,9 +59,9 @@ async function currentFolder(
   base: string,
   reporter: Reporter,
 ): Promise<string | undefined> {
-  const { current } = standing(await listPromotions(database, alias));
+  const { current } = standing(await listPromotions(database, servedAlias));
   if (current === "base") return undefined;
-  const adapter = await findAdapter(database, current.replace(/^base:/, ""));
+  const adapter = await findAdapter(database, adapterOf(current)!);
   if (adapter?.base === base) return join(dataFolder, adapter.folder);
   reporter.warn(`${current} is not in the registry for this base; the gate holds the candidate against the base.`);
   return undefined;
@@ -118,9 +118,7 @@ async function tellMissedSteps(database: Database, job: Job, folder: string): Pr
   const lines = (await Deno.readTextFile(join(folder, "metrics.jsonl"))).split("\n").filter((line) => line !== "");
   await database.write(async (queries) => {
     for (const line of lines) {
-      const data = JSON.parse(line) as Record<string, unknown>, step = Number(data.step);
-      const message = `Step ${step}: loss ${Number(data.loss).toFixed(4)}`;
-      await addEvent(queries, job.id, { level: "info", type: "metrics", step, message, data });
+      await addEvent(queries, job.id, stepNews(JSON.parse(line)));
     }
   });
 }
@@ -199,7 +197,6 @@ export async function runJob(
       kl: measured.kl,
       named,
     });
-    await tidyJob(settings, job.id);
   } catch (error) {
     await close().catch(() => {});
     if (error instanceof InputError) error.message = named(error.message);
@@ -261,7 +258,7 @@ async function leave(database: Database, job: Job, left: Left): Promise<void> {
     });
     if (job.request.promote && gate.passed) {
       const reason = "Trained without being asked, and passed the gate.";
-      await promote(queries, alias, `base:${name}`, { reason, override: false, by: null });
+      await promote(queries, servedAlias, modelOf(name), { reason, override: false, by: null });
     }
   });
 }

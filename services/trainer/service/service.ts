@@ -4,8 +4,9 @@
 
 import { join } from "node:path";
 import { InputError, InterruptedError, WriteError } from "../../../shared/errors.ts";
-import { type Database, openDatabase } from "../../../shared/store/database.ts";
+import type { Database } from "../../../shared/store/database.ts";
 import { findJob, finishJob, type Job, openJobs, returnJob, takeJob } from "../../../shared/store/jobs.ts";
+import { openStore } from "../../../shared/store/open_store.ts";
 import { WorkerFailure } from "../../../workers/pool.ts";
 import { runJob, tidyJob } from "./run_job.ts";
 import { createSchedule } from "./schedule.ts";
@@ -65,9 +66,11 @@ export async function startTrainerService(
   settings: TrainerSettings,
   log: (event: string, fields?: Record<string, unknown>) => void,
 ): Promise<TrainerService> {
-  await Deno.mkdir(settings.dataFolder, { recursive: true, mode: 0o700 });
-  const lock = await lockRuns(settings.dataFolder);
-  const database = await openDatabase(settings.databaseUrl ?? join(settings.dataFolder, "prospect.sqlite"));
+  const database = await openStore(settings.dataFolder, settings.databaseUrl);
+  const lock = await lockRuns(settings.dataFolder).catch(async (error) => {
+    await database.close();
+    throw error;
+  });
   const schedule = createSchedule(settings, database, log);
   let stopping = false, current: string | undefined;
 
@@ -91,11 +94,11 @@ export async function startTrainerService(
       const failure = status === "failed" ? failureOf(error) : null;
       log(`job ${status}`, { job: job.id, ...(failure ? { error: failure.message } : {}) });
       await database.write((queries) => finishJob(queries, job.id, status, { error: failure }));
-      await tidy(tidyJob(settings, job.id));
     } finally {
       clearInterval(timer);
       current = undefined;
     }
+    await tidy(tidyJob(settings, job.id));
   };
   const tidy = (work: Promise<void>) => work.catch((error) => log("runs not tidied", { error: String(error) }));
   const work = async () => {

@@ -1,0 +1,23 @@
+// The store that gateway, trainer and keys share under the same options: in their data folder, or elsewhere. It knows no
+// tables.
+
+import { join } from "node:path";
+import { InputError } from "../errors.ts";
+import { type Database, openDatabase } from "./database.ts";
+
+/**
+ * Opens the store, and makes the data folder where it is not there yet.
+ *
+ * @param dataFolder readable by its owner alone, since it holds what people wrote
+ * @param databaseUrl PostgreSQL's; undefined is SQLite in the folder
+ * @throws InputError for a folder that cannot be one, and for what `openDatabase` refuses
+ */
+export async function openStore(dataFolder: string, databaseUrl: string | undefined): Promise<Database> {
+  try {
+    await Deno.mkdir(dataFolder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new InputError(`--data-dir ${dataFolder} cannot be used as a folder (${message}); name another.`);
+  }
+  return await openDatabase(databaseUrl ?? join(dataFolder, "prospect.sqlite"));
+}
