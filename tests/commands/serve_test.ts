@@ -154,7 +154,7 @@ Deno.test({
         name: "a trainer that is killed is started again and goes on with the job, and the gateway never notices",
         ...lenient,
         async fn() {
-          const id = await begin(6);
+          const id = await begin(30);
           await untilJob(serve.client, id, at("training"));
           const first = await trainerOf(serve);
           Deno.kill(first, "SIGKILL");

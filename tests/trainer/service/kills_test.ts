@@ -54,7 +54,7 @@ Deno.test("a job whose trainer is killed in the queue, in scoring, in training, 
         training_file: file,
         model: "base",
         seed: 5,
-        method: { type: "kto", kto: { hyperparameters: { n_epochs: 3, batch_size: 8, learning_rate: 0.002 } } },
+        method: { type: "kto", kto: { hyperparameters: { n_epochs: 6, batch_size: 8, learning_rate: 0.002 } } },
       })).id;
 
     const first = startTrainer(folder, "cache of the disturbed");
