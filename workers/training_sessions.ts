@@ -14,6 +14,12 @@ import type { GradientResult, ObjectiveInputs, Policy, WorkerSetup } from "./pro
 
 type Feeds = Record<string, Tensor>;
 
+/**
+ * Milliseconds between two returns of freed memory. Micro-batches differ in size, so a session's blocks scatter with time;
+ * but a return every step costs the next one 70,000 page faults (docs/LOG.md).
+ */
+const returnInterval = 10_000;
+
 const size = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
 
 /**
@@ -39,6 +45,7 @@ export class TrainingSessions {
   #gradient: InferenceSession | undefined;
   #policy: Feeds = {};
   #policyVersion = -1;
+  #returnedAt = performance.now();
   #reference: Feeds;
   #weights: Feeds;
 
@@ -86,8 +93,10 @@ export class TrainingSessions {
     if (version !== this.#policyVersion) {
       this.#read(this.#setup.policy, this.#policy);
       this.#policyVersion = version;
-      // What the step before has freed, since a step's micro-batches differ in size.
-      returnFreedMemory();
+      if (performance.now() - this.#returnedAt > returnInterval) {
+        returnFreedMemory();
+        this.#returnedAt = performance.now();
+      }
     }
     return this.#policy;
   }

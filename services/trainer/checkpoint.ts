@@ -19,8 +19,6 @@ const stateSchema = z.object({
   runKey: z.string(),
   step: z.number().int().min(0),
   evaluations: z.array(evaluationSchema),
-  /** Answers of the model before training, so that a resumed run compares with the same. */
-  before: z.array(z.string()),
   stoppedEarly: z.boolean(),
   tokens: z.number(),
   seconds: z.number(),

@@ -1,5 +1,5 @@
-// Answers many prompts across the workers, in text. Prompts of one length run as one batch. It knows conversations and
-// tokens; nothing of training or judging.
+// Answers many prompts across the workers, in text, several side by side. It knows conversations and tokens; nothing of
+// training or judging.
 
 import type { Message } from "../../shared/feedback/row.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
@@ -11,7 +11,8 @@ export interface AnswerOptions {
   seed: number;
 }
 
-const largestBatch = 32;
+/** Prompts side by side on one worker: enough of them for speed, and few where that leaves other workers idle. */
+const sideBySide = { least: 4, most: 32 };
 
 /** Ids of a prompt as serving sees it: a conversation through the chat template, or plain text. */
 export function promptIds(tokenizer: ChatTokenizer, prompt: string | Message[]): number[] {
@@ -45,12 +46,12 @@ export async function answerInTokens(
     promptIds: promptIds(tokenizer, prompt),
     seed: (Math.imul(seed, 0x9e3779b1) + index) >>> 0,
   }));
-  const byLength = Map.groupBy(requests, (request) => request.promptIds.length);
-  const groups = [...byLength.values()].flatMap((group) =>
-    Array.from(
-      { length: Math.ceil(group.length / largestBatch) },
-      (_, k) => group.slice(k * largestBatch, (k + 1) * largestBatch),
-    )
+  // By length, so that rows side by side need little padding. The groups do not depend on how many workers there are.
+  const ordered = requests.toSorted((a, b) => a.promptIds.length - b.promptIds.length);
+  const size = Math.min(sideBySide.most, Math.max(sideBySide.least, Math.ceil(requests.length / 8)));
+  const groups = Array.from(
+    { length: Math.ceil(ordered.length / size) },
+    (_, k) => ordered.slice(k * size, (k + 1) * size),
   );
   const answers: TokenAnswer[] = new Array(prompts.length);
   await pool.map(groups, async (worker, group) => {

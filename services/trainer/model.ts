@@ -116,5 +116,10 @@ export async function startGeneration(
   const graph = compileGeneration(model.path, model.folder.config);
   const setup = { device, folder: dirname(model.path), graph, threads: 1 };
   await pool.prepare(async (worker) => void await worker.openGeneration(setup));
-  if (adapter) await pool.prepare((worker) => worker.setAdapter(adapter));
+  if (adapter) await adaptGeneration(pool, adapter);
+}
+
+/** Lets the workers that startGeneration has readied answer under an adapter from here on. */
+export async function adaptGeneration(pool: WorkerPool, adapter: AdapterFeeds): Promise<void> {
+  await pool.prepare((worker) => worker.setAdapter(adapter));
 }

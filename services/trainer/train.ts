@@ -7,30 +7,26 @@ import { join } from "node:path";
 import { ensureWritableFolder } from "../../shared/atomic_file.ts";
 import { InputError, InterruptedError } from "../../shared/errors.ts";
 import { countUnpaired } from "../../shared/feedback/pairing.ts";
-import type { Message } from "../../shared/feedback/row.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import { writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
-import type { AdapterFeeds } from "../../workers/protocol.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { readCheckpoint, removeCheckpoint, type RunState } from "./checkpoint.ts";
 import { prepareData, type TrainingData } from "./data.ts";
 import { exportFullModel } from "./full_model.ts";
-import { answerPrompts } from "./generate.ts";
 import { PromptSet, readTrainedPrompts, writeTrainedPrompts } from "./held_out.ts";
 import { mismatchedPairs } from "./kto_step.ts";
 import { type Plan, planRun, runLoop } from "./loop.ts";
-import { findModel, openModel, referenceKey, startGeneration, startTraining } from "./model.ts";
+import { findModel, openModel, referenceKey, startTraining } from "./model.ts";
 import { printResult, type RunResult, writeOutputs } from "./outputs.ts";
 import { saveLora } from "./parameters.ts";
-import type { ReportSample } from "./report.ts";
+import { answerSamples, type SampleAnswers } from "./sample_answers.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { automaticLearningRate, type TrainSettings } from "./settings.ts";
 import { adapterFeeds, describeStart, newAdapterConfig, settingsOf, trainedPart } from "./trained_part.ts";
-import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
 
 /** Everything that decides the numbers of a run; a checkpoint fits only the same. */
 function runKeyOf(settings: TrainSettings, modelKey: string, data: TrainingData): string {
@@ -40,21 +36,6 @@ function runKeyOf(settings: TrainSettings, modelKey: string, data: TrainingData)
   ) => [index, promptIds, completionIds, label]);
   return createHash("sha256").update(JSON.stringify([decisive, modelKey, rows])).digest("hex");
 }
-
-/** Prompts that are answered before and after: the embedded world's unseen questions, or a few of the data's own. */
-function samplePrompts(embedded: boolean, data: TrainingData): (string | Message[])[] {
-  if (embedded) return evaluationQuestions().map(({ text }) => [{ role: "user", content: text }]);
-  const seen = new Set<string>();
-  const rows = (data.heldOut.length > 0 ? data.heldOut : data.train).filter(({ promptKey }) =>
-    !seen.has(promptKey) && seen.add(promptKey)
-  );
-  return rows.slice(0, 8).map(({ index }) => data.source[index]!.prompt);
-}
-
-const shownText = (prompt: string | Message[]) =>
-  typeof prompt === "string"
-    ? prompt
-    : prompt.map(({ role, content }) => prompt.length === 1 ? content : `${role}: ${content}`).join("\n");
 
 /** Finds the device that `auto` stands for. A GPU is only used where asked for: sessions on it are not bit-exact. */
 const deviceOf = (settings: TrainSettings): Device => settings.device === "webgpu" ? "webgpu" : "cpu";
@@ -150,35 +131,10 @@ export async function train(
     reporter.event("reference", { computed, cached });
     reporter.line(`Reference log-probs: ${computed} computed, ${cached} from the cache (${cachePath}).`);
 
-    const prompts = samplePrompts(embedded, data);
-    const canAnswer = !settings.full;
-    // In workers of their own, so that sessions for answering take no memory while sessions for training do.
-    const answer = async (label: string, adapter?: AdapterFeeds) => {
-      const progress = reporter.progress({ label, total: prompts.length, unit: "prompts" });
-      const answering = await WorkerPool.start(workers, reporter.warn);
-      try {
-        await startGeneration(model, answering, device, adapter);
-        const sampling = embedded ? worldSampling : { temperature: 0, maxNewTokens: 64 };
-        return await answerPrompts(
-          answering,
-          model.tokenizer,
-          prompts,
-          { ...sampling, seed: settings.seed },
-          (count) => {
-            progress.advance(count);
-            if (adapter === undefined) stopIf(interrupted, "before the first step");
-          },
-        );
-      } finally {
-        progress.done();
-        await answering.stop();
-      }
-    };
-    const before = resumed?.state.before ?? (canAnswer ? await answer("answers before") : []);
     const learningRate = settings.learningRate === "auto"
       ? automaticLearningRate(model.folder.config.hidden_size ?? 576, settings.full)
       : settings.learningRate;
-    const fresh: RunState = { runKey, step: 0, evaluations: [], before, stoppedEarly: false, tokens: 0, seconds: 0 };
+    const fresh: RunState = { runKey, step: 0, evaluations: [], stoppedEarly: false, tokens: 0, seconds: 0 };
     const { metrics, state } = await runLoop({
       model: trainable,
       plan,
@@ -195,37 +151,28 @@ export async function train(
     });
 
     await pool.stop();
-    let after: string[] = [];
+    let answered: SampleAnswers = { samples: [] };
     if (config === undefined) await exportFullModel(join(out, "model"), model, policy);
     else {
       const tuned = { config, tensors: saveLora(policy) };
       await writeAdapter(join(out, "adapter"), tuned);
       const trainedOn = [...trainedBefore.toJSON(), ...data.train.map(({ promptKey }) => promptKey)];
       await writeTrainedPrompts(join(out, "adapter"), new PromptSet(trainedOn));
-      after = await answer("answers after", adapterFeeds(tuned));
+      const { seed } = settings;
+      const what = { model, embedded, data, adapter: adapterFeeds(tuned), workers, device, seed };
+      answered = await answerSamples(what, reporter, interrupted);
     }
+    const { samples, desirableRate } = answered;
     const seconds = (performance.now() - started) / 1000;
-    const judged = embedded && canAnswer
-      ? { before: judgeAnswers(evaluationQuestions(), before), after: judgeAnswers(evaluationQuestions(), after) }
-      : undefined;
     const result: RunResult = {
       auc: state.evaluations.at(-1)?.auc ?? null,
       trained_tokens: state.tokens,
       tokens_per_second: Math.round(state.tokens / Math.max(state.seconds, 1e-9)),
       reference: { computed, cached },
-      ...(judged
-        ? { desirable_rate: { before: judged.before.rate, after: judged.after.rate, prompts: prompts.length } }
-        : {}),
+      ...(desirableRate ? { desirable_rate: desirableRate } : {}),
       steps: state.step,
       seconds: Math.round(seconds * 10) / 10,
     };
-    const samples: ReportSample[] = (canAnswer ? prompts : []).slice(0, 24).map((prompt, i) => ({
-      prompt: shownText(prompt),
-      before: before[i] ?? "",
-      after: after[i] ?? "",
-      beforeDesirable: judged?.before.verdicts[i],
-      afterDesirable: judged?.after.verdicts[i],
-    }));
     await writeOutputs({
       out,
       title: `KTO on ${embedded ? "the embedded world" : model.folder.name}`,

@@ -15,6 +15,7 @@ import { nextToken, nextTokenInputs } from "../objectives/next_token.ts";
 import { injectLora, loraNames, selectTargets } from "./adapt.ts";
 import { decompose, decomposePrefix } from "./decompose/decompose.ts";
 import { differentiate } from "./differentiate.ts";
+import { dropEmptyRowGuards } from "./empty_rows.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
 import { sumAsKernels } from "./kernel_sums.ts";
 import { frozenKind, readLowPrecision } from "./low_precision.ts";
@@ -95,6 +96,7 @@ function openForward(path: string): Graph {
   readLowPrecision(graph, path);
   closeInputs(graph, path);
   decompose(graph, path, inputShapes);
+  dropEmptyRowGuards(graph);
   return graph;
 }
 
@@ -223,7 +225,7 @@ export async function compileTraining(
 
   const scoring = cloneGraph(graph);
   const outputs = appendObjective(new Builder(graph, "objective"), objective);
-  const { shapes, constants } = await measureShapes(graph, folder, parameters);
+  const { shapes, types, constants } = await measureShapes(graph, folder, parameters);
   for (const each of [scoring, graph]) applyConstants(each, constants);
   lowerHead(scoring);
 
@@ -239,8 +241,9 @@ export async function compileTraining(
   prune(graph);
   sortTopologically(graph);
   for (const each of [scoring, graph]) readWeightsLate(each);
+  // Not what was measured above: the reference is scored by adapters of rank 0.
   await annotateShapes(scoring, folder, []);
-  await annotateShapes(graph, folder, parameters);
+  await annotateShapes(graph, folder, parameters, types);
   const scoringBytes = writeModel(keepMapped(scoring));
   const treeTokens = await triedTreeTokens(scoring, scoringBytes, rest);
   const gradientBytes = writeModel(keepMapped(graph));

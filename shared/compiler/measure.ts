@@ -19,6 +19,9 @@ const probes: Record<string, number>[] = [
   { [batch]: 3, [sequence]: 5, tokens: 8, rows: 7 },
 ];
 
+/** A size that no run chooses, such as an open rank: it differs between the probes, and is no product of their sizes. */
+const openSizes = [13, 17];
+
 /** Name of a size seen as `seen` in the two probes: a number, a product of runtime sizes, or undefined for another. */
 function nameSize(seen: [number, number]): number | string | undefined {
   if (seen[0] === seen[1]) return seen[0];
@@ -72,26 +75,26 @@ function look(value: Tensor): Seen {
   return { dataType, dims, integers, causal };
 }
 
-/** Runs the graph at both sizes and returns what every value was. */
+/** Runs the graph at both sizes and returns what every value was that is not known yet. */
 async function probe(
   graph: Graph,
   folder: string,
   fixed: { name: string; shape: number[] }[],
+  known: ReadonlyMap<string, unknown> = new Map(),
 ): Promise<Map<string, Probed>> {
   const given = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
   for (const { name, shape } of fixed) given.set(name, shape);
   // Weights made float32 are not looked at: together they would be a float copy of the model.
   const reads = weightReads(graph);
   const names = [...new Set(graph.nodes.flatMap((node) => node.outputs))]
-    .filter((name) => name !== "" && !reads.has(name));
+    .filter((name) => name !== "" && !reads.has(name) && !known.has(name));
   const open: Graph = { ...graph, outputs: names.map((name) => ({ name })) };
   const session = await InferenceSession.create(writeModel(keepMapped(open)), sessionOptions(folder));
   const runs: Map<string, Seen>[] = [];
   for (const [i, sizes] of probes.entries()) {
     const feeds: Record<string, Tensor> = {};
     for (const input of graph.inputs) {
-      // A size that no run chooses, such as an open rank, differs between the probes and so gets no name.
-      const dims = given.get(input.name)!.map((size) => typeof size === "number" ? size : sizes[size] ?? 2 + i);
+      const dims = given.get(input.name)!.map((size) => typeof size === "number" ? size : sizes[size] ?? openSizes[i]!);
       const count = dims.reduce((product, size) => product * size, 1);
       const index = (at: number) => input.name === tree.positions ? at : input.name === tree.ends ? count : 0;
       feeds[input.name] = input.dataType === "int64"
@@ -130,8 +133,17 @@ function shapeArithmetic(graph: Graph): Set<string> {
   return found;
 }
 
+/** Type and shape of a value. */
+export interface ValueType {
+  dataType: DataType;
+  shape: Shape;
+}
+
 export interface Measured {
+  /** Shapes of all values, inputs and outputs of nodes alike. */
   shapes: Map<string, Shape>;
+  /** What the graph's own nodes put out, for annotateShapes of graphs that go on from this one. */
+  types: Map<string, ValueType>;
   /** int64 values that do not depend on the run. */
   constants: Map<string, GraphTensor>;
 }
@@ -144,7 +156,7 @@ export function applyConstants(graph: Graph, constants: Map<string, GraphTensor>
 }
 
 /**
- * Measured shapes of all values of the graph, inputs and outputs of nodes alike, and its integer constants.
+ * Measures all values of a graph.
  *
  * @param fixed inputs whose declared shape is freer than what they will be fed: LoRA matrices, whose rank is open
  */
@@ -160,9 +172,11 @@ export async function measureShapes(
   const arithmetic = shapeArithmetic(graph);
   const shapes = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
   for (const { name, shape } of fixed) shapes.set(name, shape);
-  const constants = new Map<string, GraphTensor>();
-  for (const [name, { shape, integers }] of probed) {
+  const own = new Set(graph.nodes.flatMap(({ outputs }) => outputs));
+  const constants = new Map<string, GraphTensor>(), types = new Map<string, ValueType>();
+  for (const [name, { dataType, shape, integers }] of probed) {
     if (shape) shapes.set(name, shape);
+    if (shape && own.has(name)) types.set(name, { dataType, shape });
     if (!integers || !shape || !arithmetic.has(name)) continue;
     const [data, other] = integers;
     if (!data.every((value, i) => value === other[i])) continue;
@@ -170,7 +184,7 @@ export async function measureShapes(
     constants.set(name, { name, dataType: "int64", dims: shape as number[], data: { kind: "inline", bytes } });
   }
   for (const node of pseudo) shapes.set(node.outputs[1]!, shapes.get(node.inputs[0]!)!);
-  return { shapes, constants };
+  return { shapes, types, constants };
 }
 
 /** What annotateShapes found besides: causal masks computed from shapes alone, and their types. */
@@ -179,16 +193,20 @@ export type CausalMasks = Map<string, "bool" | "float32">;
 /**
  * Writes the shape of every value into the graph. ONNX Runtime's planner then finds a buffer to use again at once;
  * without shapes it compares every value with every free one, which took 25 s for the gradient of SmolLM2-135M.
+ *
+ * @param known values that were measured before, in a graph that this one goes on from
  */
 export async function annotateShapes(
   graph: Graph,
   folder: string,
   fixed: { name: string; shape: number[] }[],
+  known: ReadonlyMap<string, ValueType> = new Map(),
 ): Promise<CausalMasks> {
   const outputs = new Set(graph.outputs.map((output) => output.name));
-  const probed = await probe(graph, folder, fixed);
-  graph.values = [...probed].flatMap(([name, { dataType, shape }]) =>
-    shape && !outputs.has(name) ? [{ name, dataType, shape }] : []
+  const probed = await probe(graph, folder, fixed, known);
+  const made = new Set(graph.nodes.flatMap((node) => node.outputs));
+  graph.values = [...known, ...probed].flatMap(([name, { dataType, shape }]) =>
+    shape && made.has(name) && !outputs.has(name) ? [{ name, dataType, shape }] : []
   );
   const arithmetic = shapeArithmetic(graph);
   return new Map(

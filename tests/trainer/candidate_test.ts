@@ -89,7 +89,7 @@ embeddedTest(
     const steps = news.events.filter(({ name }) => name === "step").map(({ fields }) => fields.step);
     assert.deepEqual(steps, steps.map((_, i) => i + 1));
     const labels = news.events.filter(({ name }) => name === "progress").map(({ fields }) => fields.label);
-    assert.deepEqual([...new Set(labels)], ["reference", "answers before", "training", "answers after"]);
+    assert.deepEqual([...new Set(labels)], ["reference", "training", "answers before", "answers after"]);
     const last = news.events.findLast(({ fields }) => fields.label === "training")!.fields;
     assert.deepEqual([last.done, last.total], [steps.length, steps.length]);
     // The second and third run in this process.

@@ -1,0 +1,99 @@
+// What a run shows besides numbers: some prompts, answered by the model as it was and under the new adapter. Both come
+// from one set of workers once training is over, so that no session for answering takes memory or time while sessions
+// for training are open. It does not know steps, rewards or files.
+
+import { InterruptedError } from "../../shared/errors.ts";
+import type { Message } from "../../shared/feedback/row.ts";
+import type { Reporter } from "../../shared/progress.ts";
+import type { Device } from "../../shared/runtime/session.ts";
+import { WorkerPool } from "../../workers/pool.ts";
+import type { AdapterFeeds } from "../../workers/protocol.ts";
+import type { TrainingData } from "./data.ts";
+import { type AnswerOptions, answerPrompts } from "./generate.ts";
+import { adaptGeneration, type OpenModel, startGeneration } from "./model.ts";
+import type { ReportSample } from "./report.ts";
+import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
+
+type Prompt = string | Message[];
+
+/** Most samples that a report shows. */
+const shown = 24;
+
+/** The embedded world's unseen questions, or a few of the data's own prompts, held-out ones where there are some. */
+function samplePrompts(embedded: boolean, { heldOut, train, source }: TrainingData): Prompt[] {
+  if (embedded) return evaluationQuestions().map(({ text }) => [{ role: "user", content: text }]);
+  const seen = new Set<string>();
+  const rows = (heldOut.length > 0 ? heldOut : train).filter(({ promptKey }) =>
+    !seen.has(promptKey) && seen.add(promptKey)
+  );
+  return rows.slice(0, 8).map(({ index }) => source[index]!.prompt);
+}
+
+const shownText = (prompt: Prompt) =>
+  typeof prompt === "string"
+    ? prompt
+    : prompt.map(({ role, content }) => prompt.length === 1 ? content : `${role}: ${content}`).join("\n");
+
+export interface SampleAnswers {
+  samples: ReportSample[];
+  /** The embedded world judges its answers; other models have no judge. */
+  desirableRate?: { before: number; after: number; prompts: number };
+}
+
+/**
+ * Answers the run's prompts without and with the adapter.
+ *
+ * @param embedded whether the model is the embedded one, which lives in a world with a judge
+ * @throws InterruptedError
+ */
+export async function answerSamples(
+  { model, embedded, data, adapter, workers, device, seed }: {
+    model: OpenModel;
+    embedded: boolean;
+    data: TrainingData;
+    adapter: AdapterFeeds;
+    workers: number;
+    device: Device;
+    seed: number;
+  },
+  reporter: Reporter,
+  interrupted: () => boolean,
+): Promise<SampleAnswers> {
+  const prompts = samplePrompts(embedded, data);
+  const options: AnswerOptions = { ...(embedded ? worldSampling : { temperature: 0, maxNewTokens: 64 }), seed };
+  const pool = await WorkerPool.start(workers, reporter.warn);
+  const answer = async (label: string) => {
+    const progress = reporter.progress({ label, total: prompts.length, unit: "prompts" });
+    try {
+      return await answerPrompts(pool, model.tokenizer, prompts, options, (count) => {
+        progress.advance(count);
+        if (interrupted()) throw new InterruptedError("Interrupted while it answered; --resume answers again.");
+      });
+    } finally {
+      progress.done();
+    }
+  };
+  try {
+    await startGeneration(model, pool, device);
+    const before = await answer("answers before");
+    await adaptGeneration(pool, adapter);
+    const after = await answer("answers after");
+    const [judgedBefore, judgedAfter] = embedded
+      ? [before, after].map((answers) => judgeAnswers(evaluationQuestions(), answers))
+      : [];
+    const samples = prompts.slice(0, shown).map((prompt, i): ReportSample => ({
+      prompt: shownText(prompt),
+      before: before[i]!,
+      after: after[i]!,
+      beforeDesirable: judgedBefore?.verdicts[i],
+      afterDesirable: judgedAfter?.verdicts[i],
+    }));
+    if (!judgedBefore || !judgedAfter) return { samples };
+    return {
+      samples,
+      desirableRate: { before: judgedBefore.rate, after: judgedAfter.rate, prompts: prompts.length },
+    };
+  } finally {
+    await pool.stop();
+  }
+}
