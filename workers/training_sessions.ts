@@ -45,7 +45,7 @@ export class TrainingSessions {
   #gradient: InferenceSession | undefined;
   #policy: Feeds = {};
   #policyVersion = -1;
-  #returnedAt = performance.now();
+  #returnedAt = -Infinity;
   #reference: Feeds;
   #weights: Feeds;
 

@@ -11,6 +11,7 @@ import type { Reporter } from "../../shared/progress.ts";
 import { writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
+import { returnAllMemory } from "../../shared/runtime/native_memory.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
@@ -131,6 +132,8 @@ export async function train(
     reporter.event("reference", { computed, cached });
     reporter.line(`Reference log-probs: ${computed} computed, ${cached} from the cache (${cachePath}).`);
 
+    // Steps take the most memory of a run: what came before leaves a hundred megabytes that nothing reads any more.
+    returnAllMemory();
     const learningRate = settings.learningRate === "auto"
       ? automaticLearningRate(model.folder.config.hidden_size ?? 576, settings.full)
       : settings.learningRate;
