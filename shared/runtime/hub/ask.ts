@@ -59,9 +59,19 @@ export class HubAnswer {
     readonly silence: Silence,
   ) {}
 
+  /** The body, unpacked where it was compressed all the same: Deno leaves that to who asks for "identity". */
+  #body(): ReadableStream<Uint8Array> | undefined {
+    const { body, headers } = this.response, encoding = headers.get("content-encoding") ?? "identity";
+    if (!body || encoding === "identity") return body ?? undefined;
+    if (encoding === "gzip") return body.pipeThrough(new DecompressionStream("gzip"));
+    throw new InputError(
+      `${new URL(this.response.url).host} compresses files (${encoding}) although asked not to: check HF_ENDPOINT.`,
+    );
+  }
+
   /** The body. @throws {PassingTrouble} where it breaks off */
   async *chunks(): AsyncGenerator<Uint8Array> {
-    const reader = this.response.body?.getReader();
+    const reader = this.#body()?.getReader();
     try {
       for (;;) {
         const part = await reader?.read().catch((error) => {
@@ -81,8 +91,9 @@ export class HubAnswer {
   /** @throws {PassingTrouble} where the body breaks off or is not JSON */
   async json(): Promise<unknown> {
     try {
-      return await this.response.json();
+      return await new Response(this.#body()).json();
     } catch (error) {
+      if (error instanceof InputError) throw error;
       throw this.silence.troubleOf(error);
     } finally {
       this.silence.stop();
@@ -108,7 +119,7 @@ export async function ask({ model, path, file, headers = {}, silence }: Question
   try {
     for (let hop = 0; hop <= mostRedirects; hop++) {
       const response = await open(url, {
-        // A compressed body could neither be measured nor gone on with.
+        // A compressed body can neither be measured nor gone on with.
         "Accept-Encoding": "identity",
         ...headers,
         ...(atHub && token ? { Authorization: `Bearer ${token}` } : {}),
