@@ -9,7 +9,7 @@ import { weightFiles } from "../../shared/runtime/hub.ts";
 import { hubEndpoint, hubHosts } from "../../shared/runtime/hub/endpoint.ts";
 import { resolveModelFolder } from "../../shared/runtime/model_folder.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
-import { asSentence, small } from "./hub_sentences.ts";
+import { asSentence, small } from "./hub_repository.ts";
 import { commit, withEnvironment, withRepository, withServer } from "./local_hub.ts";
 
 /** Lets transformers.js look where Prospect keeps hub models, and ask nobody but the local hub. */

@@ -58,7 +58,7 @@ export function brokenOff(
   const body = new ReadableStream({
     async pull(controller) {
       controller.enqueue(bytes.subarray(0, after));
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 10));
       controller.error(new Error("the cable was cut"));
     },
   });
