@@ -5,9 +5,13 @@ import { AutoModelForCausalLM, AutoTokenizer, env, ModelRegistry } from "@huggin
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { parseTrainSettings } from "../../services/trainer/settings.ts";
+import { newAdapterConfig } from "../../services/trainer/trained_part.ts";
+import { adaptableLayers } from "../../shared/compiler/compile.ts";
 import { weightFiles } from "../../shared/runtime/hub.ts";
 import { hubEndpoint, hubHosts } from "../../shared/runtime/hub/endpoint.ts";
 import { resolveModelFolder } from "../../shared/runtime/model_folder.ts";
+import { openModel } from "../../shared/runtime/open_model.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 import { asSentence, small } from "./hub_repository.ts";
 import { commit, withEnvironment, withRepository, withServer } from "./local_hub.ts";
@@ -123,6 +127,14 @@ sharedTest(
         assert.equal(folder.path, join(main, "v1"));
         assert.deepEqual([folder.name, folder.revision], ["owner/name", "v1"]);
         assert.deepEqual(readdirSync(main), ["v1"]);
+        // PEFT finds an adapter's base by these two.
+        const model = await openModel(folder, "q4"), layers = adaptableLayers(model.path, folder.config);
+        const settings = parseTrainSettings({ model: "owner/name@v1", out: "unused" });
+        const { base_model_name_or_path, revision } = newAdapterConfig(settings, layers, model) as Record<
+          string,
+          unknown
+        >;
+        assert.deepEqual([base_model_name_or_path, revision], ["owner/name", "v1"]);
         await inTransformersJs({ remoteHost: "http://127.0.0.1:9", cacheDir: options.cacheDir }, async () => {
           const load = { dtype: "q4", local_files_only: true, revision: "v1" } as const;
           await (await AutoModelForCausalLM.from_pretrained("owner/name", load)).dispose();
