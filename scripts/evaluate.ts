@@ -2,6 +2,7 @@
 
 import { evaluate } from "../services/trainer/evaluate.ts";
 import { createReporter } from "../shared/progress.ts";
+import { workersOn } from "../shared/runtime/session.ts";
 import { command, device, modelOptions, positive, runCommand, seed } from "./command.ts";
 
 const program = modelOptions(command(
@@ -18,7 +19,8 @@ embedded model also the share of answers to unseen prompts that are judged desir
     const json = options.json === true;
     // The one line on stdout is the result; progress would only be in its way.
     const reporter = createReporter({ json: false, out: json ? () => {} : console.log });
-    const result = await evaluate({ ...options, device: device(options.device) }, reporter);
+    const on = device(options.device), workers = workersOn(on, options.workers);
+    const result = await evaluate({ ...options, device: on, workers }, reporter);
     if (json) return console.log(JSON.stringify(result));
     const { auc, margin, rewards, counts, desirable_rate: rate } = result;
     const show = (value: number | null) => value === null ? "none" : value.toFixed(4);

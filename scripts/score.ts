@@ -2,6 +2,7 @@
 
 import { score } from "../services/trainer/score.ts";
 import { createReporter } from "../shared/progress.ts";
+import { workersOn } from "../shared/runtime/session.ts";
 import { command, device, modelOptions, required, runCommand } from "./command.ts";
 
 const program = modelOptions(command(
@@ -14,7 +15,8 @@ Scores under the base model, through the reference cache, or under --adapter.`,
   .option("--out <file>", "where to write", "scores.jsonl")
   .option("--json", "events as JSON lines on stdout")
   .action(async (options) => {
-    const settings = { ...options, data: required(options.data, "--data"), device: device(options.device) };
+    const on = device(options.device), workers = workersOn(on, options.workers);
+    const settings = { ...options, data: required(options.data, "--data"), device: on, workers };
     await score(settings, createReporter({ json: options.json === true }));
   });
 

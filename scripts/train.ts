@@ -42,7 +42,7 @@ report.html.`,
   .option("--order <name>", "mixed spreads the classes over batches, file keeps the file's order (default: mixed)")
   .option("--held-out <fraction>", "share of the prompts kept for the AUC (default: 0.1)", number)
   .option("--early-stop <n>", "stop after n epochs without a better held-out AUC; 0 never (default: 0)", number)
-  .option("--workers <n>", "threads, each with its own sessions (default: one per core)", number)
+  .option("--workers <n>", "threads, each with its own sessions (default: one per core, on webgpu 1)", number)
   .option("--device <name>", "auto, cpu or webgpu (default: auto, which is cpu)")
   .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there (default: auto)")
   .option("--seed <n>", "the same seed gives the same run (default: 0)", number)

@@ -13,6 +13,7 @@ import {
   type Trained,
 } from "../../shared/compiler/compile.ts";
 import { withoutDefaults } from "../../shared/compiler/weight_reads.ts";
+import { checkDevice } from "../../shared/runtime/gpu.ts";
 import { hashModelFiles, type OpenModel } from "../../shared/runtime/open_model.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { readSharedWeights } from "../../shared/runtime/shared_weights.ts";
@@ -76,6 +77,7 @@ async function openInWorkers(
  *
  * @param fill sets the parameters' first values
  * @throws RefusedModelError where the model cannot be trained
+ * @throws InputError where the device cannot run it
  */
 export async function startTraining(
   model: OpenModel,
@@ -85,6 +87,7 @@ export async function startTraining(
   device: Device,
   fill: (policy: ParameterBlock) => void,
 ): Promise<TrainableModel> {
+  await checkDevice(model, device);
   const compiled = await compileTraining(model.path, model.folder.config, trained, objective);
   const policy = await openInWorkers(pool, compiled, device, fill, trained.kind === "full");
   return { ...model, compiled, policy, pool, device };
@@ -94,6 +97,7 @@ export async function startTraining(
  * As startTraining, for scoring alone: under an adapter, or the base model.
  *
  * @throws RefusedModelError where the forward pass cannot be compiled
+ * @throws InputError where the device cannot run it
  */
 export async function startScoring(
   model: OpenModel,
@@ -101,18 +105,24 @@ export async function startScoring(
   pool: WorkerPool,
   device: Device,
 ): Promise<ScorableModel> {
+  await checkDevice(model, device);
   const compiled = await compileScoring(model.path, model.folder.config, adapter?.trained);
   const policy = await openInWorkers(pool, compiled, device, adapter?.fill ?? (() => {}), false);
   return { ...model, compiled, policy, pool, device };
 }
 
-/** Opens the model's generation graph in every worker, under an adapter where one is given. */
+/**
+ * Opens the model's generation graph in every worker, under an adapter where one is given.
+ *
+ * @throws InputError where the device cannot run it
+ */
 export async function startGeneration(
   model: OpenModel,
   pool: WorkerPool,
   device: Device,
   adapter?: AdapterFeeds,
 ): Promise<void> {
+  await checkDevice(model, device);
   const graph = compileGeneration(model.path, model.folder.config);
   const setup = { device, folder: dirname(model.path), graph, threads: 1 };
   await pool.prepare(async (worker) => void await worker.openGeneration(setup));

@@ -4,6 +4,7 @@
 import { z } from "zod";
 import { InputError } from "../../shared/errors.ts";
 import { DTYPE_SUFFIXES } from "../../shared/runtime/dtypes.ts";
+import { workersOn } from "../../shared/runtime/session.ts";
 import { SCHEDULES } from "./schedule.ts";
 
 const weight = z.union([z.literal("auto"), z.number().positive()]);
@@ -64,7 +65,8 @@ export function parseSettings<Settings>(schema: z.ZodType<Settings>, input: Reco
 
 /** Checks training settings and fills in defaults. @throws InputError as parseSettings does. */
 export function parseTrainSettings(input: Record<string, unknown>): TrainSettings {
-  return parseSettings(trainSettingsSchema, input);
+  const settings = parseSettings(trainSettingsSchema, input), { device, workers } = settings;
+  return device === "webgpu" ? { ...settings, workers: workersOn(device, workers) } : settings;
 }
 
 /**

@@ -91,6 +91,7 @@ export function newAdapterConfig(settings: TrainSettings, layers: LinearLayer[],
     alpha: alphaOf(settings),
     targetModules: targetModulesOf(modules(layers), modules(adaptableLayers(model.path, model.folder.config))),
     baseModel: settings.model === undefined ? "prospect-world" : model.folder.name,
+    revision: model.folder.revision,
     // A Gemm that takes its weight as it is stored, [in, out], is GPT-2's Conv1D, which PEFT wants to be told.
     fanInFanOut: layers.every(({ node }) => node.operator === "Gemm" && intAttribute(node, "transB", 0) === 0),
   });

@@ -40,6 +40,8 @@ export interface AdapterConfigOptions {
   targetModules: string[];
   /** The model the adapter belongs to: a hub name or a folder. */
   baseModel: string;
+  /** The base model's revision on the hub, where it is not main. */
+  revision?: string | undefined;
   /** True where the checkpoint stores weights [in, out] (GPT-2's Conv1D). The adapter's own shapes do not change. */
   fanInFanOut?: boolean;
 }
@@ -98,6 +100,7 @@ export function adapterConfig(options: AdapterConfigOptions): AdapterConfig {
   return parseAdapterConfig({
     ...PEFT_KEYS,
     base_model_name_or_path: options.baseModel,
+    revision: options.revision ?? null,
     fan_in_fan_out: options.fanInFanOut ?? false,
     lora_alpha: options.alpha,
     r: options.rank,

@@ -1,6 +1,7 @@
 // From `--model` to a local folder in transformers.js layout: config.json, tokenizer.json and onnx/*.onnx.
-// A path is taken as it is, `owner/name` comes from the hub, and a folder with safetensors in place of ONNX files is
-// imported. Does not know what is inside an ONNX file or a tokenizer, only which files must be there.
+// A path is taken as it is, `owner/name` (or `owner/name@revision`) comes from the hub, and a folder with safetensors in
+// place of ONNX files is imported. Does not know what is inside an ONNX file or a tokenizer, only which files must be
+// there.
 
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
@@ -9,7 +10,7 @@ import { readConfig } from "../architectures/import_checkpoint.ts";
 import { InputError } from "../errors.ts";
 import { hasCheckpoint } from "../onnx/checkpoint.ts";
 import { checkDtypeName, type Dtype, DTYPES, onnxCandidates } from "./dtypes.ts";
-import { downloadModel, hubIdPattern, type HubOptions } from "./hub.ts";
+import { downloadModel, type HubOptions, mainRevision, parseHubModel } from "./hub.ts";
 import { importedModel } from "./imported_model.ts";
 
 export type { DownloadProgress } from "./hub.ts";
@@ -38,6 +39,8 @@ export interface ModelFolder {
   path: string;
   /** `owner/name` for the hub, the folder's own name otherwise: for people, not a key. */
   name: string;
+  /** Of the hub, where another than main was asked for. */
+  revision?: string;
   config: ModelConfig;
   /** The precisions whose ONNX file is here, most precise first. */
   dtypes: Dtype[];
@@ -60,8 +63,8 @@ export interface ResolveOptions extends HubOptions {
 /**
  * Finds the model behind `--model`.
  *
- * @param model A folder (`./x`, `/x`, or any existing directory) or a hub id `owner/name`; one without ONNX files but with
- * safetensors is imported into the cache, and the folder itself is left as it is.
+ * @param model A folder (`./x`, `/x`, or any existing directory), or `owner/name` or `owner/name@revision` of the hub;
+ * one without ONNX files but with safetensors is imported into the cache, and the folder itself is left as it is.
  * @throws InputError when there is no such folder, a file is missing or broken, or the hub cannot be reached.
  */
 export async function resolveModelFolder(model: string, options: ResolveOptions = {}): Promise<ModelFolder> {
@@ -76,13 +79,16 @@ export async function resolveModelFolder(model: string, options: ResolveOptions 
   if (looksLikePath(model)) {
     throw new InputError(`The model folder ${model} does not exist: give a folder or a hub id such as owner/name.`);
   }
-  if (!hubIdPattern.test(model)) {
+  const onHub = parseHubModel(model);
+  if (!onHub) {
     throw new InputError(
-      `There is no folder ${model} here, and it is not a hub id either (those look like owner/name): check --model.`,
+      `There is no folder ${model} here, and it is not a hub id either (those look like owner/name or ` +
+        `owner/name@revision): check --model.`,
     );
   }
-  const folder = await downloadModel(model, dtype as Dtype | "auto", { checkCheckpoint: readConfig, ...options });
-  return await openOrImport(folder, model, dtype, options);
+  const path = await downloadModel(onHub, dtype as Dtype | "auto", { checkCheckpoint: readConfig, ...options });
+  const folder = await openOrImport(path, onHub.id, dtype, options);
+  return onHub.revision === mainRevision ? folder : { ...folder, revision: onHub.revision };
 }
 
 /** The folder itself where it has ONNX files or nothing that could become one. */
@@ -158,7 +164,7 @@ function noOnnxFile(root: string, dtype: string, dtypes: Dtype[]): string {
 
 function looksLikePath(model: string): boolean {
   return /^(\.{0,2}[/\\]|~|[A-Za-z]:[/\\])/.test(model) || model === "." || model === ".." ||
-    model.split("/").length > 2;
+    model.split("@")[0]!.split("/").length > 2;
 }
 
 function isDirectory(path: string): boolean {

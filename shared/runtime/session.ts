@@ -2,11 +2,27 @@
 // model's folder, mapped and shared by every session of the process. It does not know what the graphs compute.
 
 import type { InferenceSession } from "onnxruntime-node";
+import { InputError } from "../errors.ts";
 
 export type Device = "cpu" | "webgpu";
 
 /** Session options with the entries of `extra` that onnxruntime-node passes through as strings. */
 export type SessionOptions = InferenceSession.SessionOptions;
+
+/**
+ * How many threads may have sessions on a device, each its own: as many as asked for, or one per core. On a GPU one, since
+ * two sessions that run at once on WebGPU crash onnxruntime-node 1.30 (github.com/microsoft/onnxruntime/issues/32561).
+ *
+ * @param flag the option that asks, for the message
+ * @throws {InputError} for more than one on a GPU
+ */
+export function workersOn(device: Device, asked: number | undefined, flag = "--workers"): number {
+  if (device === "cpu") return asked ?? navigator.hardwareConcurrency;
+  if (asked === undefined || asked === 1) return 1;
+  throw new InputError(
+    `${flag} ${asked} on --device webgpu: ONNX Runtime runs one thread at a time on a GPU; leave it out.`,
+  );
+}
 
 /**
  * Options for a compiled graph.

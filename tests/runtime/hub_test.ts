@@ -1,50 +1,32 @@
-// A hub model arrives whole or not at all, with the files that its precision needs, where transformers.js finds them;
-// what goes wrong is one plain sentence. A local server stands in for the hub.
+// A hub model arrives with the files that its precision needs, where transformers.js finds them; what the hub will not
+// give is one plain sentence. A local server stands in for the hub.
 
 import { AutoModelForCausalLM, AutoTokenizer, env, ModelRegistry } from "@huggingface/transformers";
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { InputError } from "../../shared/errors.ts";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { parseTrainSettings } from "../../services/trainer/settings.ts";
+import { newAdapterConfig } from "../../services/trainer/trained_part.ts";
+import { adaptableLayers } from "../../shared/compiler/compile.ts";
 import { weightFiles } from "../../shared/runtime/hub.ts";
-import { type DownloadProgress, resolveModelFolder } from "../../shared/runtime/model_folder.ts";
+import { hubEndpoint, hubHosts } from "../../shared/runtime/hub/endpoint.ts";
+import { resolveModelFolder } from "../../shared/runtime/model_folder.ts";
+import { openModel } from "../../shared/runtime/open_model.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
-import { brokenOff, type LocalHub, withHub } from "./local_hub.ts";
+import { asSentence, small } from "./hub_repository.ts";
+import { commit, withEnvironment, withRepository, withServer } from "./local_hub.ts";
 
-/** A repository with the named files (text, or a fixture's file to copy), its hub, and an empty cache folder. */
-async function withRepository(
-  files: Record<string, string | { from: string }>,
-  run: (hub: LocalHub, options: { cacheDir: string; importDir: string; host: string }, folder: string) => Promise<void>,
-): Promise<void> {
-  const parent = await Deno.makeTempDir({ prefix: "prospect-hub-" }), folder = join(parent, "repository");
+/** Lets transformers.js look where Prospect keeps hub models, and ask nobody but the local hub. */
+async function inTransformersJs(place: { remoteHost: string; cacheDir: string }, run: () => Promise<void>) {
+  const { remoteHost, useBrowserCache, cacheDir } = env;
   try {
-    for (const [name, content] of Object.entries(files)) {
-      mkdirSync(dirname(join(folder, name)), { recursive: true });
-      if (typeof content === "string") writeFileSync(join(folder, name), content);
-      else cpSync(join(content.from, name), join(folder, name));
-    }
-    await withHub(folder, (hub) => {
-      const options = { cacheDir: join(parent, "hub"), importDir: join(parent, "imported"), host: hub.host };
-      return run(hub, options, folder);
-    });
+    // Under Deno it prefers the web's cache, which is no folder, unless told.
+    Object.assign(env, { ...place, useBrowserCache: false });
+    await run();
   } finally {
-    await Deno.remove(parent, { recursive: true });
+    Object.assign(env, { remoteHost, useBrowserCache, cacheDir });
   }
 }
-
-const small = {
-  "config.json": '{"model_type":"llama"}',
-  "tokenizer.json": "{}",
-  "README.md": "",
-  ".gitattributes": "",
-};
-
-const asSentence = (message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof InputError, `${error}`);
-  assert.match(error.message, message);
-  assert.match(error.message, /^[^\n]+\.$/);
-  return true;
-};
 
 Deno.test("a precision needs its own file and every piece of its external data, the file itself last", () => {
   const listed = [
@@ -74,39 +56,32 @@ sharedTest(
     const onnx = ["onnx/model.onnx", "onnx/model.onnx_data", "onnx/model_q4.onnx"];
     await withRepository(
       Object.fromEntries([...names, ...onnx].map((name) => [name, { from }])),
-      async (hub, options) => {
-        const progress = new Map<string, DownloadProgress>();
-        const folder = await resolveModelFolder("owner/name", {
-          ...options,
-          onProgress: (step) => progress.set(step.file, step),
-        });
-        assert.equal(folder.path, join(options.cacheDir, "owner", "name"));
+      async (hub, { options, folder: expected, progress }) => {
+        const folder = await resolveModelFolder("owner/name", options);
+        assert.equal(folder.path, expected);
         assert.equal(folder.name, "owner/name");
         assert.deepEqual(folder.dtypes, ["fp32"]);
         for (const file of [...names, "onnx/model.onnx", "onnx/model.onnx_data"]) {
           assert.deepEqual(await Deno.readFile(join(folder.path, file)), await Deno.readFile(join(from, file)), file);
-          const { loaded, total } = progress.get(file)!;
+          const { loaded, total } = progress.findLast((step) => step.file === file)!;
           assert.ok(loaded === total && total > 0, file);
         }
         hub.trouble = () => new Response("nobody should ask", { status: 500 });
-        // Under Deno transformers.js prefers the web's cache, which is no folder, unless told.
-        const { remoteHost, useBrowserCache, cacheDir } = env;
-        try {
-          Object.assign(env, { remoteHost: hub.host, useBrowserCache: false, cacheDir: options.cacheDir });
+        await inTransformersJs({ remoteHost: hub.address, cacheDir: options.cacheDir }, async () => {
           for (const file of await ModelRegistry.get_files("owner/name", { dtype: "fp32", include_processor: false })) {
             assert.ok(existsSync(join(folder.path, file)), file);
           }
           await AutoTokenizer.from_pretrained("owner/name", { local_files_only: true });
           const load = { dtype: "fp32", local_files_only: true } as const;
           await (await AutoModelForCausalLM.from_pretrained("owner/name", load)).dispose();
-        } finally {
-          Object.assign(env, { remoteHost, useBrowserCache, cacheDir });
-        }
+        });
         // A complete model needs no hub; another precision does.
         await resolveModelFolder("owner/name", options);
         await assert.rejects(
           resolveModelFolder("owner/name", { ...options, dtype: "q4" }),
-          asSentence(/^Could not download owner\/name from .* \(HTTP 500 for .*\): check the network/),
+          asSentence(
+            /^Could not download owner\/name from .* \(HTTP 500 from .*\): check the network and run the same/,
+          ),
         );
         hub.trouble = undefined;
         assert.deepEqual((await resolveModelFolder("owner/name", { ...options, dtype: "q4" })).dtypes, ["fp32", "q4"]);
@@ -120,82 +95,189 @@ sharedTest(
   "a repository without ONNX files is fetched as safetensors and imported, and says so",
   async (from) => {
     const names = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
-    await withRepository(Object.fromEntries(names.map((name) => [name, { from }])), async (hub, options) => {
-      const remarks: string[] = [];
-      const folder = await resolveModelFolder("owner/name", { ...options, onRemark: (line) => remarks.push(line) });
-      assert.equal(folder.name, "owner/name");
-      assert.ok(folder.onnxFile("auto").startsWith(options.importDir));
-      assert.match(remarks[0]!, /^The hub's owner\/name has no ONNX file: fetching its safetensors instead\.$/);
-      assert.match(remarks[1]!, /writing one from its safetensors/);
-      hub.trouble = () => new Response(null, { status: 500 });
-      assert.equal((await resolveModelFolder("owner/name", { ...options, dtype: "fp32" })).path, folder.path);
-      hub.trouble = undefined;
-      await assert.rejects(
-        resolveModelFolder("owner/name", { ...options, dtype: "q4" }),
-        asSentence(/has no ONNX file for dtype q4: choose --dtype fp32\.$/),
-      );
-    });
+    await withRepository(
+      Object.fromEntries(names.map((name) => [name, { from }])),
+      async (hub, { options, remarks }) => {
+        const folder = await resolveModelFolder("owner/name", options);
+        assert.equal(folder.name, "owner/name");
+        assert.ok(folder.onnxFile("auto").startsWith(options.importDir));
+        assert.match(remarks[0]!, /^The hub's owner\/name has no ONNX file: fetching its safetensors instead\.$/);
+        assert.match(remarks[1]!, /writing one from its safetensors/);
+        hub.trouble = () => new Response(null, { status: 500 });
+        assert.equal((await resolveModelFolder("owner/name", { ...options, dtype: "fp32" })).path, folder.path);
+        hub.trouble = undefined;
+        await assert.rejects(
+          resolveModelFolder("owner/name", { ...options, dtype: "q4" }),
+          asSentence(/has no ONNX file for dtype q4: choose --dtype fp32\.$/),
+        );
+      },
+    );
   },
 );
 
-Deno.test("safetensors that could not be imported are not fetched", async () => {
-  const files = { ...small, "config.json": '{"model_type":"mamba"}', "model.safetensors": "gigabytes" };
-  await withRepository(files, async (hub, options) => {
-    await assert.rejects(resolveModelFolder("owner/name", options), asSentence(/model_type "mamba" is not one/));
-    assert.deepEqual(hub.asked, ["tokenizer.json", "config.json"]);
+sharedTest(
+  "fixtures/llama-genai",
+  "a revision has a folder of its own, in which transformers.js finds it, and main another",
+  async (from) => {
+    const names = ["config.json", "tokenizer.json", "tokenizer_config.json", "onnx/model_q4.onnx"];
+    await withRepository(
+      Object.fromEntries(names.map((name) => [name, { from }])),
+      async (hub, { options, folder: main }) => {
+        const folder = await resolveModelFolder("owner/name@v1", options);
+        assert.equal(folder.path, join(main, "v1"));
+        assert.deepEqual([folder.name, folder.revision], ["owner/name", "v1"]);
+        assert.deepEqual(readdirSync(main), ["v1"]);
+        // PEFT finds an adapter's base by these two.
+        const model = await openModel(folder, "q4"), layers = adaptableLayers(model.path, folder.config);
+        const settings = parseTrainSettings({ model: "owner/name@v1", out: "unused" });
+        const { base_model_name_or_path, revision } = newAdapterConfig(settings, layers, model) as Record<
+          string,
+          unknown
+        >;
+        assert.deepEqual([base_model_name_or_path, revision], ["owner/name", "v1"]);
+        await inTransformersJs({ remoteHost: "http://127.0.0.1:9", cacheDir: options.cacheDir }, async () => {
+          const load = { dtype: "q4", local_files_only: true, revision: "v1" } as const;
+          await (await AutoModelForCausalLM.from_pretrained("owner/name", load)).dispose();
+        });
+        assert.equal((await resolveModelFolder("owner/name@main", options)).path, main);
+        assert.equal((await resolveModelFolder("owner/name", options)).revision, undefined);
+        assert.equal((await resolveModelFolder("owner/name@refs/pr/1", options)).path, join(main, "refs/pr/1"));
+        await assert.rejects(
+          resolveModelFolder("owner/name@v2", options),
+          asSentence(/^The hub's owner\/name has no revision v2 \(HTTP 404\)/),
+        );
+        // Main's ONNX files would be taken for that revision's.
+        await assert.rejects(
+          resolveModelFolder("owner/name@onnx", options),
+          asSentence(/name the commit's hash instead/),
+        );
+        for (const odd of ["owner/name@", "owner/name@../x", "owner/..", "owner/name@a@b", "owner/name@a//b"]) {
+          await assert.rejects(resolveModelFolder(odd, options), asSentence(/is not a hub id either/), odd);
+        }
+        assert.ok(hub.asked.every(({ file }) => names.includes(file)));
+      },
+    );
+  },
+);
+
+Deno.test("all files are of the commit that was listed, whatever main stands for by then", async () => {
+  await withRepository({ ...small, "onnx/model.onnx": "graph" }, async (hub, { options }) => {
+    const paths: string[] = [];
+    hub.trouble = (path) => void paths.push(path);
+    await resolveModelFolder("owner/name", options);
+    const files = ["tokenizer.json", "config.json", "onnx/model.onnx"];
+    assert.deepEqual(paths, [
+      "/api/models/owner/name/revision/main",
+      ...files.map((file) => `/owner/name/resolve/${commit}/${file}`),
+    ]);
   });
 });
 
-Deno.test("a download that breaks off leaves no half file, and the next one fetches only what is missing", async () => {
-  await withRepository(
-    { ...small, "onnx/model.onnx": "graph", "onnx/model.onnx_data": "weights" },
-    async (hub, options) => {
-      hub.trouble = (path) => path.endsWith("_data") ? brokenOff(new TextEncoder().encode("weights")) : undefined;
-      await assert.rejects(
-        resolveModelFolder("owner/name", options),
-        asSentence(/^Could not download owner\/name from/),
-      );
-      const folder = join(options.cacheDir, "owner/name");
-      assert.deepEqual(readdirSync(folder, { recursive: true }).sort(), ["config.json", "onnx", "tokenizer.json"]);
-      hub.trouble = undefined;
-      hub.asked.length = 0;
-      await resolveModelFolder("owner/name", options);
-      assert.deepEqual(hub.asked, ["onnx/model.onnx_data", "onnx/model.onnx"]);
-    },
-  );
+Deno.test("safetensors that could not be imported are not fetched", async () => {
+  const files = { ...small, "config.json": '{"model_type":"mamba"}', "model.safetensors": "gigabytes" };
+  await withRepository(files, async (hub, { options }) => {
+    await assert.rejects(resolveModelFolder("owner/name", options), asSentence(/model_type "mamba" is not one/));
+    assert.deepEqual(hub.asked.map(({ file }) => file), ["tokenizer.json", "config.json"]);
+  });
 });
 
 Deno.test("what the hub will not give is one sentence with the way out", async () => {
-  await withRepository({ ...small, "onnx/model_q4.onnx": "" }, async (hub, options) => {
+  await withRepository({ ...small, "onnx/model_q4.onnx": "" }, async (hub, { options, remarks }) => {
     const find = (id: string, dtype = "auto") => resolveModelFolder(id, { ...options, dtype });
-    await assert.rejects(find("owner/other"), asSentence(/^The hub has no owner\/other \(HTTP 401\): check the id/));
+    const refusing = (status: number, code?: string) => (path: string) =>
+      path.includes("/resolve/")
+        ? new Response("", { status, headers: code ? { "x-error-code": code } : {} })
+        : undefined;
+    await assert.rejects(
+      find("owner/other"),
+      asSentence(/^The hub has no owner\/other \(HTTP 401\): check the id, .*set/),
+    );
     await assert.rejects(find("owner/name", "q8"), asSentence(/no ONNX file for dtype q8: choose --dtype q4\.$/));
-    const gated = { "x-error-code": "GatedRepo" };
-    hub.trouble = (path) => path.includes("/resolve/") ? new Response("", { status: 401, headers: gated }) : undefined;
-    await assert.rejects(find("owner/name"), asSentence(/owner\/name is gated: accept its terms on http.*HF_TOKEN/));
-    hub.trouble = (path) => path.includes("/resolve/") ? new Response("", { status: 403 }) : undefined;
-    await assert.rejects(find("owner/name"), asSentence(/gated/));
+    for (const trouble of [refusing(401, "GatedRepo"), refusing(403)]) {
+      hub.trouble = trouble;
+      await assert.rejects(
+        find("owner/name"),
+        asSentence(
+          /^The hub's owner\/name is gated \(HTTP 40[13]\): accept its terms on http.*owner\/name, and set HF_TOKEN/,
+        ),
+      );
+      await withEnvironment({ HF_TOKEN: "hf_mine" }, () =>
+        assert.rejects(
+          find("owner/name"),
+          asSentence(/gated .*accept its terms on http.*check that HF_TOKEN is a token of yours/),
+        ));
+    }
+    hub.trouble = refusing(404, "EntryNotFound");
+    await assert.rejects(find("owner/name"), asSentence(/^The hub's owner\/name has no tokenizer\.json \(HTTP 404\)/));
+    hub.trouble = () => new Response(null, { status: 404 });
+    await assert.rejects(
+      find("owner/name"),
+      asSentence(/^The hub has no owner\/name \(HTTP 404\): .*private.*set HF_TOKEN/),
+    );
+    await withEnvironment(
+      { HF_TOKEN: "hf_mine" },
+      () => assert.rejects(find("owner/name"), asSentence(/the token in HF_TOKEN may not read it\.$/)),
+    );
+    hub.trouble = refusing(451);
+    await assert.rejects(find("owner/name"), asSentence(/does not give tokenizer\.json of owner\/name \(HTTP 451\)/));
     hub.trouble = () => Response.json({ siblings: [{ rfilename: "model.gguf" }] });
     await assert.rejects(find("owner/name"), asSentence(/owner\/name has no config\.json/));
     const others = ["config.json", "tokenizer.json", "model.gguf"].map((rfilename) => ({ rfilename }));
     hub.trouble = () => Response.json({ siblings: others });
     await assert.rejects(find("owner/name"), asSentence(/neither an ONNX file nor safetensors \(it has model\.gguf\)/));
+    assert.deepEqual(remarks, [], "what will not change was tried again");
     hub.trouble = () => Response.json({ nothing: true });
     await assert.rejects(find("owner/name"), asSentence(/its list of files is not as expected/));
   });
 });
 
 Deno.test("without the net, a model that is here in part serves as it is, and one that is not is one sentence", async () => {
-  await withRepository({ ...small, "onnx/model_q4.onnx": "" }, async (_hub, options) => {
+  await withRepository({ ...small, "onnx/model_q4.onnx": "" }, async (_hub, { options, remarks }) => {
     await resolveModelFolder("owner/name", options);
-    // Nothing listens on port 1.
-    const offline = { ...options, host: "http://127.0.0.1:1" }, remarks: string[] = [];
-    const folder = await resolveModelFolder("owner/name", { ...offline, onRemark: (line) => remarks.push(line) });
-    assert.equal(folder.resolveDtype("auto"), "q4");
-    assert.match(remarks[0]!, /^The hub cannot be reached \(.+\): using owner\/name as it is here, in q4\.$/);
-    await assert.rejects(
-      resolveModelFolder("owner/new", offline),
-      asSentence(/^Could not download owner\/new from http:\/\/127\.0\.0\.1:1 \(.+\): check the network/),
-    );
+    let gone = "";
+    await withServer(() => new Response(), (address) => {
+      gone = address;
+      return Promise.resolve();
+    });
+    await withEnvironment({ HF_ENDPOINT: gone }, async () => {
+      const folder = await resolveModelFolder("owner/name", options);
+      assert.equal(folder.resolveDtype("auto"), "q4");
+      // Without a second try: there is something to go on with.
+      assert.equal(remarks.length, 1);
+      assert.match(remarks[0]!, /^The hub cannot be reached \(.+\): using owner\/name as it is here, in q4\.$/);
+      await assert.rejects(
+        resolveModelFolder("owner/new", options),
+        asSentence(/^Could not download owner\/new from http:\/\/127\.0\.0\.1:\d+ \(.+\): check the network/),
+      );
+      assert.match(remarks[1]!, /^The list of owner\/new's files: .+; trying again in 1 s\.$/);
+    });
   });
+});
+
+Deno.test("HF_ENDPOINT is a web address, and its host and subdomains are what a task may connect to beside the hub", async () => {
+  const cases: Record<string, [string, string]> = {
+    "": ["https://huggingface.co", ""],
+    "https://huggingface.co/": ["https://huggingface.co", ""],
+    "https://mirror.example//": ["https://mirror.example", ",mirror.example:443,*.mirror.example:443"],
+    "http://Mirror.example:81/hf/": ["http://mirror.example:81/hf", ",mirror.example:81,*.mirror.example:81"],
+    "http://127.0.0.1:9": ["http://127.0.0.1:9", ",127.0.0.1:9"],
+    "http://[::1]:9": ["http://[::1]:9", ",[::1]:9"],
+    "http://localhost": ["http://localhost", ",localhost:80"],
+  };
+  for (const [HF_ENDPOINT, [endpoint, hosts]] of Object.entries(cases)) {
+    await withEnvironment({ HF_ENDPOINT }, () => {
+      assert.equal(hubEndpoint(), endpoint);
+      assert.equal(hubHosts(), hosts);
+      return Promise.resolve();
+    });
+  }
+  for (
+    const HF_ENDPOINT of ["mirror.example", "file:///x", "localhost:80", "https://a:b@mirror.example", "https://x/?y"]
+  ) {
+    await withEnvironment({ HF_ENDPOINT }, () => {
+      assert.throws(hubEndpoint, asSentence(/^HF_ENDPOINT is not the address of a hub: write it as/));
+      assert.equal(hubHosts(), "");
+      return Promise.resolve();
+    });
+  }
 });

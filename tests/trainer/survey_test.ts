@@ -14,6 +14,7 @@ import { microBatchFeeds } from "../../shared/compiler/feeds.ts";
 import { packRows } from "../../shared/feedback/micro_batch.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { createReporter } from "../../shared/progress.ts";
+import { NoFloat16Error, NoGpuError } from "../../shared/runtime/gpu.ts";
 import { floats } from "../compiler/sessions.ts";
 import { runTask, withFolder } from "../commands/run_task.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
@@ -119,9 +120,9 @@ Deno.test("what a stage throws is a refusal where it was made for people, else a
   const stage = (error: Error) => stageOf(() => Promise.reject(error));
   assert.equal((await stage(new RefusedModelError("no"))).kind, "refused");
   assert.equal((await stage(new InputError("no"))).kind, "refused");
-  assert.equal((await stage(new Error("worker 1 failed (… Failed to get a WebGPU adapter: none)"))).kind, "untested");
+  assert.equal((await stage(new NoGpuError("There is none."))).kind, "untested");
   assert.equal(
-    (await stage(new Error("Program Cast requires f16 but the device does not support it."))).kind,
+    (await stage(new NoFloat16Error("Its shaders have none."))).kind,
     "refused",
   );
   assert.deepEqual(await stage(new TypeError("x is not y")), { kind: "broken", sentence: "x is not y" });

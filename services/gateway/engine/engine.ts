@@ -5,7 +5,9 @@ import { dirname } from "node:path";
 import { compileBaseGeneration, compileGeneration } from "../../../shared/compiler/compile.ts";
 import { InputError } from "../../../shared/errors.ts";
 import { createReporter } from "../../../shared/progress.ts";
+import { checkDevice } from "../../../shared/runtime/gpu.ts";
 import { findModel, identityOf, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
+import { workersOn } from "../../../shared/runtime/session.ts";
 import { AdapterShelf, readServedAdapter } from "./adapter_shelf.ts";
 import { AnswerStream } from "./answer_stream.ts";
 import { AnswerText, type TextSettings } from "./answer_text.ts";
@@ -253,9 +255,11 @@ export async function startEngine(
 ): Promise<Engine> {
   const found = await findModel(asked, dtype, { ...createReporter({ json }), warn });
   const model = await openModel(found, dtype), { folder, path, tokenizer } = model;
-  const cores = navigator.hardwareConcurrency, size = workers ?? Math.ceil(cores / coresPerWorker);
+  const cores = navigator.hardwareConcurrency, on = device === "auto" ? "cpu" : device;
+  const size = on === "cpu" ? workers ?? Math.ceil(cores / coresPerWorker) : workersOn(on, workers);
   const threads = Math.max(1, Math.floor(cores / size));
-  const place = { device: device === "auto" ? "cpu" as const : device, folder: dirname(path), threads };
+  const place = { device: on, folder: dirname(path), threads } as const;
+  await checkDevice(model, place.device);
   const shelf: AdapterShelf = new AdapterShelf((version) => dispatcher.dropAdapter(version));
   const dispatcher = await Dispatcher.start({
     workers: size,

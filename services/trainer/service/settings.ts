@@ -2,7 +2,7 @@
 
 import { Cron } from "croner";
 import { InputError } from "../../../shared/errors.ts";
-import type { Device } from "../../../shared/runtime/session.ts";
+import { type Device, workersOn } from "../../../shared/runtime/session.ts";
 
 export interface TrainerSettings {
   /** The gateway's data folder. */
@@ -42,13 +42,14 @@ export function parseTrainerSettings(options: TrainerOptions): TrainerSettings {
   if (options.autoPromote && options.trainEvery === undefined && trainCron === undefined) {
     throw new InputError("--auto-promote: say when to train with --train-every or --train-cron.");
   }
+  const device = options.device === "webgpu" ? "webgpu" : "cpu", { trainWorkers } = options;
   return {
     dataFolder: options.dataDir,
     databaseUrl: Deno.env.get("DATABASE_URL") || undefined,
     model: options.model,
     dtype: options.dtype,
-    device: options.device === "webgpu" ? "webgpu" : "cpu",
-    workers: options.trainWorkers,
+    device,
+    workers: device === "webgpu" ? workersOn(device, trainWorkers, "--train-workers") : trainWorkers,
     every: options.trainEvery,
     cron: trainCron,
     promote: options.autoPromote ?? false,

@@ -11,6 +11,7 @@ import { readFeedback } from "../../../shared/feedback/read.ts";
 import { type TokenizedRow, tokenizeRows } from "../../../shared/feedback/tokenize.ts";
 import { readSafetensors, toFloat32 } from "../../../shared/onnx/safetensors.ts";
 import { createReporter } from "../../../shared/progress.ts";
+import { NoFloat16Error, NoGpuError } from "../../../shared/runtime/gpu.ts";
 import type { Device } from "../../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../../workers/pool.ts";
@@ -44,10 +45,10 @@ export async function stageOf(run: () => Promise<Stage>): Promise<Stage> {
     return await run();
   } catch (error) {
     const sentence = (error as Error).message;
-    if (/Failed to get a WebGPU adapter/.test(sentence)) {
+    if (error instanceof NoGpuError) {
       return { kind: "untested", sentence: "There was no GPU, and no SwiftShader (Debian: chromium and libvulkan1)." };
     }
-    if (/requires f16 but the device does not support it/.test(sentence)) {
+    if (error instanceof NoFloat16Error) {
       return {
         kind: "refused",
         sentence: "The GPU's shaders have no 16-bit floats (SwiftShader's have not); fp32, q4 and q8 need none.",
