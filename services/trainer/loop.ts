@@ -140,14 +140,19 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
     return block;
   };
   const started = performance.now(), secondsBefore = state.seconds;
+  // A checkpoint is taken at once and reaches the disk while the next steps run.
+  let saved: Promise<void> = Promise.resolve();
   const save = async () => {
+    await saved;
     const { firstMoments, secondMoments } = optimizer.state();
-    await writeCheckpoint(settings.out, {
+    saved = writeCheckpoint(settings.out, {
       state,
       parameters: policy.snapshot(),
       firstMoments: flat(firstMoments),
       secondMoments: flat(secondMoments),
     });
+    // Whoever waits for it next is told.
+    saved.catch(() => {});
   };
   const schedule = {
     schedule: settings.schedule,
@@ -214,12 +219,14 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
         await save();
         savedAt = performance.now();
       }
+      if (finished || interrupted) await saved;
       if (interrupted && !finished) {
         throw new InterruptedError(`Interrupted after step ${state.step}; go on with the same command and --resume.`);
       }
     }
   } finally {
     progress.done();
+    await saved.catch(() => {});
   }
   return { metrics, state };
 }
