@@ -6,6 +6,7 @@ import { countKeys } from "../../shared/store/keys.ts";
 import { adapterOf, type Alias, servedAlias } from "../../shared/store/registry.ts";
 import { createApp } from "./app.ts";
 import { openStore } from "../../shared/store/open_store.ts";
+import { noteServedBase } from "../../shared/store/presence.ts";
 import { removeLeftovers } from "./data_folder.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import type { Gateway } from "./gateway.ts";
@@ -53,6 +54,7 @@ async function loadEngine(settings: GatewaySettings, gateway: Gateway): Promise<
     for (const [name, folder] of settings.adapters) await engine.setAdapter(name, folder);
     await models.start((error) => log.error("the registry could not be read", { error: error.message }));
     await loadArms(gateway, engine);
+    await noteServedBase(gateway.database, engine.base);
     return engine;
   } catch (error) {
     await engine.close(0);

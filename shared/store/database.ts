@@ -7,7 +7,7 @@ import { nameOfServer, openPostgresDatabase } from "./postgres_database.ts";
 import type { Database } from "./queries.ts";
 import { openSqliteDatabase } from "./sqlite_database.ts";
 
-export type { Database, Queries, Value } from "./queries.ts";
+export type { Database, Lock, Queries, Value } from "./queries.ts";
 
 /**
  * Opens or creates a database and brings it to the newest version.

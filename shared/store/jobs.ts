@@ -173,23 +173,27 @@ export async function noteData(queries: Queries, id: string, data: Record<string
  * Ends a job. Within a write, so that what a job leaves behind is there exactly if it succeeded.
  *
  * @param error of a failed job
+ * @returns whether it was not over yet: a job ends once, whoever did it
  */
 export async function finishJob(
   queries: Queries,
   id: string,
   status: "succeeded" | "failed" | "cancelled",
   { outcome = null, error = null }: { outcome?: JobOutcome | null; error?: Job["error"] },
-): Promise<void> {
-  await queries.run(
-    "UPDATE jobs SET status = $2, finished_at = $3, outcome = $4, error = $5, progress = NULL WHERE id = $1",
+): Promise<boolean> {
+  const ended = await queries.run(
+    `UPDATE jobs SET status = $2, finished_at = $3, outcome = $4, error = $5, progress = NULL
+     WHERE id = $1 AND finished_at IS NULL`,
     [id, status, Date.now(), outcome && JSON.stringify(outcome), error && JSON.stringify(error)],
   );
+  if (ended === 0) return false;
   const message = {
     succeeded: "The job succeeded.",
     failed: error?.message ?? "The job failed.",
     cancelled: "The job was cancelled.",
   }[status];
   await addEvent(queries, id, { level: status === "failed" ? "error" : "info", type: "message", message });
+  return true;
 }
 
 /** Asks for a job to be cancelled: a queued one is at once, a running one at its next step. @returns the job after that */
@@ -223,29 +227,14 @@ const selectEvents = `SELECT sequence, job_id AS "jobId", at, level, type, step,
 const eventOf = (row: EncodedEvent): JobEvent => ({ ...row as unknown as JobEvent, data: parse(row.data) });
 
 /** Events after `sequence`, oldest first. */
-export async function eventsAfter(
-  database: Database,
-  jobId: string,
-  sequence: number,
-  limit: number,
-): Promise<JobEvent[]> {
-  const rows = await database.all<EncodedEvent>(
-    `${selectEvents} WHERE job_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3`,
-    [jobId, sequence, limit],
-  );
-  return rows.map(eventOf);
-}
+export const eventsAfter = (database: Database, jobId: string, sequence: number, limit: number) =>
+  events(database, "sequence > $2 ORDER BY sequence", [jobId, sequence, limit]);
 
 /** Events before `sequence`, newest first. */
-export async function eventsBefore(
-  database: Database,
-  jobId: string,
-  sequence: number,
-  limit: number,
-): Promise<JobEvent[]> {
-  const rows = await database.all<EncodedEvent>(
-    `${selectEvents} WHERE job_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3`,
-    [jobId, sequence, limit],
-  );
-  return rows.map(eventOf);
+export const eventsBefore = (database: Database, jobId: string, sequence: number, limit: number) =>
+  events(database, "sequence < $2 ORDER BY sequence DESC", [jobId, sequence, limit]);
+
+async function events(database: Database, which: string, values: [string, number, number]): Promise<JobEvent[]> {
+  return (await database.all<EncodedEvent>(`${selectEvents} WHERE job_id = $1 AND ${which} LIMIT $3`, values))
+    .map(eventOf);
 }

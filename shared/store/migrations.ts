@@ -179,6 +179,16 @@ const steps: Step[] = [
       key_id TEXT
     )`,
   ],
+  () => [
+    `CREATE TABLE presence (
+      service TEXT PRIMARY KEY,
+      seen_at BIGINT NOT NULL,
+      base TEXT
+    )`,
+    // Whether the job's report may still quote somebody whose data was deleted.
+    `ALTER TABLE jobs ADD COLUMN forgets INTEGER NOT NULL DEFAULT 0`,
+    `CREATE INDEX idempotent_answers_by_time ON idempotent_answers (created_at)`,
+  ],
 ];
 
 /** The version that this Prospect writes and reads. */

@@ -3,7 +3,7 @@
 import pg from "pg";
 import { InputError } from "../errors.ts";
 import { GroupCommit, type WriteConnection } from "./group_commit.ts";
-import { checkText, type Database, type Queries, type Value } from "./queries.ts";
+import { checkText, type Database, type Lock, type Queries, type Value } from "./queries.ts";
 
 /** Names the lock that writers of Prospect take turns by ("prospect" in hexadecimal, cut to 31 bits). */
 const writersLock = 0x70726f73;
@@ -43,8 +43,34 @@ export async function openPostgresDatabase(url: string): Promise<Database> {
     all: (sql, values) => reads.all(sql, values),
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
     write: (work) => writes.write(work),
+    lock: (name) => lock(url, name),
     close: () => closed ??= writes.close().then(() => pool.end()),
   };
+}
+
+/** The server's own probes of a connection: a holder whose machine has died loses its locks within half a minute. */
+const probes = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4";
+
+/** An advisory lock on a connection of its own, whose end is the lock's. */
+async function lock(url: string, name: string): Promise<Lock | undefined> {
+  const client = new pg.Client({ connectionString: url, keepAlive: true, connectionTimeoutMillis: patience });
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  client.on("error", () => resolve()).on("end", () => resolve());
+  const release = async () => {
+    await client.end();
+    resolve();
+  };
+  try {
+    await client.connect();
+    await client.query(probes);
+    const sql = `SELECT pg_try_advisory_lock(${writersLock}, hashtext($1)) AS held`;
+    if ((await client.query<{ held: boolean }>(sql, [name])).rows[0]?.held) return { ended, release };
+  } catch (error) {
+    await release().catch(ignore);
+    throw error;
+  }
+  await release();
+  return undefined;
 }
 
 /** Host and database of a URL, without user and password. */

@@ -13,6 +13,13 @@ export interface Queries {
   run(sql: string, values?: readonly Value[]): Promise<number>;
 }
 
+/** What one holder at a time has, among all processes that use the database. */
+export interface Lock {
+  /** Resolves when it is given back, or lost: its holder then ends what it guards. */
+  readonly ended: Promise<void>;
+  release(): Promise<void>;
+}
+
 /** A database. Its own queries see what is committed and never half a write; `run` is a write of one statement. */
 export interface Database extends Queries {
   readonly kind: "sqlite" | "postgres";
@@ -25,6 +32,8 @@ export interface Database extends Queries {
    * @throws What `work` throws, its changes undone.
    */
   write<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>;
+  /** Takes the lock of that name, which dies with its holder; undefined where another has it. */
+  lock(name: string): Promise<Lock | undefined>;
   /** Closes after the writes that are under way; a second time it does nothing. */
   close(): Promise<void>;
 }

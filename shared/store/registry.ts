@@ -1,6 +1,8 @@
 // Adapters with their lineage, what each alias points to, and every promotion. A promotion is one write: after a crash in
 // its middle the old model answers or the new one, never neither. Does not load adapters or judge them.
 
+import { InputError } from "../errors.ts";
+import { servedBase } from "./presence.ts";
 import type { Database, Queries, Value } from "./queries.ts";
 
 /** The alias that clients ask for, so that promotion needs no change on their side. */
@@ -163,7 +165,15 @@ export function standing(promotions: readonly Promotion[]): { current: string; p
   return { current: stack.at(-1)!, previous: stack.at(-2) };
 }
 
-/** Moves an alias wholly to a model and writes it into the log; within a write. @returns What was promoted before. */
+/** An adapter of one base model was to be promoted where another is served: whoever asked for the alias would get 404. */
+export class UnservedBaseError extends InputError {}
+
+/**
+ * Moves an alias wholly to a model and writes it into the log; within a write.
+ *
+ * @returns What was promoted before.
+ * @throws UnservedBaseError, before anything is changed.
+ */
 export async function promote(
   queries: Queries,
   alias: string,
@@ -175,7 +185,12 @@ export async function promote(
   return current;
 }
 
-/** Goes back to what was promoted before. @returns The model that answers now; undefined where there is nothing before. */
+/**
+ * Goes back to what was promoted before.
+ *
+ * @returns The model that answers now; undefined where there is nothing before.
+ * @throws UnservedBaseError
+ */
 export function rollback(
   database: Database,
   alias: string,
@@ -190,8 +205,22 @@ export function rollback(
   });
 }
 
+/** @throws UnservedBaseError for an adapter in the registry; others were loaded by hand, and fit whom they were loaded by */
+async function checkServed(queries: Queries, model: string): Promise<void> {
+  const name = adapterOf(model);
+  const adapter = name == null ? undefined : await findAdapter(queries, name);
+  if (!adapter) return;
+  const served = await servedBase(queries);
+  if (adapter.base === served) return;
+  throw new UnservedBaseError(
+    `${model} is for the base model ${adapter.base}; ` +
+      (served === undefined ? "no gateway has said yet which one it serves." : `the gateway serves ${served}.`),
+  );
+}
+
 async function note(queries: Queries, alias: string, promotion: Promotion): Promise<void> {
   const { at, kind, from, to, reason, override, by } = promotion;
+  await checkServed(queries, to);
   await queries.run(
     `INSERT INTO promotions (at, alias, kind, from_model, to_model, reason, overridden, key_id)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,

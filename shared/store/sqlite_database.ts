@@ -5,7 +5,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 import { InputError } from "../errors.ts";
 import { GroupCommit, type WriteConnection } from "./group_commit.ts";
-import { checkText, type Database, type Queries, type Value } from "./queries.ts";
+import { checkText, type Database, type Lock, type Queries, type Value } from "./queries.ts";
 import { openSqlite } from "./sqlite.ts";
 
 /** How long a write waits for another process, in milliseconds. */
@@ -36,12 +36,29 @@ export function openSqliteDatabase(path: string): Database {
     all: (sql, values) => reads.all(sql, values),
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
     write: (work) => writes.write(work),
+    lock: (name) => lockFile(`${path}.${name}.lock`),
     close: () =>
       closed ??= writes.close().then(() => {
         reader.close();
         writer.close();
       }),
   };
+}
+
+/** A lock on a file, which the system gives back when the process ends. */
+async function lockFile(path: string): Promise<Lock | undefined> {
+  const file = await Deno.open(path, { create: true, write: true });
+  if (!await file.tryLock(true)) {
+    file.close();
+    return undefined;
+  }
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const release = () => {
+    file.close();
+    resolve();
+    return ended;
+  };
+  return { ended, release };
 }
 
 /** Queries of one connection, its statements prepared once. */

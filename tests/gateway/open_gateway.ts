@@ -6,6 +6,7 @@ import type { Gateway } from "../../services/gateway/gateway.ts";
 import { createMetrics } from "../../services/gateway/http/metrics.ts";
 import { RegisteredModels } from "../../services/gateway/registered_models.ts";
 import { openDatabase } from "../../shared/store/database.ts";
+import { noteServedBase } from "../../shared/store/presence.ts";
 import { withFolder } from "../commands/run_task.ts";
 import { type Script, scriptedEngine } from "./scripted_engine.ts";
 
@@ -36,6 +37,7 @@ export function withGateway(
   return withFolder(async (folder) => {
     const database = await openDatabase(join(folder, "store.sqlite"));
     const scripted = await scriptedEngine(options.script);
+    await noteServedBase(database, scripted.engine.base);
     const logged: OpenGateway["logged"] = [];
     const base = [{ model: "base", weight: 1 }], aliases = new Map([["prospect", base]]);
     const gateway: Gateway = {

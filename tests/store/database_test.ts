@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { setTimeout } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { InputError } from "../../shared/errors.ts";
 import { openDatabase, type Queries } from "../../shared/store/database.ts";
 import { databaseTest, placeTest } from "./databases.ts";
@@ -171,3 +172,41 @@ databaseTest(
     }
   },
 );
+
+placeTest("a lock has one holder among all processes, and is free once that one is killed", async ({ where }) => {
+  const database = await openDatabase(where);
+  const hold = async (name: string) => {
+    const process = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "-A", fileURLToPath(new URL("lock_holder.ts", import.meta.url)), where, name],
+      stdin: "null",
+      stdout: "piped",
+    }).spawn();
+    const { value } = await process.stdout.pipeThrough(new TextDecoderStream()).getReader().read();
+    return { process, said: value?.trim() };
+  };
+  try {
+    const first = await hold("one");
+    assert.equal(first.said, "held");
+    const second = await hold("one");
+    assert.equal(second.said, "another's");
+    await second.process.status;
+    assert.equal(await database.lock("one"), undefined);
+    const other = await database.lock("two");
+    assert.ok(other, "another lock is another's business");
+    first.process.kill("SIGKILL");
+    await first.process.status;
+    let mine = await database.lock("one");
+    // A server hears of its clients' ends a little later.
+    for (const end = Date.now() + 10_000; !mine && Date.now() < end; mine = await database.lock("one")) {
+      await setTimeout(20);
+    }
+    assert.ok(mine);
+    await mine.release();
+    await mine.ended;
+    const again = await database.lock("one");
+    assert.ok(again, "what was given back can be taken");
+    await Promise.all([again.release(), other.release()]);
+  } finally {
+    await database.close();
+  }
+});

@@ -21,9 +21,13 @@ export interface Place {
   where: string;
 }
 
-/** A test on both databases, each given as a place of its own. */
-export function placeTest(sentence: string, use: (place: Place) => Promise<void>): void {
-  for (const kind of kinds) {
+/** A test on both databases, or on those of some kind, each given as a place of its own. */
+export function placeTest(
+  sentence: string,
+  use: (place: Place) => Promise<void>,
+  on: readonly Place["kind"][] = kinds,
+): void {
+  for (const kind of on) {
     Deno.test(`${kind}: ${sentence}`, async () => {
       if (kind === "sqlite") return await withFolder((folder) => use({ kind, where: `${folder}/store.sqlite` }));
       server ??= await startServer();

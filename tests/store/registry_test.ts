@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { Database } from "../../shared/store/database.ts";
+import { noteServedBase } from "../../shared/store/presence.ts";
 import {
   findAdapter,
   listAdapters,
@@ -14,6 +15,7 @@ import {
   rollback,
   setAlias,
   standing,
+  UnservedBaseError,
 } from "../../shared/store/registry.ts";
 import { databaseTest } from "./databases.ts";
 
@@ -137,3 +139,31 @@ databaseTest("an alias that is set by hand is what it was set to last, and other
     ["two", [{ model: "base:a", weight: 0.5 }, { model: "base", weight: 0 }]],
   ]);
 });
+
+databaseTest(
+  "what the gateway could not answer with is neither promoted nor gone back to, and everything else of the write is kept",
+  async (database) => {
+    await registerAdapter(database, adapter("fits"));
+    await registerAdapter(database, adapter("foreign", { base: "other@4567" }));
+    const refused = (move: Promise<unknown>, why: RegExp) =>
+      assert.rejects(move, (error) => error instanceof UnservedBaseError && why.test(error.message));
+    await refused(moveTo(database, "base:fits"), /base:fits is for .* tiny@0123; no gateway has said yet/);
+    await noteServedBase(database, "tiny@0123");
+    await refused(moveTo(database, "base:foreign"), /base:foreign is for .* other@4567; the gateway serves tiny@0123/);
+    assert.deepEqual(await listPromotions(database, alias), []);
+    assert.deepEqual([...await listAliases(database)], []);
+    await moveTo(database, "base:fits");
+    await moveTo(database, "base:by-hand");
+    // A gateway begins to serve another model between the decision to promote and the promotion.
+    await noteServedBase(database, "other@4567");
+    await database.write(async (queries) => {
+      await registerAdapter(queries, adapter("third"));
+      await refused(promote(queries, alias, "base:third", { reason: null, override: false, by: null }), /other@4567/);
+    });
+    assert.ok(await findAdapter(database, "third"));
+    await refused(goBack(database), /base:fits/);
+    assert.equal(await current(database), "base:by-hand");
+    assert.equal(await moveTo(database, "base:foreign"), "base:by-hand");
+    assert.equal(await moveTo(database, "base"), "base:foreign");
+  },
+);

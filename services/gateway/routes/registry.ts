@@ -14,6 +14,7 @@ import {
   servedAlias,
   setAlias,
   standing,
+  UnservedBaseError,
 } from "../../../shared/store/registry.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
@@ -161,6 +162,14 @@ async function registry(gateway: Gateway): Promise<z.infer<typeof registrySchema
   return { object: "registry", alias: servedAlias, current, previous: previous ?? null, adapters, promotions };
 }
 
+/** The refusal of a model that cannot answer. */
+const cannotAnswer = (message: string) => new ApiError(404, message, "model", "model_not_found");
+
+/** As the store knows it, which another gateway may have told since this one has looked. */
+function unserved(error: unknown): never {
+  throw error instanceof UnservedBaseError ? cannotAnswer(error.message) : error;
+}
+
 /** Adds the routes. */
 export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   const { database, models, log } = gateway;
@@ -172,7 +181,7 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     const message = other
       ? `${model} is for the base model ${other.base}; this gateway serves another.`
       : `There is no model "${model}" here.`;
-    throw new ApiError(404, message, "model", "model_not_found");
+    throw cannotAnswer(message);
   };
   for (const path of ["/v1/registry/*", "/v1/aliases/*"]) app.use(path, requireScope("admin"));
 
@@ -200,7 +209,7 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     if (!passed && !reason) throw new ApiError(400, "An override needs a reason.", "reason", "missing_field");
     const by = context.get("key")?.id ?? null;
     const how = { reason: reason ?? null, override: !passed, by };
-    const from = await database.write((queries) => promote(queries, servedAlias, model, how));
+    const from = await database.write((queries) => promote(queries, servedAlias, model, how)).catch(unserved);
     await models.refresh();
     log.info("promoted", { from, to: model, override: !passed, reason: reason ?? null, by });
     return context.json(await registry(gateway), 200);
@@ -210,13 +219,13 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     const { reason } = context.req.valid("json");
     const { current, previous } = standing(await listPromotions(database, servedAlias));
     if (previous === undefined) throw new ApiError(409, `${current} was there first; there is nothing to go back to.`);
-    await makeReady(previous).catch((error) => {
+    const by = context.get("key")?.id ?? null;
+    const goBack = () => rollback(database, servedAlias, { reason: reason ?? null, by }).catch(unserved);
+    const to = await makeReady(previous).then(goBack).catch((error) => {
       if (!(error instanceof ApiError && error.status === 404)) throw error;
       const message = `${previous}, which was promoted before, cannot answer any more; promote another model.`;
       throw new ApiError(409, message, "model", "model_not_found");
     });
-    const by = context.get("key")?.id ?? null;
-    const to = await rollback(database, servedAlias, { reason: reason ?? null, by });
     await models.refresh();
     log.info("rolled back", { from: current, to, reason: reason ?? null, by });
     return context.json(await registry(gateway), 200);

@@ -7,7 +7,7 @@ import { InputError } from "../../../shared/errors.ts";
 import { type Reporter, silent } from "../../../shared/progress.ts";
 import { hashAdapterFiles } from "../../../shared/runtime/adapter_of_model.ts";
 import { findModel, identityOf, openModel } from "../../../shared/runtime/open_model.ts";
-import type { Database } from "../../../shared/store/database.ts";
+import type { Database, Queries } from "../../../shared/store/database.ts";
 import { addFile, newFileId, type StoredFile } from "../../../shared/store/files.ts";
 import { addEvent, finishJob, type Job, noteData } from "../../../shared/store/jobs.ts";
 import {
@@ -20,6 +20,7 @@ import {
   registerAdapter,
   servedAlias,
   standing,
+  UnservedBaseError,
 } from "../../../shared/store/registry.ts";
 import { removeCheckpoint } from "../checkpoint.ts";
 import { defaultBudgets, judge } from "../gate.ts";
@@ -253,12 +254,21 @@ async function leave(database: Database, job: Job, left: Left): Promise<void> {
     });
     // Of labels more was noted when they were selected.
     if (job.request.trainingFile !== "labels") await noteData(queries, job.id, { source: "file", ...data });
-    await finishJob(queries, job.id, "succeeded", {
+    if (job.request.promote && gate.passed) await promoteUnasked(queries, job.id, modelOf(name));
+    const ended = await finishJob(queries, job.id, "succeeded", {
       outcome: { adapter: name, trainedTokens: result.trained_tokens, files: files.map(({ id }) => id) },
     });
-    if (job.request.promote && gate.passed) {
-      const reason = "Trained without being asked, and passed the gate.";
-      await promote(queries, servedAlias, modelOf(name), { reason, override: false, by: null });
-    }
+    if (!ended) throw new Error("The job was ended by another trainer.");
   });
+}
+
+/** Promotes what nobody asked for; what the gateway could not answer with is kept, and it is said why. */
+async function promoteUnasked(queries: Queries, jobId: string, model: string): Promise<void> {
+  const reason = "Trained without being asked, and passed the gate.";
+  try {
+    await promote(queries, servedAlias, model, { reason, override: false, by: null });
+  } catch (error) {
+    if (!(error instanceof UnservedBaseError)) throw error;
+    await addEvent(queries, jobId, { level: "warn", type: "message", message: `Not promoted: ${error.message}` });
+  }
 }

@@ -1,12 +1,13 @@
-// The trainer service: takes jobs from the store's queue, one at a time, for as long as it is asked to. It owns the data
-// folder's runs by a lock that dies with the process, so a job that is "running" when it starts was left by a trainer
-// that is gone. It does not know how a job is done, nor HTTP.
+// The trainer service: takes jobs from the store's queue, one at a time, for as long as it is asked to. It owns the queue
+// by a lock of the store, and the data folder's runs by another, which both die with the process: a job that is "running"
+// when it starts was left by a trainer that is gone. It does not know how a job is done, nor HTTP.
 
 import { join } from "node:path";
 import { InputError, InterruptedError, WriteError } from "../../../shared/errors.ts";
-import type { Database } from "../../../shared/store/database.ts";
+import type { Database, Lock } from "../../../shared/store/database.ts";
 import { findJob, finishJob, type Job, openJobs, returnJob, takeJob } from "../../../shared/store/jobs.ts";
 import { openStore } from "../../../shared/store/open_store.ts";
+import { noteTrainer, trainerInterval } from "../../../shared/store/presence.ts";
 import { WorkerFailure } from "../../../workers/pool.ts";
 import { runJob, tidyJob } from "./run_job.ts";
 import { createSchedule } from "./schedule.ts";
@@ -35,6 +36,23 @@ async function lockRuns(dataFolder: string): Promise<Deno.FsFile> {
   if (await file.tryLock(true)) return file;
   file.close();
   throw new InputError(`${dataFolder}: another trainer is at work on this data folder; one does all jobs in turn.`);
+}
+
+async function lockQueue(database: Database): Promise<Lock> {
+  const lock = await database.lock("trainer");
+  if (lock) return lock;
+  throw new InputError(
+    "Another trainer is at work on this database, over another data folder; one does all jobs in turn.",
+  );
+}
+
+/** Ends a service that is the queue's trainer no longer: the job is another's by now. */
+class LostQueueError extends Error {
+  constructor() {
+    super(
+      "The connection that makes this the database's only trainer broke; whoever has it next goes on with the job.",
+    );
+  }
 }
 
 /** Forgets what jobs that are over would need to go on, where a crash came before that. */
@@ -67,12 +85,21 @@ export async function startTrainerService(
   log: (event: string, fields?: Record<string, unknown>) => void,
 ): Promise<TrainerService> {
   const database = await openStore(settings.dataFolder, settings.databaseUrl);
-  const lock = await lockRuns(settings.dataFolder).catch(async (error) => {
+  let runs: Deno.FsFile | undefined, queue: Lock;
+  try {
+    runs = await lockRuns(settings.dataFolder);
+    queue = await lockQueue(database);
+    await noteTrainer(database);
+  } catch (error) {
+    runs?.close();
     await database.close();
     throw error;
-  });
+  }
   const schedule = createSchedule(settings, database, log);
-  let stopping = false, current: string | undefined;
+  let stopping = false, lost = false, current: string | undefined;
+  queue.ended.then(() => lost = true);
+  // A store that cannot be written to is noticed by whoever has something to write.
+  const presence = setInterval(() => noteTrainer(database).catch(() => {}), trainerInterval);
 
   const doJob = async (job: Job) => {
     current = job.id;
@@ -86,9 +113,10 @@ export async function startTrainerService(
       if (job.attempts > mostAttempts) {
         throw new Error(`The trainer died ${mostAttempts} times without getting any further with this job.`);
       }
-      await runJob(settings, database, job, () => stopping || cancelling);
+      await runJob(settings, database, job, () => stopping || cancelling || lost);
       log("job succeeded", { job: job.id });
     } catch (error) {
+      if (lost) throw new LostQueueError();
       if (error instanceof InterruptedError && !cancelling) return await returnJob(database, job.id);
       const status = error instanceof InterruptedError ? "cancelled" as const : "failed" as const;
       const failure = status === "failed" ? failureOf(error) : null;
@@ -104,6 +132,7 @@ export async function startTrainerService(
   const work = async () => {
     await tidy(sweep(settings, database));
     while (!stopping) {
+      if (lost) throw new LostQueueError();
       const job = await takeJob(database);
       if (job) await doJob(job);
       else {
@@ -113,8 +142,10 @@ export async function startTrainerService(
     }
   };
   const ended = work().finally(async () => {
+    clearInterval(presence);
     await database.close();
-    lock.close();
+    await queue.release();
+    runs.close();
   });
   ended.catch(() => {});
   return {

@@ -6,11 +6,14 @@ import { startTrainerService } from "../../../services/trainer/service/service.t
 import { parseTrainerSettings, type TrainerSettings } from "../../../services/trainer/service/settings.ts";
 import { InputError } from "../../../shared/errors.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
+import { silent } from "../../../shared/progress.ts";
 import { embeddedFeedback, embeddedModelFolder } from "../../../shared/runtime/embedded_model.ts";
+import { findModel, identityOf, openModel } from "../../../shared/runtime/open_model.ts";
 import { type Database, openDatabase } from "../../../shared/store/database.ts";
 import { importFeedback } from "../../../shared/store/import_feedback.ts";
 import { addJob, eventsAfter, type Job, listJobs } from "../../../shared/store/jobs.ts";
 import { currentWatermark, putLabel } from "../../../shared/store/labels.ts";
+import { noteServedBase } from "../../../shared/store/presence.ts";
 import { listAdapters, listAliases, listPromotions, promote, registerAdapter } from "../../../shared/store/registry.ts";
 import { withFolder } from "../../commands/run_task.ts";
 import { adapterNamed, jobRequest } from "../../gateway/registered.ts";
@@ -112,17 +115,26 @@ Deno.test("a cron expression that is none, and promotion without a time to train
   assert.throws(() => parseTrainerSettings({ ...options, autoPromote: true }), /--auto-promote: say when to train/);
 });
 
+const foreignBase = "another@ffff";
+
+/** What a gateway with the trainer's own `--model` says that it serves. */
+const sameBase = async () =>
+  await identityOf(await openModel(await findModel(embeddedModelFolder, "auto", silent), "auto"));
+
 /** Imports labels, lets a service train without being asked until its job is over, and looks at what is promoted. */
 async function unattended(
   folder: string,
+  served: string,
   flip: (index: number) => boolean,
   look: (database: Database, job: Job, said: string) => Promise<void>,
 ): Promise<void> {
   const database = await openDatabase(`${folder}/prospect.sqlite`);
-  // What answers now was trained for a base that is no longer served: no job may fail for that.
-  await registerAdapter(database, adapterNamed("foreign", { base: "another@ffff" }));
+  // What answers now was trained for another base than the trainer's: no job may fail for that.
+  await registerAdapter(database, adapterNamed("foreign", { base: foreignBase }));
+  await noteServedBase(database, foreignBase);
   const said = { reason: null, override: false, by: null };
   await database.write((queries) => promote(queries, "prospect", "base:foreign", said));
+  await noteServedBase(database, served);
   const { rows } = await readFeedback(embeddedFeedback);
   async function* imported() {
     for (const row of rows.slice(0, 400)) yield { ...row, label: flip(row.index) ? !row.label : row.label };
@@ -162,8 +174,8 @@ function serviceTest(sentence: string, use: (folder: string) => Promise<void>): 
 
 serviceTest(
   "labels whose newest half is flipped are trained on unasked, and the gate keeps the result from being promoted",
-  (folder) =>
-    unattended(folder, (index) => index >= 200, async (database, _, said) => {
+  async (folder) =>
+    unattended(folder, await sameBase(), (index) => index >= 200, async (database, _, said) => {
       const [adapter] = await listAdapters(database);
       assert.equal(adapter?.gate?.passed, false);
       assert.match(said, /Gate: Held-out AUC .*chance/);
@@ -174,8 +186,8 @@ serviceTest(
 
 serviceTest(
   "sound labels are trained on unasked and promoted through the gate, also where what answered before cannot be measured",
-  (folder) =>
-    unattended(folder, () => false, async (database, job, said) => {
+  async (folder) =>
+    unattended(folder, await sameBase(), () => false, async (database, job, said) => {
       const [adapter] = await listAdapters(database);
       assert.equal(adapter?.gate?.passed, true, JSON.stringify(adapter?.gate));
       assert.match(said, /base:foreign is not in the registry for this base/);
@@ -183,5 +195,18 @@ serviceTest(
       assert.deepEqual((await listAliases(database)).get("prospect")?.arms, [{ model, weight: 1 }]);
       const last = (await listPromotions(database, "prospect")).at(-1)!;
       assert.deepEqual([last.from, last.to, last.override, last.by], ["base:foreign", model, false, null]);
+    }),
+);
+
+serviceTest(
+  "a trainer with another model than the gateway's trains to the end and promotes nothing, and the job says why",
+  (folder) =>
+    unattended(folder, foreignBase, () => false, async (database, job, said) => {
+      const [adapter] = await listAdapters(database);
+      assert.deepEqual([adapter?.jobId, adapter?.gate?.passed], [job.id, true], JSON.stringify(adapter?.gate));
+      assert.match(said, /Not promoted: base:\S+ is for the base model \S+@\w+; the gateway serves another@ffff\./);
+      assert.match(said, /The job succeeded\.$/);
+      assert.deepEqual((await listAliases(database)).get("prospect")?.arms, [{ model: "base:foreign", weight: 1 }]);
+      assert.equal((await listPromotions(database, "prospect")).length, 1);
     }),
 );
