@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { addEvent, addJob, findJob, finishJob, listJobs, noteProgress, takeJob } from "../../shared/store/jobs.ts";
 import { createKey } from "../../shared/store/keys.ts";
+import { noteTrainer } from "../../shared/store/presence.ts";
 import { registerAdapter } from "../../shared/store/registry.ts";
 import { eventsOf, type OpenGateway, withGateway } from "./open_gateway.ts";
 import { adapterNamed, jobRequest } from "./registered.ts";
@@ -68,6 +69,7 @@ Deno.test("a job over a file is OpenAI's job object, waits its turn, and is ther
       estimated_finish: null,
       integrations: [],
       position: 0,
+      notice: "No trainer has been seen yet: the job waits until one is at work (deno task trainer, or serve).",
       progress: null,
       data: null,
       gate: null,
@@ -177,6 +179,28 @@ Deno.test("a waiting job is cancelled at once, and one that is over cannot be", 
       const { status, json } = await open.call(method!, `${jobs}/ftjob-none${path}`);
       assert.deepEqual([status, json.error.code], [404, "job_not_found"], path!);
     }
+  });
+});
+
+Deno.test("whoever asks for a job while no trainer is at work is told so, in the job and in its events", async () => {
+  await withGateway({}, async (open) => {
+    const { database } = open.gateway;
+    const training_file = await upload(open, row);
+    const create = async () => (await open.call("POST", jobs, { training_file, model: "base" })).json;
+    const told = async (id: string) =>
+      (await open.call("GET", `${jobs}/${id}/events`)).json.data.map(({ message }: { message: string }) => message);
+    const first = await create();
+    assert.match(first.notice, /^No trainer has been seen yet/);
+    assert.deepEqual(await told(first.id), [first.notice, "The job waits for its turn."]);
+    await noteTrainer(database);
+    assert.equal((await open.call("GET", `${jobs}/${first.id}`)).json.notice, null);
+    const second = await create();
+    assert.deepEqual([second.notice, await told(second.id)], [null, ["The job waits for its turn."]]);
+    await takeJob(database);
+    await database.run("UPDATE presence SET seen_at = seen_at - 3600000 WHERE service = 'trainer'");
+    for (const { notice } of (await open.call("GET", jobs)).json.data) assert.match(notice, /seen for 360\d s/);
+    const cancelled = await open.call("POST", `${jobs}/${second.id}/cancel`);
+    assert.deepEqual([cancelled.json.status, cancelled.json.notice], ["cancelled", null]);
   });
 });
 

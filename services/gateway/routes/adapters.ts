@@ -6,6 +6,7 @@ import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
 import { namePattern } from "../model_names.ts";
+import { list, listOf } from "../schemas/lists.ts";
 import { jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const adapterSchema = z.object({
@@ -24,7 +25,7 @@ const listRoute = createRoute({
   tags: ["Adapters"],
   summary: "Loaded adapters",
   responses: {
-    200: jsonResponse(z.object({ object: z.literal("list"), data: z.array(adapterSchema) }), "The adapters."),
+    200: jsonResponse(listOf(adapterSchema), "The adapters."),
     ...refusals(401, 403, 429, 503),
   },
 });
@@ -72,7 +73,7 @@ export function addAdapters(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
       since,
     }));
   app.use("/v1/adapters/*", requireScope("admin"));
-  app.openapi(listRoute, (context) => context.json({ object: "list" as const, data: described() }, 200));
+  app.openapi(listRoute, (context) => context.json(list(described()), 200));
   app.openapi(putRoute, async (context) => {
     const { name } = context.req.valid("param");
     await readyEngine(gateway).setAdapter(name, context.req.valid("json").path);

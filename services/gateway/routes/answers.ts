@@ -7,8 +7,9 @@ import { modelOf } from "../../../shared/store/registry.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
-import { feedbackSchema, pageSchema } from "../schemas/feedback.ts";
-import { jsonResponse, refusals } from "./describe.ts";
+import { feedbackSchema } from "../schemas/feedback.ts";
+import { cursorPage, cursorPageOf, cursorPageSchema } from "../schemas/lists.ts";
+import { idParams, jsonResponse, refusals } from "./describe.ts";
 import { described as labelDescribed } from "./feedback.ts";
 
 const promptSchema = z.union([z.string(), z.array(z.looseObject({ role: z.string(), content: z.string() }))]);
@@ -34,19 +35,14 @@ const listRoute = createRoute({
   tags: ["Feedback"],
   summary: "Answers, newest first",
   request: {
-    query: pageSchema.extend({
+    query: cursorPageSchema.extend({
       unlabelled: z.enum(["true", "false"]).optional(),
       model: z.string().max(200).optional(),
     }),
   },
   responses: {
     200: jsonResponse(
-      z.object({
-        object: z.literal("list"),
-        data: z.array(answerSchema),
-        has_more: z.boolean(),
-        next_cursor: z.string().nullable(),
-      }),
+      cursorPageOf(answerSchema),
       "One page.",
     ),
     ...refusals(400, 401, 403, 429),
@@ -58,7 +54,7 @@ const oneRoute = createRoute({
   path: "/v1/answers/{id}",
   tags: ["Feedback"],
   summary: "One answer",
-  request: { params: z.object({ id: z.string().max(200) }) },
+  request: { params: idParams },
   responses: { 200: jsonResponse(answerSchema, "The answer."), ...refusals(400, 401, 403, 404, 429) },
 });
 
@@ -90,8 +86,7 @@ export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway):
     const judged = unlabelled === undefined ? undefined : unlabelled === "true";
     const page = await listCompletions(database, { unlabelled: judged, model, limit, cursor });
     const data = await Promise.all(page.items.map(described));
-    const next_cursor = page.nextCursor;
-    return context.json({ object: "list" as const, data, has_more: next_cursor !== null, next_cursor }, 200);
+    return context.json(cursorPage(page, data), 200);
   });
 
   app.openapi(oneRoute, async (context) => {

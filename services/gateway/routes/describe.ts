@@ -1,6 +1,6 @@
 // Words that the routes' OpenAPI descriptions share. It knows no route.
 
-import type { z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import { errorSchema } from "../http/errors.ts";
 
 const meaning = {
@@ -32,6 +32,9 @@ export function refusals<Status extends Refusal>(
 export function jsonResponse<Schema extends z.ZodType>(schema: Schema, description: string): JsonContent<Schema> {
   return { description, content: { "application/json": { schema } } };
 }
+
+/** The id in a route's path. */
+export const idParams = z.object({ id: z.string().max(200) });
 
 /** A required body of JSON. */
 export function jsonBody<Schema extends z.ZodType>(schema: Schema) {

@@ -5,6 +5,7 @@ import { desirableRates } from "../../../shared/store/experiments.ts";
 import { modelOf } from "../../../shared/store/registry.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
+import { list, listOf } from "../schemas/lists.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 
 const armSchema = z.object({
@@ -28,10 +29,7 @@ const route = createRoute({
   request: { query: z.object({ alias: z.string().max(64).optional() }) },
   responses: {
     200: jsonResponse(
-      z.object({
-        object: z.literal("list"),
-        data: z.array(z.object({ alias: z.string(), arms: z.array(armSchema) })),
-      }),
+      listOf(z.object({ alias: z.string(), arms: z.array(armSchema) })),
       "One entry per alias that is set, or that answered once.",
     ),
     ...refusals(400, 401, 403, 429),
@@ -68,6 +66,6 @@ export function addExperiments(app: OpenAPIHono<GatewayEnv>, { database, aliases
         }),
       };
     });
-    return context.json({ object: "list" as const, data }, 200);
+    return context.json(list(data), 200);
   });
 }

@@ -22,13 +22,11 @@ import {
   feedbackFilterSchema,
   feedbackRequestSchema,
   feedbackSchema,
-  pageSchema,
   readFilter,
   readThumb,
 } from "../schemas/feedback.ts";
-import { jsonBody, jsonResponse, refusals } from "./describe.ts";
-
-const idParams = z.object({ id: z.string().max(200) });
+import { cursorPage, cursorPageOf, cursorPageSchema, list, listOf } from "../schemas/lists.ts";
+import { idParams, jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 /** Header that makes a retry safe. */
 export const idempotencyHeader = z.object({
@@ -54,15 +52,10 @@ const listRoute = createRoute({
   path: "/v1/feedback",
   tags: ["Feedback"],
   summary: "Current thumbs, newest first",
-  request: { query: feedbackFilterSchema.extend(pageSchema.shape) },
+  request: { query: feedbackFilterSchema.extend(cursorPageSchema.shape) },
   responses: {
     200: jsonResponse(
-      z.object({
-        object: z.literal("list"),
-        data: z.array(feedbackSchema),
-        has_more: z.boolean(),
-        next_cursor: z.string().nullable(),
-      }),
+      cursorPageOf(feedbackSchema),
       "One page.",
     ),
     ...refusals(400, 401, 403, 429),
@@ -86,18 +79,15 @@ const historyRoute = createRoute({
   request: { params: idParams },
   responses: {
     200: jsonResponse(
-      z.object({
-        object: z.literal("list"),
-        data: z.array(z.object({
-          version: z.int(),
-          kind: z.enum(["set", "replaced", "deleted"]),
-          at: z.int(),
-          label: z.boolean(),
-          reason: z.string().nullable(),
-          tags: z.array(z.string()),
-          correction: z.string().nullable(),
-        })),
-      }),
+      listOf(z.object({
+        version: z.int(),
+        kind: z.enum(["set", "replaced", "deleted"]),
+        at: z.int(),
+        label: z.boolean(),
+        reason: z.string().nullable(),
+        tags: z.array(z.string()),
+        correction: z.string().nullable(),
+      })),
       "Oldest first.",
     ),
     ...refusals(400, 401, 403, 404, 429),
@@ -202,11 +192,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
   app.openapi(listRoute, async (context) => {
     const { limit, cursor, ...filter } = context.req.valid("query");
     const page = await listLabels(database, readFilter(filter), { limit, cursor });
-    const next_cursor = page.nextCursor;
-    return context.json(
-      { object: "list" as const, data: page.items.map(described), has_more: next_cursor !== null, next_cursor },
-      200,
-    );
+    return context.json(cursorPage(page, page.items.map(described)), 200);
   });
 
   app.openapi(forgetRoute, async (context) => {
@@ -235,7 +221,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
       tags,
       correction,
     }));
-    return context.json({ object: "list" as const, data }, 200);
+    return context.json(list(data), 200);
   });
 
   app.openapi(deleteRoute, async (context) => {

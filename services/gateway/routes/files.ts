@@ -10,12 +10,11 @@ import { listAdapters } from "../../../shared/store/registry.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError, errorSchema } from "../http/errors.ts";
-import { afterPageSchema, fileSchema } from "../schemas/fine_tuning.ts";
-import { jsonResponse, refusals } from "./describe.ts";
+import { fileSchema } from "../schemas/fine_tuning.ts";
+import { afterPage, afterPageOf, afterPageSchema } from "../schemas/lists.ts";
+import { idParams, jsonResponse, refusals } from "./describe.ts";
 
 export const filesPath = "/v1/files";
-
-const idParams = z.object({ id: z.string().max(200) });
 
 const uploadRoute = createRoute({
   method: "post",
@@ -59,7 +58,7 @@ const listRoute = createRoute({
   },
   responses: {
     200: jsonResponse(
-      z.object({ object: z.literal("list"), data: z.array(fileSchema), has_more: z.boolean() }),
+      afterPageOf(fileSchema),
       "One page.",
     ),
     ...refusals(400, 401, 403, 429),
@@ -142,8 +141,7 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
   app.openapi(listRoute, async (context) => {
     const { limit, after, purpose } = context.req.valid("query");
     const files = await listFiles(database, limit + 1, { after, purpose });
-    const data = files.slice(0, limit).map(described);
-    return context.json({ object: "list" as const, data, has_more: files.length > limit }, 200);
+    return context.json(afterPage(files.map(described), limit), 200);
   });
 
   app.openapi(oneRoute, async (context) => context.json(described(await found(context.req.valid("param").id)), 200));

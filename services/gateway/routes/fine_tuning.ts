@@ -7,6 +7,7 @@ import { InputError } from "../../../shared/errors.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
 import { findFile } from "../../../shared/store/files.ts";
 import {
+  addEvent,
   addJob,
   cancelJob,
   eventsAfter,
@@ -19,29 +20,21 @@ import {
   openJobs,
 } from "../../../shared/store/jobs.ts";
 import { currentWatermark } from "../../../shared/store/labels.ts";
+import { trainerNotice } from "../../../shared/store/presence.ts";
 import { adapterOf, findAdapter, modelOf } from "../../../shared/store/registry.ts";
 import { EngineClosedError } from "../engine/answers.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
 import { eventStream } from "../http/event_stream.ts";
-import {
-  afterPageSchema,
-  checkpointSchema,
-  jobEventSchema,
-  jobRequestSchema,
-  jobSchema,
-} from "../schemas/fine_tuning.ts";
-import { jsonBody, jsonResponse, refusals } from "./describe.ts";
+import { checkpointSchema, jobEventSchema, jobRequestSchema, jobSchema } from "../schemas/fine_tuning.ts";
+import { afterPage, afterPageOf, afterPageSchema } from "../schemas/lists.ts";
+import { idParams, jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const jobsPath = "/v1/fine_tuning/jobs";
 
 /** How often a stream of events looks for more, in milliseconds. */
 const interval = 250;
-
-const idParams = z.object({ id: z.string().max(200) });
-const listOf = <Item extends z.ZodType>(item: Item) =>
-  z.object({ object: z.literal("list"), data: z.array(item), has_more: z.boolean() });
 
 const createJobRoute = createRoute({
   method: "post",
@@ -61,7 +54,7 @@ const listRoute = createRoute({
   tags: ["Fine-tuning"],
   summary: "Jobs, newest first",
   request: { query: afterPageSchema },
-  responses: { 200: jsonResponse(listOf(jobSchema), "One page."), ...refusals(400, 401, 403, 429) },
+  responses: { 200: jsonResponse(afterPageOf(jobSchema), "One page."), ...refusals(400, 401, 403, 429) },
 });
 
 const oneRoute = createRoute({
@@ -89,7 +82,7 @@ const eventsRoute = createRoute({
   summary: "What happened in a job, newest first; with `stream` oldest first and live until it ends",
   request: { params: idParams, query: afterPageSchema.extend({ stream: z.enum(["true", "false"]).optional() }) },
   responses: {
-    200: jsonResponse(listOf(jobEventSchema), "One page, or with `stream` server-sent events."),
+    200: jsonResponse(afterPageOf(jobEventSchema), "One page, or with `stream` server-sent events."),
     ...refusals(400, 401, 403, 404, 429),
   },
 });
@@ -100,14 +93,23 @@ const checkpointsRoute = createRoute({
   tags: ["Fine-tuning"],
   summary: "Models that a job left: its result, once it succeeded",
   request: { params: idParams },
-  responses: { 200: jsonResponse(listOf(checkpointSchema), "All of them."), ...refusals(400, 401, 403, 404, 429) },
+  responses: { 200: jsonResponse(afterPageOf(checkpointSchema), "All of them."), ...refusals(400, 401, 403, 404, 429) },
 });
 
 const seconds = (milliseconds: number) => Math.floor(milliseconds / 1000);
 const secondsOrNull = (milliseconds: number | null) => milliseconds === null ? null : seconds(milliseconds);
 
-/** A job as clients see it; `position` is its place among the open jobs. */
-async function described({ database }: Gateway, job: Job, position: number): Promise<z.infer<typeof jobSchema>> {
+/** The queue as it stands. */
+interface Queue {
+  /** Jobs that are not over, in the order in which they are done. */
+  open: Job[];
+  /** What those who wait should know. */
+  notice: string | null;
+}
+
+/** A job as clients see it. */
+async function described({ database }: Gateway, job: Job, queue: Queue): Promise<z.infer<typeof jobSchema>> {
+  const position = queue.open.findIndex(({ id }) => id === job.id);
   const { request, progress, outcome, error } = job;
   const adapter = outcome ? await findAdapter(database, outcome.adapter) : undefined;
   const eta = progress?.etaSeconds ?? null;
@@ -134,6 +136,7 @@ async function described({ database }: Gateway, job: Job, position: number): Pro
     estimated_finish: eta === null ? null : seconds(Date.now()) + Math.ceil(eta),
     integrations: [],
     position: position < 0 ? null : position,
+    notice: position < 0 ? null : queue.notice,
     progress: progress && {
       label: progress.label,
       done: progress.done,
@@ -237,10 +240,10 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     if (job) return job;
     throw new ApiError(404, `There is no job "${id}".`, "id", "job_not_found");
   };
-  const place = async () => {
-    const open = await openJobs(database);
-    return (job: Job) => open.findIndex(({ id }) => id === job.id);
-  };
+  const queue = async (): Promise<Queue> => ({
+    open: await openJobs(database),
+    notice: await trainerNotice(database),
+  });
   app.use(`${jobsPath}/*`, requireScope("admin"));
 
   app.openapi(createJobRoute, async (context) => {
@@ -277,28 +280,32 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
       metadata: body.metadata ?? {},
       promote: false,
     };
-    const job = await addJob(database, request, watermark);
-    return context.json(await described(gateway, job, (await place())(job)), 200);
+    const job = await addJob(database, request, watermark), standing = await queue();
+    if (standing.notice !== null) {
+      const news = { level: "warn", type: "message", message: standing.notice } as const;
+      await database.write((queries) => addEvent(queries, job.id, news));
+    }
+    return context.json(await described(gateway, job, standing), 200);
   });
 
   app.openapi(listRoute, async (context) => {
     const { limit, after } = context.req.valid("query");
     const jobs = await listJobs(database, limit + 1, after);
-    const position = await place();
-    const data = await Promise.all(jobs.slice(0, limit).map((job) => described(gateway, job, position(job))));
-    return context.json({ object: "list" as const, data, has_more: jobs.length > limit }, 200);
+    const standing = await queue();
+    const data = await Promise.all(jobs.map((job) => described(gateway, job, standing)));
+    return context.json(afterPage(data, limit), 200);
   });
 
   app.openapi(oneRoute, async (context) => {
     const job = await found(context.req.valid("param").id);
-    return context.json(await described(gateway, job, (await place())(job)), 200);
+    return context.json(await described(gateway, job, await queue()), 200);
   });
 
   app.openapi(cancelRoute, async (context) => {
     const { status, finishedAt, id } = await found(context.req.valid("param").id);
     if (finishedAt !== null) throw new ApiError(400, `The job is over (${status}).`, "id", "job_over");
     const job = (await cancelJob(database, id))!;
-    return context.json(await described(gateway, job, (await place())(job)), 200);
+    return context.json(await described(gateway, job, await queue()), 200);
   });
 
   app.openapi(eventsRoute, async (context) => {
@@ -310,8 +317,7 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     }
     const before = after === undefined ? Number.MAX_SAFE_INTEGER : sequenceOf(after);
     const events = await eventsBefore(database, id, before, limit + 1);
-    const data = events.slice(0, limit).map(eventDescribed);
-    return context.json({ object: "list" as const, data, has_more: events.length > limit }, 200);
+    return context.json(afterPage(events.map(eventDescribed), limit), 200);
   });
 
   app.openapi(checkpointsRoute, async (context) => {
@@ -328,6 +334,6 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
         metrics: adapter.metrics,
       }]
       : [];
-    return context.json({ object: "list" as const, data, has_more: false }, 200);
+    return context.json(afterPage(data, data.length), 200);
   });
 }

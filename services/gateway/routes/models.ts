@@ -5,6 +5,7 @@ import { modelOf } from "../../../shared/store/registry.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
+import { list, listOf } from "../schemas/lists.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 
 const modelSchema = z.object({
@@ -27,7 +28,7 @@ const listRoute = createRoute({
   tags: ["Inference"],
   summary: "All models",
   responses: {
-    200: jsonResponse(z.object({ object: z.literal("list"), data: z.array(modelSchema) }), "The models."),
+    200: jsonResponse(listOf(modelSchema), "The models."),
     ...refusals(401, 403, 429, 503),
   },
 });
@@ -66,7 +67,7 @@ function models(gateway: Gateway, started: number): Model[] {
 export function addModels(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   const started = Math.floor(Date.now() / 1000);
   app.use("/v1/models/*", requireScope("inference"));
-  app.openapi(listRoute, (context) => context.json({ object: "list" as const, data: models(gateway, started) }, 200));
+  app.openapi(listRoute, (context) => context.json(list(models(gateway, started)), 200));
   app.openapi(oneRoute, (context) => {
     const { model } = context.req.valid("param");
     const found = models(gateway, started).find(({ id }) => id === model);

@@ -21,6 +21,7 @@ import { requireScope } from "../http/authorize.ts";
 import { ApiError, errorBody, errorSchema } from "../http/errors.ts";
 import { checkArms, namePattern } from "../model_names.ts";
 import { gateSchema } from "../schemas/fine_tuning.ts";
+import { list, listOf } from "../schemas/lists.ts";
 import { jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const adapterSchema = z.object({
@@ -118,7 +119,7 @@ const aliasesRoute = createRoute({
   tags: ["Registry"],
   summary: "What each alias spreads its requests over",
   responses: {
-    200: jsonResponse(z.object({ object: z.literal("list"), data: z.array(aliasSchema) }), "The aliases."),
+    200: jsonResponse(listOf(aliasSchema), "The aliases."),
     ...refusals(401, 403, 429),
   },
 });
@@ -250,11 +251,7 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
 
   app.openapi(
     aliasesRoute,
-    (context) =>
-      context.json(
-        { object: "list" as const, data: [...gateway.aliases].map(([name, arms]) => ({ name, arms })) },
-        200,
-      ),
+    (context) => context.json(list([...gateway.aliases].map(([name, arms]) => ({ name, arms }))), 200),
   );
 
   app.openapi(aliasRoute, async (context) => {

@@ -65,11 +65,6 @@ export const feedbackFilterSchema = z.object({
   until: z.coerce.number().int().min(0).optional(),
 });
 
-export const pageSchema = z.object({
-  limit: z.coerce.number().int().min(1).max(1000).default(50),
-  cursor: z.string().max(500).optional().openapi({ description: "`next_cursor` of the page before." }),
-});
-
 /** A filter as the store takes it. */
 export function readFilter(query: z.infer<typeof feedbackFilterSchema>): LabelFilters {
   const { label, end_user, completion_id, ...same } = query;

@@ -106,6 +106,10 @@ export const jobSchema = z.object({
   estimated_finish: z.int().nullable(),
   integrations: z.array(z.string()).max(0),
   position: z.int().nullable().openapi({ description: "In the queue; 0 runs. null once the job is over." }),
+  notice: z.string().nullable().openapi({
+    description:
+      "What those who wait for the job should know, such as that no trainer is at work. null once it is over.",
+  }),
   progress: z.object({
     label: z.string(),
     done: z.number(),
@@ -137,9 +141,3 @@ export const checkpointSchema = z.object({
   step_number: z.int(),
   metrics: z.record(z.string(), z.unknown()),
 }).openapi("FineTuningJobCheckpoint");
-
-/** `limit` and `after`, as OpenAI pages. */
-export const afterPageSchema = z.object({
-  limit: z.coerce.number().int().min(1).max(1000).default(20),
-  after: z.string().max(200).optional(),
-});

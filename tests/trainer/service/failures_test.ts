@@ -6,6 +6,7 @@ import { embeddedModelFolder } from "../../../shared/runtime/embedded_model.ts";
 import { openDatabase } from "../../../shared/store/database.ts";
 import { addFile, newFileId } from "../../../shared/store/files.ts";
 import { addJob, findJob, type Job } from "../../../shared/store/jobs.ts";
+import { trainerNotice } from "../../../shared/store/presence.ts";
 import { withFolder } from "../../commands/run_task.ts";
 import { jobRequest } from "../../gateway/registered.ts";
 import { feedbackRows, pause } from "./service_processes.ts";
@@ -55,6 +56,7 @@ Deno.test("a deleted file, a lost parent, labels that are gone and a disk that t
       promote: false,
     }, () => {});
     try {
+      assert.equal(await trainerNotice(database), null, "it is known to be at work");
       for (const [{ id }, code, message] of cases) {
         let job = (await findJob(database, id))!;
         while (job.finishedAt === null) {

@@ -108,6 +108,7 @@ function Shown({ run, events, told, reload }) {
         <p>${run.error.message}</p>
       </div>
     `}
+    ${run.notice && html`<p class="warning" role="status">${run.notice}</p>`}
     ${progress && html`
       <div class="card">
         <${ProgressBar} progress=${progress} />
