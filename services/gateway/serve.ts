@@ -7,13 +7,13 @@ import { adapterOf, type Alias, servedAlias } from "../../shared/store/registry.
 import { createApp } from "./app.ts";
 import { openStore } from "../../shared/store/open_store.ts";
 import { noteServedBase } from "../../shared/store/presence.ts";
-import { removeLeftovers } from "./data_folder.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import type { Gateway } from "./gateway.ts";
 import { createLog } from "./http/log.ts";
 import { createMetrics } from "./http/metrics.ts";
 import type { Arm } from "./model_names.ts";
 import { RegisteredModels } from "./registered_models.ts";
+import { startUpkeep } from "./upkeep.ts";
 import { defaultRateLimit, type GatewaySettings } from "./settings.ts";
 
 /** How long answers under way may take once the gateway is asked to end, in milliseconds. */
@@ -85,7 +85,6 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
         ` --data-dir ${dataFolder}, or stay on 127.0.0.1.`,
     );
   }
-  await removeLeftovers(dataFolder);
   const log = createLog();
   const aliases = new Map<string, Arm[]>();
   const gateway: Gateway = {
@@ -121,6 +120,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     await database.close();
     throw listenError(error, settings);
   }
+  const stopUpkeep = startUpkeep(gateway);
   const stop = async () => {
     const engine = gateway.engine;
     gateway.engine = undefined;
@@ -131,6 +131,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     let late: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([drained, new Promise((resolve) => late = setTimeout(resolve, lateness))]);
     clearTimeout(late);
+    await stopUpkeep();
     await log.flush();
     await database.close();
   };

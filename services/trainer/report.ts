@@ -3,6 +3,7 @@
 // the numbers came about; charts are in report_charts.ts, looks in report_style.ts.
 
 import { formatSeconds } from "../../shared/progress.ts";
+import { samplesPart } from "../../shared/report_samples.ts";
 import type { AucEstimate } from "./auc.ts";
 import type { StepMetrics } from "./metrics.ts";
 import { type Chart, chartsOf, describeChart, type Evaluation } from "./report_charts.ts";
@@ -148,16 +149,15 @@ function samples(rows: ReportSample[]): string {
 </tr>`
   );
   // The roles are written out because the phone layout turns rows into blocks, which takes the table's meaning away.
-  return `<section aria-labelledby="samples">
-<h2 id="samples">Answers before and after</h2>
-<table class="rows samples" role="table" aria-labelledby="samples">
+  return samplesPart(
+    `<table class="rows samples" role="table" aria-labelledby="samples">
 <thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">Prompt</th>` +
-    `<th role="columnheader" scope="col">Before</th><th role="columnheader" scope="col">After</th></tr></thead>
+      `<th role="columnheader" scope="col">Before</th><th role="columnheader" scope="col">After</th></tr></thead>
 <tbody role="rowgroup">
 ${body.join("\n")}
 </tbody>
-</table>
-</section>`;
+</table>`,
+  );
 }
 
 function said(text: string): string {

@@ -1,7 +1,14 @@
-// Requests that are sent again are answered again and not done again. Knows nothing of what was asked: the caller says
-// by a hash whether two requests are the same, and whom an answer concerns, so that it can be deleted with them.
+// Requests that are sent again within a day are answered again and not done again. Knows nothing of what was asked: the
+// caller says by a hash whether two requests are the same, and whom an answer concerns, so that it can be deleted with
+// them.
 
-import type { Queries } from "./queries.ts";
+import type { Database, Queries } from "./queries.ts";
+
+/** How long an answer is given again, in milliseconds. */
+const life = 24 * 60 * 60 * 1000;
+
+/** Answers that are deleted in one write. */
+const mostDeleted = 1000;
 
 /** How a client names a request that it may send again. */
 export interface Idempotency {
@@ -29,7 +36,7 @@ export class IdempotencyConflictError extends Error {
 }
 
 /**
- * Does `work` unless a request of the same key was answered: then that answer is given again. The answer is kept in the
+ * Does `work` unless a request of the same key was answered within the last day: then that answer is given again. The answer is kept in the
  * same transaction as what `work` writes; where `work` fails nothing is kept, and the request may be tried again.
  *
  * @param queries Those of `Database.write`.
@@ -47,17 +54,21 @@ export async function answerOnce<Answer>(
   const { scope, key, bodyHash } = idempotency;
   // Writes take turns, so no other request of this key is between here and its end.
   const [earlier] = await queries.all<{ bodyHash: string; answer: string }>(
-    `SELECT body_hash AS "bodyHash", answer FROM idempotent_answers WHERE scope = $1 AND key = $2`,
-    [scope, key],
+    `SELECT body_hash AS "bodyHash", answer FROM idempotent_answers
+     WHERE scope = $1 AND key = $2 AND created_at > $3`,
+    [scope, key, Date.now() - life],
   );
   if (earlier) {
     if (earlier.bodyHash !== bodyHash) throw new IdempotencyConflictError(key);
     return JSON.parse(earlier.answer) as Answer;
   }
   const answer = await work();
+  // One that has had its day may still be there.
   await queries.run(
     `INSERT INTO idempotent_answers (scope, key, body_hash, answer, created_at, end_user, completion_id)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (scope, key) DO UPDATE SET body_hash = excluded.body_hash, answer = excluded.answer,
+       created_at = excluded.created_at, end_user = excluded.end_user, completion_id = excluded.completion_id`,
     [
       scope,
       key,
@@ -69,4 +80,13 @@ export async function answerOnce<Answer>(
     ],
   );
   return answer;
+}
+
+/** Deletes answers that have had their day, some at a time. @returns how many; 0 where none is left */
+export function deleteExpiredAnswers(database: Database): Promise<number> {
+  return database.run(
+    `DELETE FROM idempotent_answers WHERE (scope, key) IN
+       (SELECT scope, key FROM idempotent_answers WHERE created_at <= $1 LIMIT ${mostDeleted})`,
+    [Date.now() - life],
+  );
 }

@@ -1,9 +1,16 @@
 // Thumbs over the app: set, replaced, taken back, corrected, listed, exported, forgotten.
 
 import assert from "node:assert/strict";
+import { startUpkeep } from "../../services/gateway/upkeep.ts";
+import { renderReport } from "../../services/trainer/report.ts";
 import { findCompletion } from "../../shared/store/completions.ts";
+import { deleteEndUser } from "../../shared/store/end_users.ts";
+import { addFile } from "../../shared/store/files.ts";
+import { addJob, finishJob } from "../../shared/store/jobs.ts";
+import { currentWatermark } from "../../shared/store/labels.ts";
 import { answer, ask, exported, press, take } from "./feedback_calls.ts";
 import { withGateway } from "./open_gateway.ts";
+import { jobRequest } from "./registered.ts";
 
 Deno.test("a label may be spelt in six ways, and in no other", async () => {
   await withGateway({}, async ({ call }) => {
@@ -222,5 +229,81 @@ Deno.test("a person who is forgotten leaves no thumb, no history, no answer, and
     assert.deepEqual((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted, { labels: 0, completions: 0 });
     assert.equal((await call("DELETE", "/v1/feedback?end_user=")).status, 400);
     assert.equal((await call("DELETE", "/v1/feedback")).status, 400);
+  });
+});
+
+Deno.test("a person who is forgotten is quoted by no report of a run, however little of the forgetting was done before a crash", async () => {
+  await withGateway({}, async ({ call, gateway, folder }) => {
+    const { database } = gateway, secret = "my very own words 48151623";
+    const lengthOf = (text: string) => new TextEncoder().encode(text).length;
+    const samples = [{ prompt: secret, before: "no", after: "yes" }];
+    const report = renderReport({
+      title: "",
+      settings: {},
+      metrics: [],
+      evaluations: [],
+      result: {},
+      notes: [],
+      samples,
+    });
+    const addRun = async () => {
+      const { id } = await addJob(database, jobRequest, await currentWatermark(database));
+      const path = `runs/${id}/report.html`;
+      Deno.mkdirSync(`${folder}/runs/${id}`, { recursive: true });
+      Deno.writeTextFileSync(`${folder}/${path}`, report);
+      const of = {
+        createdAt: 1,
+        filename: "report.html",
+        purpose: "fine-tune-results",
+        bytes: lengthOf(report),
+      } as const;
+      await database.write(async (queries) => {
+        await addFile(queries, { ...of, id: `file-${id}`, path });
+        await finishJob(queries, id, "succeeded", {});
+      });
+      return `/v1/files/file-${id}`;
+    };
+    const theirs = await answer(call, { user: "ann", messages: [{ role: "user", content: secret.slice(0, 20) }] });
+    await press(call, { completion_id: theirs, label: true });
+    const first = await addRun(), second = await addRun();
+    const shown = async (file: string) => {
+      const { text, headers } = await call("GET", `${file}/content`);
+      const { bytes } = (await call("GET", file)).json;
+      assert.deepEqual([headers.get("Content-Length"), bytes], [String(lengthOf(text)), lengthOf(text)]);
+      return text.includes(secret);
+    };
+    assert.deepEqual([await shown(first), await shown(second)], [true, true]);
+    // A gateway that died as soon as the store had forgotten.
+    await deleteEndUser(database, "ann");
+    const stop = startUpkeep(gateway);
+    await stop();
+    assert.deepEqual([await shown(first), await shown(second)], [false, false]);
+    const more = await answer(call, { user: "bob" });
+    await press(call, { completion_id: more, label: true, end_user: "bob" });
+    const third = await addRun();
+    assert.equal((await call("DELETE", "/v1/feedback?end_user=bob")).status, 200);
+    assert.equal(await shown(third), false);
+  });
+});
+
+Deno.test("a key of yesterday is free again for another request, and upkeep leaves nothing of the old answer", async () => {
+  await withGateway({}, async ({ call, gateway: open }) => {
+    const { database } = open, completion_id = await answer(call);
+    const key = { "Idempotency-Key": "1" }, kept = () => database.all("SELECT key FROM idempotent_answers");
+    const age = (hours: number) =>
+      database.run("UPDATE idempotent_answers SET created_at = created_at - $1", [hours * 3_600_000]);
+    const first = await press(call, { completion_id, label: true, end_user: "ann" }, key);
+    await age(23);
+    assert.deepEqual(await press(call, { completion_id, label: true, end_user: "ann" }, key), first);
+    const other = { completion_id, label: false, end_user: "ann" };
+    assert.equal((await call("POST", "/v1/feedback", other, key)).status, 422);
+    await startUpkeep(open)();
+    assert.equal((await kept()).length, 1);
+    await age(2);
+    assert.equal((await press(call, other, key)).version, 2);
+    assert.equal((await call("POST", "/v1/feedback", { ...other, label: true }, key)).status, 422, "it counts anew");
+    await age(25);
+    await startUpkeep(open)();
+    assert.deepEqual(await kept(), []);
   });
 });

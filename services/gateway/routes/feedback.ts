@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { deleteEndUser } from "../../../shared/store/end_users.ts";
+import { forgetSamples } from "../../../shared/store/job_reports.ts";
 import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
 import {
   deleteLabel,
@@ -31,7 +32,7 @@ import { idParams, jsonBody, jsonResponse, refusals } from "./describe.ts";
 /** Header that makes a retry safe. */
 export const idempotencyHeader = z.object({
   "idempotency-key": z.string().min(1).max(255).optional().openapi({
-    description: "A request that is sent again under the same key is answered as the first time.",
+    description: "A request that is sent again under the same key within 24 hours is answered as the first time.",
   }),
 });
 
@@ -113,7 +114,10 @@ const forgetRoute = createRoute({
   method: "delete",
   path: "/v1/feedback",
   tags: ["Feedback"],
-  summary: "Forget a person: their thumbs, their history, and the answers they asked for",
+  summary: "Forget a person: their thumbs, their history, the answers they asked for, and examples in reports of runs",
+  description:
+    "A run under way keeps the rows that it began with until it ends. Files that were uploaded are not looked " +
+    "into: delete them by their id.",
   request: { query: z.object({ end_user: z.string().min(1).max(256) }) },
   responses: {
     200: jsonResponse(
@@ -164,7 +168,7 @@ export function storeRefusal(error: unknown): unknown {
 
 /** Adds the routes. */
 export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
-  const { database, metrics } = gateway;
+  const { database, dataFolder, metrics } = gateway;
   // The greater scope first, so that a refusal names what is needed in the end.
   app.on("DELETE", forgetRoute.path, requireScope("admin"));
   app.use("/v1/feedback/*", requireScope("feedback"));
@@ -198,6 +202,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
   app.openapi(forgetRoute, async (context) => {
     const { end_user } = context.req.valid("query");
     const { labels, completions } = await deleteEndUser(database, end_user);
+    await forgetSamples(database, dataFolder);
     return context.json({ end_user, deleted: { labels, completions } }, 200);
   });
 

@@ -147,14 +147,15 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
   app.openapi(oneRoute, async (context) => context.json(described(await found(context.req.valid("param").id)), 200));
 
   app.openapi(contentRoute, async (context) => {
-    const { path, filename, bytes } = await found(context.req.valid("param").id);
+    const { path, filename } = await found(context.req.valid("param").id);
     const file = await Deno.open(join(dataFolder, path)).catch(() => {
       throw new ApiError(404, `The content of ${filename} is gone from the data folder.`, "id", "file_not_found");
     });
+    const { size } = await file.stat();
     // Never shown as a page of this origin: a report's scripts could otherwise act with the reader's rights.
     return context.body(file.readable, 200, {
       "Content-Type": "application/octet-stream",
-      "Content-Length": String(bytes),
+      "Content-Length": String(size),
       "Content-Disposition": `attachment; filename="${filename}"`,
     }) as never;
   });

@@ -1,0 +1,41 @@
+// What a gateway tidies while it runs: once at its start, then every minute. It knows no routes, and nothing that is asked
+// waits for it.
+
+import type { Database } from "../../shared/store/database.ts";
+import { deleteExpiredAnswers } from "../../shared/store/idempotency.ts";
+import { forgetSamples } from "../../shared/store/job_reports.ts";
+import { removeLeftovers } from "./data_folder.ts";
+import type { Gateway } from "./gateway.ts";
+
+/** In milliseconds. */
+const interval = 60_000;
+
+/** Begins. @returns what ends it, once what it is at is done */
+export function startUpkeep({ database, dataFolder, log }: Gateway): () => Promise<void> {
+  let stopped = false, running: Promise<void> | undefined;
+  const chores: (() => Promise<void>)[] = [
+    () => removeLeftovers(dataFolder),
+    () => forgetSamples(database, dataFolder),
+    () => deleteAllExpired(database, () => stopped),
+  ];
+  const round = async () => {
+    for (const chore of chores) {
+      await chore().catch((error) => log.error("upkeep failed", { error: String(error) }));
+    }
+  };
+  const begin = () => {
+    running ??= round().finally(() => running = undefined);
+  };
+  const timer = setInterval(begin, interval);
+  begin();
+  return async () => {
+    stopped = true;
+    clearInterval(timer);
+    await running;
+  };
+}
+
+/** In many small writes: others get their turn between them. */
+async function deleteAllExpired(database: Database, stopped: () => boolean): Promise<void> {
+  while (await deleteExpiredAnswers(database) > 0 && !stopped());
+}
