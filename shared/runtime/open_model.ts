@@ -3,7 +3,6 @@
 
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
-import { type Graph } from "../onnx/graph.ts";
 import { readModel } from "../onnx/read_model.ts";
 import type { Progress, Reporter } from "../progress.ts";
 import { type ChatTokenizer, loadChatTokenizer } from "./chat_tokenizer.ts";
@@ -53,14 +52,45 @@ export async function openModel(folder: ModelFolder, dtype: string): Promise<Ope
   return { folder, tokenizer: await loadChatTokenizer(folder), path: folder.onnxFile(resolved), dtype: resolved };
 }
 
-/** sha-256 over the model's files: the graph and every external data file that it names. */
-export async function hashModelFiles(path: string, graph: Graph = readModel(path)): Promise<string> {
+interface HashedModel {
+  files: readonly string[];
+  /** The files' sizes and times when they were hashed. */
+  looks: string;
+  hash: Promise<string>;
+}
+
+/** What this process has hashed, by the graph's path: a job asks for its model's hash thrice. */
+const hashed = new Map<string, HashedModel>();
+
+/** sha-256 over the model's files: the graph and every external data file that it names. Changed files are read anew. */
+export async function hashModelFiles(path: string): Promise<string> {
+  const known = hashed.get(path);
+  if (known && known.looks === await looksOf(known.files)) return await known.hash;
+  const files = filesOf(path);
+  const model = { files, looks: await looksOf(files), hash: hashFiles(files) };
+  hashed.set(path, model);
+  // What could not be read now may be read later.
+  model.hash.catch(() => hashed.delete(path));
+  return await model.hash;
+}
+
+function filesOf(path: string): string[] {
   const files = new Set([path]);
-  for (const { data } of graph.initializers.values()) {
+  for (const { data } of readModel(path).initializers.values()) {
     if (data.kind === "external") files.add(join(dirname(path), data.location));
   }
+  return [...files].sort();
+}
+
+/** Sizes and times, or what is the matter with a file. */
+async function looksOf(files: readonly string[]): Promise<string> {
+  const looks = files.map((file) => Deno.stat(file).then(({ size, mtime }) => [size, mtime?.getTime()], String));
+  return JSON.stringify(await Promise.all(looks));
+}
+
+async function hashFiles(files: readonly string[]): Promise<string> {
   const hash = createHash("sha256");
-  for (const file of [...files].sort()) {
+  for (const file of files) {
     using open = await Deno.open(file);
     for await (const chunk of open.readable) hash.update(chunk);
   }
