@@ -9,11 +9,9 @@ import { type Context, readRecord } from "./formats.ts";
 import { labelReader } from "./labels.ts";
 import { type FeedbackRow, isEmptyCompletion, listLines } from "./row.ts";
 
-/** A feedback file, read. */
-export interface FeedbackFile {
+/** What is known of a feedback file once it was read. */
+export interface FeedbackSummary {
   path: string;
-  /** The rows that say something, in file order. */
-  rows: FeedbackRow[];
   /** Records by the name of their format. */
   formats: Record<string, number>;
   desirable: number;
@@ -22,6 +20,12 @@ export interface FeedbackFile {
   emptyCompletions: number[];
   /** One or two plain sentences on all of this. */
   summary: string[];
+}
+
+/** A feedback file, read. */
+export interface FeedbackFile extends FeedbackSummary {
+  /** The rows that say something, in file order. */
+  rows: FeedbackRow[];
 }
 
 /** A line longer than this is no feedback row but a mistake (a whole data set in one line, a binary file). */
@@ -36,20 +40,37 @@ const MAX_ARRAY_BYTES = 400 * 1024 * 1024;
  * @throws InputError: no such file, not JSON, no label, a label not understood, nothing in it.
  */
 export async function readFeedback(path: string): Promise<FeedbackFile> {
+  const rows: FeedbackRow[] = [], reading = streamFeedback(path);
+  for (;;) {
+    const { done, value } = await reading.next();
+    if (done) return { ...value, rows };
+    rows.push(value);
+  }
+}
+
+/**
+ * As readFeedback, but gives each row as it is read, and keeps none. An array is parsed in one piece nevertheless.
+ *
+ * @throws InputError, maybe after many rows
+ */
+export async function* streamFeedback(path: string): AsyncGenerator<FeedbackRow, FeedbackSummary> {
   const stats = statOf(path);
-  const rows: FeedbackRow[] = [];
   const formats: Record<string, number> = {};
   const emptyCompletions: number[] = [];
   const label = labelReader();
-  let index = 0;
-  const add = (record: unknown, line: number, where: string) => {
+  let index = 0, rows = 0, desirable = 0;
+  const readRows = function* (record: unknown, line: number, where: string): Generator<FeedbackRow> {
     const context: Context = { where, label };
     const read = readRecord(record, context);
     formats[read.format] = (formats[read.format] ?? 0) + 1;
     for (const draft of read.rows) {
       const row: FeedbackRow = { index: index++, line, ...draft };
       if (isEmptyCompletion(row.completion)) emptyCompletions.push(line);
-      else rows.push(row);
+      else {
+        rows++;
+        if (row.label) desirable++;
+        yield row;
+      }
     }
   };
 
@@ -59,27 +80,26 @@ export async function readFeedback(path: string): Promise<FeedbackFile> {
         `${path} is a JSON array of ${stats.size} bytes, too large to read at once: write one object a line (.jsonl).`,
       );
     }
-    parseArray(path).forEach((record, i) => add(record, i + 1, `${path}: element ${i + 1}`));
+    for (const [i, record] of parseArray(path).entries()) yield* readRows(record, i + 1, `${path}: element ${i + 1}`);
   } else {
     for await (const { line, text } of linesOf(path)) {
-      if (text.trim() !== "") add(parseLine(text, path, line), line, `${path}:${line}`);
+      if (text.trim() !== "") yield* readRows(parseLine(text, path, line), line, `${path}:${line}`);
     }
   }
   if (index === 0) throw new InputError(`${path} is empty: it needs one row of feedback a line.`);
-  if (rows.length === 0) {
+  if (rows === 0) {
     throw new InputError(`${path} has no row with anything in its completion (lines ${listLines(emptyCompletions)}).`);
   }
-  const desirable = rows.filter((row) => row.label).length;
-  const file = { path, rows, formats, desirable, undesirable: rows.length - desirable, emptyCompletions };
+  const file = { path, formats, desirable, undesirable: rows - desirable, emptyCompletions };
   return { ...file, summary: summarize(file) };
 }
 
-function summarize(file: Omit<FeedbackFile, "summary">): string[] {
+function summarize(file: Omit<FeedbackSummary, "summary">): string[] {
   const kinds = Object.entries(file.formats).map(([name, count]) => `${count} × ${name}`).join(", ");
   const lines = [
-    `${
-      basename(file.path)
-    }: ${file.rows.length} rows, ${file.desirable} desirable and ${file.undesirable} undesirable (${kinds}).`,
+    `${basename(file.path)}: ${
+      file.desirable + file.undesirable
+    } rows, ${file.desirable} desirable and ${file.undesirable} undesirable (${kinds}).`,
   ];
   const empty = file.emptyCompletions;
   if (empty.length > 0) {

@@ -4,11 +4,11 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { InputError } from "../../../shared/errors.ts";
-import { readFeedback } from "../../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../../shared/feedback/row.ts";
 import { exportFeedback } from "../../../shared/store/export_feedback.ts";
 import { type ImportedRow, importFeedback } from "../../../shared/store/import_feedback.ts";
 import { scratchFile } from "../data_folder.ts";
+import { readFeedbackRows } from "../feedback_files.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError, tooLarge, validationError } from "../http/errors.ts";
@@ -101,8 +101,8 @@ async function* untilItsEnd(body: ReadableStream<Uint8Array>): AsyncGenerator<Ui
  *
  * @throws InputError for a column of such a name that holds something else
  */
-function* withRemarks(rows: Iterable<FeedbackRow>): Generator<ImportedRow> {
-  for (const { remarks, ...row } of rows) {
+async function* withRemarks(rows: AsyncIterable<FeedbackRow>): AsyncGenerator<ImportedRow> {
+  for await (const { remarks, ...row } of rows) {
     if (!remarks) {
       yield row;
       continue;
@@ -144,14 +144,13 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
         hash.update(piece);
         for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
       }
-      const { rows, summary, desirable, undesirable } = await readFeedback(path);
       const idempotency = idempotencyOf(context, hash.digest("hex"));
-      const notes = summary.map((sentence) => sentence.replaceAll(path, "body").replaceAll(basename(path), "body"));
-      await importFeedback(database, ReadableStream.from(withRemarks(rows)), idempotency);
-      return context.json(
-        { object: "feedback.import" as const, rows: rows.length, desirable, undesirable, notes },
-        201,
+      const { result, summary: { summary } } = await readFeedbackRows(
+        path,
+        (rows) => importFeedback(database, withRemarks(rows), idempotency),
       );
+      const notes = summary.map((sentence) => sentence.replaceAll(path, "body").replaceAll(basename(path), "body"));
+      return context.json({ object: "feedback.import" as const, ...result, notes }, 201);
     } catch (error) {
       if (error instanceof InputError) throw new ApiError(400, error.message.replaceAll(path, "body"), "body");
       throw storeRefusal(error);

@@ -4,7 +4,6 @@
 import { join } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { InputError } from "../../../shared/errors.ts";
-import { readFeedback } from "../../../shared/feedback/read.ts";
 import { findFile } from "../../../shared/store/files.ts";
 import {
   addEvent,
@@ -23,6 +22,7 @@ import { currentWatermark } from "../../../shared/store/labels.ts";
 import { trainerNotice } from "../../../shared/store/presence.ts";
 import { adapterOf, findAdapter, modelOf } from "../../../shared/store/registry.ts";
 import { EngineClosedError } from "../engine/answers.ts";
+import { checkFeedback } from "../feedback_files.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
@@ -223,7 +223,7 @@ async function checkData({ database, dataFolder }: Gateway, trainingFile: string
     throw new ApiError(404, message, "training_file", "file_not_found");
   }
   try {
-    await readFeedback(path);
+    await checkFeedback(path);
     return null;
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
