@@ -2,6 +2,7 @@
 // asked for can be taken away.
 
 import assert from "node:assert/strict";
+import { mostLoaded } from "../../services/gateway/registered_models.ts";
 import { InputError } from "../../shared/errors.ts";
 import { registerAdapter, type RegisteredAdapter } from "../../shared/store/registry.ts";
 import { type OpenGateway, withGateway } from "./open_gateway.ts";
@@ -159,6 +160,8 @@ Deno.test("an adapter that an alias asks for cannot be removed; one that is gone
     assert.equal(removed.status, 200);
     assert.deepEqual(removed.json.adapters.map(({ name }: { name: string }) => name), ["b"]);
     assert.equal((await open.call("DELETE", "/v1/registry/a")).status, 404);
+    await register(open, "never-asked");
+    assert.equal((await open.call("DELETE", "/v1/registry/never-asked")).status, 200);
     assert.equal((await open.call("POST", "/v1/chat/completions", { ...ask, model: "base:a" })).status, 404);
     const back = await goBack(open);
     assert.equal(back.status, 409);
@@ -196,5 +199,41 @@ Deno.test("traffic by hand is drawn by weight, kept in the store, and refused wh
     assert.deepEqual((await open.call("GET", "/v1/aliases")).json.data, [{ name: "prospect", arms }]);
     assert.equal((await promote(open, { model: "base:a" })).status, 200);
     assert.deepEqual((await open.call("GET", "/v1/aliases")).json.data[0].arms, [{ model: "base:a", weight: 1 }]);
+  });
+});
+
+Deno.test("adapters that were not asked for in a long time are unloaded and come back when they are asked for; those loaded by hand stay", async () => {
+  await withGateway({}, async (open) => {
+    const { scripted: { engine }, folder } = open;
+    const names = Array.from({ length: mostLoaded + 3 }, (_, i) => `a${i}`);
+    for (const name of names) {
+      // As the scripted engine calls what it loads from there.
+      await register(open, name, { version: `version of ${folder}/runs/${name}/adapter` });
+    }
+    await register(open, "replaced");
+    const loaded = () => engine.adapters().map(({ name }) => name);
+    const ask = async (name: string) => {
+      const body = { model: `base:${name}`, messages: [{ role: "user", content: "hello" }] };
+      const { status, json } = await open.call("POST", "/v1/chat/completions", body);
+      assert.equal(status, 200);
+      assert.match(json.choices[0].message.content, new RegExp(`^${name}: `));
+    };
+    for (const name of ["by-hand", "replaced"]) {
+      assert.equal((await open.call("PUT", `/v1/adapters/${name}`, { path: "elsewhere" })).status, 200);
+      await ask(name);
+    }
+    for (const name of names.slice(0, mostLoaded)) await ask(name);
+    await ask("a0");
+    assert.equal(loaded().length, mostLoaded + 2);
+    for (const name of names.slice(mostLoaded)) await ask(name);
+    assert.deepEqual(
+      loaded().sort(),
+      ["by-hand", "replaced", ...names.filter((name) => !/^a[123]$/.test(name))].sort(),
+    );
+    await ask("a1");
+    await Promise.all(["a2", "a3", "a4"].map(ask));
+    assert.equal(loaded().length, mostLoaded + 2);
+    const listed = (await open.call("GET", "/v1/models")).json.data.map(({ id }: { id: string }) => id);
+    for (const name of names) assert.ok(listed.includes(`base:${name}`), `${name} is not listed`);
   });
 });

@@ -71,8 +71,8 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
       return Promise.resolve();
     },
     removeAdapter(name) {
-      adapters.delete(name);
-      return Promise.resolve();
+      if (adapters.delete(name)) return Promise.resolve();
+      return Promise.reject(new InputError(`There is no adapter "${name}" here.`));
     },
     answer(asked, signal) {
       if (closed) throw new EngineClosedError();

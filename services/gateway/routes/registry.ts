@@ -245,7 +245,8 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     }
     await removeAdapter(database, name);
     await models.refresh();
-    await readyEngine(gateway).removeAdapter(name);
+    const engine = readyEngine(gateway);
+    if (engine.adapters().some((loaded) => loaded.name === name)) await engine.removeAdapter(name);
     return context.json(await registry(gateway), 200);
   });
 
