@@ -32,6 +32,20 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
 }
 
 /**
+ * Moves a file, whose content is on the disk, to its place on the same disk in one step that survives a power cut.
+ *
+ * @throws {InputError} naming the place when it cannot be written.
+ */
+export async function moveFileAtomic(from: string, to: string): Promise<void> {
+  try {
+    await Deno.rename(from, to);
+  } catch (error) {
+    throw writeFailure(to, error);
+  }
+  await syncFolder(dirname(to));
+}
+
+/**
  * Creates the folder (and its parents) where needed and proves that a file can be made in it.
  *
  * @throws {InputError} naming the path when it is a file, when a parent is a file, or when it cannot be written.

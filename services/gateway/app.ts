@@ -6,7 +6,6 @@ import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
-import type { MiddlewareHandler } from "hono";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
 import { identify, requireHost, requireOrigin } from "./http/authorize.ts";
 import { ApiError, asApiError, sendError, tooLarge, validationError } from "./http/errors.ts";
@@ -30,16 +29,8 @@ import { unsupportedFields } from "./schemas/sampling.ts";
 
 const unsupported = new Set([...unsupportedFields, ...unsupportedJobFields]);
 
-/** Longest body of a request, and of one that uploads a file, in bytes; imported files have a limit of their own. */
-const largestBody = 8 * 2 ** 20, largestUpload = 256 * 2 ** 20;
-
-const limit = (maxSize: number) =>
-  bodyLimit({
-    maxSize,
-    onError: () => {
-      throw tooLarge(maxSize);
-    },
-  });
+/** Longest body of a request, in bytes; those that are files have limits of their own. */
+const largestBody = 8 * 2 ** 20;
 
 /** Builds the app. @param addressOf the address a request comes from, for limits of those without a key */
 export function createApp(gateway: Gateway, addressOf: (request: Request) => string): OpenAPIHono<GatewayEnv> {
@@ -107,13 +98,15 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       },
     }));
   }
-  const usual = limit(largestBody);
-  // A body without Content-Length is held in memory to be measured; an import measures while it writes.
-  const others = new Map<string, MiddlewareHandler>([[filesPath, limit(largestUpload)], [
-    importPath,
-    (_, next) => next(),
-  ]]);
-  app.use((context, next) => (others.get(context.req.path) ?? usual)(context, next));
+  const limit = bodyLimit({
+    maxSize: largestBody,
+    onError: () => {
+      throw tooLarge(largestBody);
+    },
+  });
+  // A body without Content-Length is held in memory to be measured; files are measured while they are written.
+  const files = new Set([filesPath, importPath]);
+  app.use((context, next) => files.has(context.req.path) ? next() : limit(context, next));
 
   addChat(app, gateway);
   addCompletions(app, gateway);

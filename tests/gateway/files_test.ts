@@ -96,6 +96,54 @@ Deno.test("an upload for another purpose, without a file or too large is refused
   });
 });
 
+Deno.test("forms that are broken anywhere are refused and leave nothing, and what is more than a file and fields is not kept", async () => {
+  await withGateway({}, async (open) => {
+    const { folder } = open, type = "multipart/form-data; boundary=x";
+    const part = (head: string, content: string) =>
+      `--x\r\nContent-Disposition: form-data; ${head}\r\n\r\n${content}\r\n`;
+    const purpose = part('name="purpose"', "fine-tune"),
+      file = part('name="file"; filename="a.jsonl"', rows),
+      end = "--x--\r\n";
+    const send = (body: BodyInit, type: string) => open.call("POST", "/v1/files", body, { "Content-Type": type });
+    const left = () => [...Deno.readDirSync(folder)].filter(({ name }) => /^(scratch-|files$)/.test(name));
+    const refused: [what: string, body: string, type: string, status: number][] = [
+      ["nothing", "", type, 400],
+      ["no form", "{}", "application/json", 415],
+      ["no boundary", purpose + file + end, "multipart/form-data", 400],
+      ["another boundary", purpose + file + end, "multipart/form-data; boundary=y", 400],
+      ["no end", purpose + file, type, 400],
+      ["an end amid the file", purpose + file.slice(0, -20), type, 400],
+      ["an end amid a header", `${purpose}--x\r\nContent-Dispo`, type, 400],
+      ["no file", purpose + end, type, 400],
+      ["a file of another name", purpose + file.replace("file", "data") + end, type, 400],
+      ["no purpose", file + end, type, 400],
+      ["a purpose that is a file", part('name="purpose"; filename="p"', "fine-tune") + file + end, type, 400],
+      ["endless fields", part('name="a"', "b").repeat(2000) + purpose + file + end, type, 400],
+      ["endless headers", `${purpose}--x\r\n${"A: b\r\n".repeat(100_000)}`, type, 400],
+    ];
+    for (const [what, body, type, status] of refused) {
+      const answer = await send(body, type);
+      assert.equal(answer.status, status, `${what}: ${answer.text}`);
+      assert.ok(answer.json.error.message && !answer.text.includes(folder), answer.text);
+      assert.deepEqual(left(), [], what);
+    }
+    const breaking = new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode(purpose + file.slice(0, -20))),
+      pull: () => Promise.reject(new Error("the client is gone")),
+    });
+    assert.deepEqual([(await send(breaking, type)).json.error.code, left()], ["broken_body", []]);
+    // Whatever the order, and however it is cut into pieces.
+    const bytes = new TextEncoder().encode(file + file.replaceAll("a", "b") + purpose + end + "an epilogue");
+    let at = 0;
+    const slow = new ReadableStream({
+      pull: (controller) => at < bytes.length ? controller.enqueue(bytes.slice(at, at += 7)) : controller.close(),
+    });
+    const { status, json } = await send(slow, type);
+    assert.deepEqual([status, json.filename, json.bytes], [200, "a.jsonl", rows.length]);
+    assert.equal((await open.call("GET", `/v1/files/${json.id}/content`)).text, rows, "the first file is the file");
+  });
+});
+
 Deno.test("pages hold every file of a purpose once, however many others lie between", async () => {
   await withGateway({}, async (open) => {
     const { gateway: { database } } = open;

@@ -11,7 +11,8 @@ import { scratchFile } from "../data_folder.ts";
 import { readFeedbackRows } from "../feedback_files.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
-import { ApiError, tooLarge, validationError } from "../http/errors.ts";
+import { piecesOf, writePieces } from "../http/body.ts";
+import { ApiError, validationError } from "../http/errors.ts";
 import { feedbackFilterSchema, readFilter, remarksSchema } from "../schemas/feedback.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 import { idempotencyHeader, idempotencyOf, storeRefusal } from "./feedback.ts";
@@ -64,7 +65,7 @@ const importRoute = createRoute({
 });
 
 /** Lines, gathered into pieces that are worth sending. */
-async function* piecesOf(rows: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+async function* linesOf(rows: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
   let text = "";
   for await (const row of rows) {
@@ -84,15 +85,6 @@ async function* continued<Piece>(first: IteratorResult<Piece>, rest: AsyncGenera
     yield* rest;
   } finally {
     await rest.return(undefined);
-  }
-}
-
-/** A body's pieces. @throws ApiError where it ends before its end */
-async function* untilItsEnd(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* body;
-  } catch {
-    throw new ApiError(400, "The body broke off before its end; nothing of it was taken in.", "body", "broken_body");
   }
 }
 
@@ -120,7 +112,7 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
   app.use(importPath, requireScope("admin"));
 
   app.openapi(exportRoute, async (context) => {
-    const pieces = piecesOf(exportFeedback(database, readFilter(context.req.valid("query"))));
+    const pieces = linesOf(exportFeedback(database, readFilter(context.req.valid("query"))));
     // The first piece is waited for, while a refusal can still be one.
     const first = await pieces.next();
     // A stream is no type that a route's description could promise.
@@ -131,19 +123,17 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
   });
 
   app.openapi(importRoute, async (context) => {
-    const body = context.req.raw.body;
-    if (!body) throw new ApiError(400, "The body is empty: it needs one row of feedback a line.");
-    const path = scratchFile(dataFolder);
-    try {
-      const hash = createHash("sha256");
-      using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
-      let size = 0;
-      for await (const piece of untilItsEnd(body)) {
-        size += piece.length;
-        if (size > largestImport) throw tooLarge(largestImport);
+    const { raw } = context.req;
+    if (!raw.body) throw new ApiError(400, "The body is empty: it needs one row of feedback a line.");
+    const path = scratchFile(dataFolder), hash = createHash("sha256");
+    async function* hashed() {
+      for await (const piece of piecesOf(raw, largestImport)) {
         hash.update(piece);
-        for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+        yield piece;
       }
+    }
+    try {
+      await writePieces(path, hashed());
       const idempotency = idempotencyOf(context, hash.digest("hex"));
       const { result, summary: { summary } } = await readFeedbackRows(
         path,

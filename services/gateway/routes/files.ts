@@ -2,19 +2,26 @@
 
 import { join } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { ensureWritableFolder, writeFileAtomic } from "../../../shared/atomic_file.ts";
+import { ensureWritableFolder, moveFileAtomic } from "../../../shared/atomic_file.ts";
 import { WriteError } from "../../../shared/errors.ts";
 import { addFile, deleteFile, findFile, listFiles, newFileId, type StoredFile } from "../../../shared/store/files.ts";
 import { openJobs } from "../../../shared/store/jobs.ts";
 import { listAdapters } from "../../../shared/store/registry.ts";
+import { scratchFile } from "../data_folder.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
+import { receiveForm } from "../http/body.ts";
 import { ApiError, errorSchema } from "../http/errors.ts";
 import { fileSchema } from "../schemas/fine_tuning.ts";
 import { afterPage, afterPageOf, afterPageSchema } from "../schemas/lists.ts";
 import { idParams, jsonResponse, refusals } from "./describe.ts";
 
 export const filesPath = "/v1/files";
+
+/** Longest body of an upload, in bytes. */
+const largestUpload = 256 * 2 ** 20;
+
+const fieldsSchema = z.object({ purpose: z.literal("fine-tune", 'must be "fine-tune"') });
 
 const uploadRoute = createRoute({
   method: "post",
@@ -26,13 +33,7 @@ const uploadRoute = createRoute({
       required: true,
       content: {
         "multipart/form-data": {
-          schema: z.object({
-            purpose: z.literal("fine-tune", 'must be "fine-tune"'),
-            file: z.custom<File>((value) => value instanceof File, "must be a file").openapi({
-              type: "string",
-              format: "binary",
-            }),
-          }),
+          schema: fieldsSchema.extend({ file: z.string().openapi({ format: "binary" }) }),
         },
       },
     },
@@ -120,22 +121,29 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
   };
   app.use(`${filesPath}/*`, requireScope("admin"));
 
-  app.openapi(uploadRoute, async (context) => {
-    const { file, purpose } = context.req.valid("form");
-    const id = newFileId(), path = join("files", id);
-    const filename = file.name.replaceAll(/[^\w.-]/g, "_").slice(-200) || "upload";
+  // Described as the others are, and read by itself: what reads forms for them holds them in memory.
+  app.openAPIRegistry.registerPath(uploadRoute);
+  app.post(filesPath, async (context) => {
+    const id = newFileId(), path = join("files", id), scratch = scratchFile(dataFolder);
+    let filename = "The file";
     try {
+      const { fields, file } = await receiveForm(context.req.raw, "file", scratch, largestUpload);
+      if (!file) throw new ApiError(400, "file: must be a file", "file", "invalid_value");
+      const { purpose } = fieldsSchema.parse(Object.fromEntries(fields));
+      filename = file.name.replaceAll(/[^\w.-]/g, "_").slice(-200) || "upload";
       await ensureWritableFolder(join(dataFolder, "files"));
-      await writeFileAtomic(join(dataFolder, path), new Uint8Array(await file.arrayBuffer()));
+      await moveFileAtomic(scratch, join(dataFolder, path));
+      const stored = { id, createdAt: Date.now(), filename, purpose, bytes: file.size, path };
+      await database.write((queries) => addFile(queries, stored));
+      return context.json(described(stored), 200);
     } catch (error) {
       if (!(error instanceof WriteError)) throw error;
       log.error("upload not kept", { error: error.message });
       const why = error.message.slice(error.message.indexOf(": ") + 2);
       throw new ApiError(503, `${filename} could not be kept here: ${why}.`, null, "storage_failure");
+    } finally {
+      await Deno.remove(scratch).catch(() => {});
     }
-    const stored = { id, createdAt: Date.now(), filename, purpose, bytes: file.size, path };
-    await database.write((queries) => addFile(queries, stored));
-    return context.json(described(stored), 200);
   });
 
   app.openapi(listRoute, async (context) => {
