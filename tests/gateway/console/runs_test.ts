@@ -75,6 +75,16 @@ consoleTest("a refusal stays on the form, with what was filled in", emptyState, 
   assert.equal(await page.getByLabel("Epochs").inputValue(), "5");
 });
 
+consoleTest("a run that nobody works on says so until somebody does", sampleState, async ({ page, state, open }) => {
+  const run = state.runs.find(({ id }) => id === "ftjob-running")!;
+  run.notice = "No trainer has been seen for 42 s: the job waits.";
+  await open("runs/ftjob-running", run.suffix ?? run.id);
+  const notice = page.getByText("seen for 42 s");
+  await notice.waitFor();
+  run.notice = null;
+  await notice.waitFor({ state: "detached" });
+});
+
 consoleTest("a run is watched live, from its first step to its verdict", sampleState, async ({ page, state, open }) => {
   const run = state.runs.find(({ id }) => id === "ftjob-running")!;
   Object.assign(run, { events: [], step: 0 });

@@ -29,6 +29,7 @@ export interface Run {
   data: Record<string, unknown> | null;
   gate: Gate | null;
   error: { code: string; message: string; param: null } | null;
+  notice: string | null;
   result_files: string[];
   events: RunEvent[];
   step: number;
@@ -54,6 +55,7 @@ export function newRun(id: string, fields: Partial<Run> = {}): Run {
     data: { rows: 412, desirable: 247, undesirable: 165, notes: ["12 contradictions were left out."] },
     gate: null,
     error: null,
+    notice: null,
     result_files: [],
     events: [],
     step: 0,
