@@ -1,11 +1,12 @@
 // A feedback file (.jsonl, or .json with one array) to rows, line by line, with every complaint naming file and line.
 // Leaves what a record means to formats.ts; knows nothing of tokens or models.
 
-import { createReadStream, readFileSync, type Stats, statSync } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { InputError } from "../errors.ts";
 import { type Context, readRecord } from "./formats.ts";
+import { ArrayError, concat, elementsOf } from "./json_array.ts";
 import { labelReader } from "./labels.ts";
 import { type FeedbackRow, isEmptyCompletion, listLines } from "./row.ts";
 
@@ -28,10 +29,8 @@ export interface FeedbackFile extends FeedbackSummary {
   rows: FeedbackRow[];
 }
 
-/** A line longer than this is no feedback row but a mistake (a whole data set in one line, a binary file). */
-const MAX_LINE_BYTES = 16 * 1024 * 1024;
-/** A JSON array is parsed in one piece, and V8 strings end at 512 MB. */
-const MAX_ARRAY_BYTES = 400 * 1024 * 1024;
+/** A record longer than this is no feedback row but a mistake (a whole data set in one line, a binary file). */
+const MAX_RECORD_BYTES = 16 * 1024 * 1024;
 
 /**
  * Reads feedback in any known format, detected record by record.
@@ -49,12 +48,12 @@ export async function readFeedback(path: string): Promise<FeedbackFile> {
 }
 
 /**
- * As readFeedback, but gives each row as it is read, and keeps none. An array is parsed in one piece nevertheless.
+ * As readFeedback, but gives each row as it is read, and keeps none.
  *
  * @throws InputError, maybe after many rows
  */
 export async function* streamFeedback(path: string): AsyncGenerator<FeedbackRow, FeedbackSummary> {
-  const stats = statOf(path);
+  checkFile(path);
   const formats: Record<string, number> = {};
   const emptyCompletions: number[] = [];
   const label = labelReader();
@@ -75,15 +74,13 @@ export async function* streamFeedback(path: string): AsyncGenerator<FeedbackRow,
   };
 
   if (await startsWithBracket(path)) {
-    if (stats.size > MAX_ARRAY_BYTES) {
-      throw new InputError(
-        `${path} is a JSON array of ${stats.size} bytes, too large to read at once: write one object a line (.jsonl).`,
-      );
+    for await (const { line, position, text } of arrayOf(path)) {
+      const record = parse(text, `${path}:${line}: element ${position}`);
+      yield* readRows(record, position, `${path}: element ${position}`);
     }
-    for (const [i, record] of parseArray(path).entries()) yield* readRows(record, i + 1, `${path}: element ${i + 1}`);
   } else {
     for await (const { line, text } of linesOf(path)) {
-      if (text.trim() !== "") yield* readRows(parseLine(text, path, line), line, `${path}:${line}`);
+      if (text.trim() !== "") yield* readRows(parse(text, `${path}:${line}`), line, `${path}:${line}`);
     }
   }
   if (index === 0) throw new InputError(`${path} is empty: it needs one row of feedback a line.`);
@@ -108,18 +105,17 @@ function summarize(file: Omit<FeedbackSummary, "summary">): string[] {
   return lines;
 }
 
-function statOf(path: string): Stats {
-  let stats: Stats;
+function checkFile(path: string): void {
+  let folder: boolean;
   try {
-    stats = statSync(path);
+    folder = statSync(path).isDirectory();
   } catch (error) {
     const missing = (error as { code?: string }).code === "ENOENT";
     throw new InputError(
       missing ? `There is no file ${path}: check --data.` : `${path} cannot be read: ${(error as Error).message}.`,
     );
   }
-  if (stats.isDirectory()) throw new InputError(`${path} is a folder: give the .jsonl or .json file in it.`);
-  return stats;
+  if (folder) throw new InputError(`${path} is a folder: give the .jsonl or .json file in it.`);
 }
 
 /** Whether the first character that is no space opens an array: the content decides, not the file's name. */
@@ -136,46 +132,26 @@ async function startsWithBracket(path: string): Promise<boolean> {
   }
 }
 
-function parseArray(path: string): unknown[] {
-  const text = decode(readFileSync(path), path);
+/** The elements of a file that is an array, never holding more than one and one block in memory. */
+async function* arrayOf(path: string): AsyncGenerator<{ line: number; position: number; text: string }> {
   try {
-    // It starts with a bracket, so what parses is an array.
-    return JSON.parse(text) as unknown[];
-  } catch (error) {
-    throw new InputError(`${path}${brokenElement(text)}: not JSON (${(error as Error).message}).`);
-  }
-}
-
-/** Which element of a broken array is the broken one, as `:line: element N`; V8 names a place only for some errors. */
-function brokenElement(text: string): string {
-  let start = text.indexOf("[") + 1;
-  let element = 1;
-  let depth = 0;
-  // Strings as a whole (an open one runs to the end), and each sign that opens, closes or parts.
-  for (const { 0: token, index } of text.slice(start).matchAll(/"[^"\\]*(?:\\.[^"\\]*)*(?:"|$)|[[\]{},]/gs)) {
-    if (token === "[" || token === "{") depth++;
-    else if (token === "]" || token === "}") depth--;
-    const end = text.indexOf("[") + 1 + index;
-    if (depth > 0 || (depth === 0 && token !== ",")) continue;
-    try {
-      JSON.parse(text.slice(start, end));
-    } catch {
-      break;
+    for await (const { bytes, line, position } of elementsOf(blocksOf(path), MAX_RECORD_BYTES)) {
+      yield { line, position, text: decode(bytes, `${path}:${line}`) };
     }
-    start = end + 1;
-    element++;
+  } catch (error) {
+    if (!(error instanceof ArrayError)) throw error;
+    throw new InputError(`${path}:${error.line}: element ${error.position}: not JSON (${error.message}).`);
   }
-  const begin = start + (/\S/.exec(text.slice(start))?.index ?? 0);
-  return `:${text.slice(0, begin).split("\n").length}: element ${element}`;
 }
 
-function parseLine(text: string, path: string, line: number): unknown {
+/** @param where the record stands */
+function parse(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // V8 counts lines inside the text it was given, which is always line 1 here.
+    // V8 counts lines inside the text it was given, which begins somewhere in the file.
     const message = (error as Error).message.replace(/ \(line \d+ column \d+\)$/, "");
-    throw new InputError(`${path}:${line}: not JSON (${message}); write one JSON object a line, or one JSON array.`);
+    throw new InputError(`${where}: not JSON (${message}); write one JSON object a line, or one JSON array.`);
   }
 }
 
@@ -185,7 +161,7 @@ async function* linesOf(path: string): AsyncGenerator<{ line: number; text: stri
   let size = 0;
   let line = 1;
   const finish = () => {
-    const text = decode(pieces.length === 1 ? pieces[0] as Uint8Array : concat(pieces, size), `${path}:${line}`);
+    const text = decode(concat(pieces, size), `${path}:${line}`);
     const result = { line, text };
     pieces = [];
     size = 0;
@@ -195,7 +171,7 @@ async function* linesOf(path: string): AsyncGenerator<{ line: number; text: stri
   const push = (piece: Uint8Array) => {
     pieces.push(piece);
     size += piece.length;
-    if (size > MAX_LINE_BYTES) {
+    if (size > MAX_RECORD_BYTES) {
       throw new InputError(`${path}:${line}: the line is longer than 16 MB: write one JSON object a line.`);
     }
   };
@@ -218,16 +194,6 @@ async function* blocksOf(path: string): AsyncGenerator<Uint8Array> {
   } catch (error) {
     throw new InputError(`${path} cannot be read: ${(error as Error).message}.`);
   }
-}
-
-function concat(pieces: Uint8Array[], size: number): Uint8Array {
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 /** UTF-8 text without a byte order mark. */

@@ -1,7 +1,7 @@
 // Bodies of POST /v1/chat/completions.
 
 import { z } from "@hono/zod-openapi";
-import { finishReasonSchema, samplingFields, usageSchema } from "./sampling.ts";
+import { finishReasonSchema, responseOf, samplingFields } from "./sampling.ts";
 
 const textPart = z.strictObject({ type: z.literal("text", "only text parts are supported"), text: z.string() });
 
@@ -30,20 +30,15 @@ const logProbsSchema = z.object({
   refusal: z.null(),
 }).nullable().openapi("ChatLogProbs");
 
-export const chatResponseSchema = z.object({
-  id: z.string().openapi({ description: "The completion_id of feedback." }),
-  object: z.literal("chat.completion"),
-  created: z.int(),
-  model: z.string(),
-  system_fingerprint: z.string(),
-  choices: z.array(z.object({
+export const chatResponseSchema = responseOf(
+  "chat.completion",
+  z.object({
     index: z.int(),
     message: z.object({ role: z.literal("assistant"), content: z.string(), refusal: z.null() }),
     logprobs: logProbsSchema,
     finish_reason: finishReasonSchema,
-  })),
-  usage: usageSchema,
-}).openapi("ChatCompletion");
+  }),
+).openapi("ChatCompletion");
 
 export type ChatResponse = z.infer<typeof chatResponseSchema>;
 export type ChatLogProbs = z.infer<typeof logProbsSchema>;

@@ -1,7 +1,7 @@
 // Bodies of POST /v1/completions.
 
 import { z } from "@hono/zod-openapi";
-import { finishReasonSchema, samplingFields, usageSchema } from "./sampling.ts";
+import { finishReasonSchema, responseOf, samplingFields } from "./sampling.ts";
 
 export const completionRequestSchema = z.strictObject({
   ...samplingFields,
@@ -21,20 +21,15 @@ const logProbsSchema = z.object({
   text_offset: z.array(z.int()),
 }).nullable().openapi("CompletionLogProbs");
 
-export const completionResponseSchema = z.object({
-  id: z.string().openapi({ description: "The completion_id of feedback." }),
-  object: z.literal("text_completion"),
-  created: z.int(),
-  model: z.string(),
-  system_fingerprint: z.string(),
-  choices: z.array(z.object({
+export const completionResponseSchema = responseOf(
+  "text_completion",
+  z.object({
     index: z.int(),
     text: z.string(),
     logprobs: logProbsSchema,
     finish_reason: finishReasonSchema,
-  })),
-  usage: usageSchema,
-}).openapi("Completion");
+  }),
+).openapi("Completion");
 
 export type CompletionResponse = z.infer<typeof completionResponseSchema>;
 export type CompletionLogProbs = z.infer<typeof logProbsSchema>;

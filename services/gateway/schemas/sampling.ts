@@ -1,4 +1,5 @@
-// Request fields that chat and text completions share, as OpenAI documents them. What is not here is refused by name.
+// Fields that the requests of chat and text completions share, and their responses, as OpenAI documents them. What is not
+// here is refused by name.
 
 import { z } from "@hono/zod-openapi";
 
@@ -76,10 +77,22 @@ export const unsupportedFields: ReadonlySet<string> = new Set([
   "web_search_options",
 ]);
 
-export const usageSchema = z.object({
+const usageSchema = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
 }).openapi("Usage");
 
 export const finishReasonSchema = z.enum(["stop", "length"]);
+
+/** A whole response. @param object its `object` @param choice how an endpoint writes a choice */
+export const responseOf = <Name extends string, Choice extends z.ZodType>(object: Name, choice: Choice) =>
+  z.object({
+    id: z.string().openapi({ description: "The completion_id of feedback." }),
+    object: z.literal(object),
+    created: z.int(),
+    model: z.string(),
+    system_fingerprint: z.string(),
+    choices: z.array(choice),
+    usage: usageSchema,
+  });
