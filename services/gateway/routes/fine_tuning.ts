@@ -9,19 +9,14 @@ import {
   addEvent,
   addJob,
   cancelJob,
-  eventsAfter,
   eventsBefore,
   findJob,
-  type Job,
-  type JobEvent,
   type JobRequest,
   listJobs,
-  openJobs,
 } from "../../../shared/store/jobs.ts";
 import { currentWatermark } from "../../../shared/store/labels.ts";
-import { trainerNotice } from "../../../shared/store/presence.ts";
 import { adapterOf, findAdapter, modelOf } from "../../../shared/store/registry.ts";
-import { EngineClosedError } from "../engine/answers.ts";
+import { describeEvent, describeJob, liveEvents, readQueue, seconds, sequenceOf } from "../described_jobs.ts";
 import { checkFeedback } from "../feedback_files.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
@@ -32,9 +27,6 @@ import { afterPage, afterPageOf, afterPageSchema } from "../schemas/lists.ts";
 import { idParams, jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const jobsPath = "/v1/fine_tuning/jobs";
-
-/** How often a stream of events looks for more, in milliseconds. */
-const interval = 250;
 
 const createJobRoute = createRoute({
   method: "post",
@@ -96,113 +88,6 @@ const checkpointsRoute = createRoute({
   responses: { 200: jsonResponse(afterPageOf(checkpointSchema), "All of them."), ...refusals(400, 401, 403, 404, 429) },
 });
 
-const seconds = (milliseconds: number) => Math.floor(milliseconds / 1000);
-const secondsOrNull = (milliseconds: number | null) => milliseconds === null ? null : seconds(milliseconds);
-
-/** The queue as it stands. */
-interface Queue {
-  /** Jobs that are not over, in the order in which they are done. */
-  open: Job[];
-  /** What those who wait should know. */
-  notice: string | null;
-}
-
-/** A job as clients see it. */
-async function described({ database }: Gateway, job: Job, queue: Queue): Promise<z.infer<typeof jobSchema>> {
-  const position = queue.open.findIndex(({ id }) => id === job.id);
-  const { request, progress, outcome, error } = job;
-  const adapter = outcome ? await findAdapter(database, outcome.adapter) : undefined;
-  const eta = progress?.etaSeconds ?? null;
-  return {
-    id: job.id,
-    object: "fine_tuning.job",
-    created_at: seconds(job.createdAt),
-    started_at: secondsOrNull(job.startedAt),
-    finished_at: secondsOrNull(job.finishedAt),
-    model: request.model,
-    fine_tuned_model: outcome ? modelOf(outcome.adapter) : null,
-    organization_id: "prospect",
-    status: job.status,
-    training_file: request.trainingFile,
-    validation_file: null,
-    result_files: outcome?.files ?? [],
-    trained_tokens: outcome?.trainedTokens ?? null,
-    error: error && { ...error, param: null },
-    hyperparameters: request.hyperparameters,
-    method: { type: "kto", kto: { hyperparameters: request.hyperparameters } },
-    seed: request.seed,
-    suffix: request.suffix,
-    metadata: Object.keys(request.metadata).length > 0 ? request.metadata : null,
-    estimated_finish: eta === null ? null : seconds(Date.now()) + Math.ceil(eta),
-    integrations: [],
-    position: position < 0 ? null : position,
-    notice: position < 0 ? null : queue.notice,
-    progress: progress && {
-      label: progress.label,
-      done: progress.done,
-      total: progress.total,
-      unit: progress.unit,
-      rate: progress.rate,
-      eta_seconds: progress.etaSeconds,
-    },
-    data: job.data,
-    gate: adapter?.gate ?? null,
-  };
-}
-
-const eventDescribed = ({ sequence, at, level, type, message, data }: JobEvent): z.infer<typeof jobEventSchema> => ({
-  id: `ftevent-${sequence}`,
-  object: "fine_tuning.job.event",
-  created_at: seconds(at),
-  level,
-  type,
-  message,
-  data,
-});
-
-/** The number in an event's id. @throws ApiError where it is none */
-function sequenceOf(after: string): number {
-  const [, sequence] = /^ftevent-(\d{1,15})$/.exec(after) ?? [];
-  if (sequence !== undefined) return Number(sequence);
-  throw new ApiError(400, `after: "${after}" is no event's id.`, "after");
-}
-
-/**
- * All events of a job so far, then those that come, until it is over; how far it is in between.
- *
- * @throws EngineClosedError once the gateway drains: a stream that may go on for hours must not hold its end up
- */
-async function* liveEvents(gateway: Gateway, id: string, signal: AbortSignal): AsyncGenerator<unknown> {
-  const { engine } = gateway;
-  let sequence = 0, shown = "";
-  while (!signal.aborted) {
-    if (engine && !gateway.engine) throw new EngineClosedError();
-    const job = await findJob(gateway.database, id);
-    const events = await eventsAfter(gateway.database, id, sequence, 500);
-    for (const event of events) yield eventDescribed(event);
-    sequence = events.at(-1)?.sequence ?? sequence;
-    if (events.length === 500) continue;
-    const progress = JSON.stringify(job?.progress ?? null);
-    if (job?.progress && progress !== shown) {
-      const { label, done, total, unit, rate, etaSeconds } = job.progress;
-      const data = { label, done, total, unit, rate, eta_seconds: etaSeconds };
-      yield {
-        id: `ftprogress-${Date.now()}`,
-        object: "fine_tuning.job.event",
-        created_at: seconds(Date.now()),
-        level: "info",
-        type: "progress",
-        message: `${label}: ${done} of ${total} ${unit}`,
-        data,
-      };
-      shown = progress;
-    }
-    // The job was read before its events, so none can have been missed.
-    if (!job || job.finishedAt !== null) return;
-    await new Promise((resolve) => setTimeout(resolve, interval));
-  }
-}
-
 /** Checks what a job is to be trained on. @throws ApiError naming file and line */
 async function checkData({ database, dataFolder }: Gateway, trainingFile: string): Promise<number | null> {
   if (trainingFile === "labels") {
@@ -240,10 +125,6 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     if (job) return job;
     throw new ApiError(404, `There is no job "${id}".`, "id", "job_not_found");
   };
-  const queue = async (): Promise<Queue> => ({
-    open: await openJobs(database),
-    notice: await trainerNotice(database),
-  });
   app.use(`${jobsPath}/*`, requireScope("admin"));
 
   app.openapi(createJobRoute, async (context) => {
@@ -280,32 +161,32 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
       metadata: body.metadata ?? {},
       promote: false,
     };
-    const job = await addJob(database, request, watermark), standing = await queue();
-    if (standing.notice !== null) {
-      const news = { level: "warn", type: "message", message: standing.notice } as const;
+    const job = await addJob(database, request, watermark), queue = await readQueue(database);
+    if (queue.notice !== null) {
+      const news = { level: "warn", type: "message", message: queue.notice } as const;
       await database.write((queries) => addEvent(queries, job.id, news));
     }
-    return context.json(await described(gateway, job, standing), 200);
+    return context.json(await describeJob(database, job, queue), 200);
   });
 
   app.openapi(listRoute, async (context) => {
     const { limit, after } = context.req.valid("query");
     const jobs = await listJobs(database, limit + 1, after);
-    const standing = await queue();
-    const data = await Promise.all(jobs.map((job) => described(gateway, job, standing)));
+    const queue = await readQueue(database);
+    const data = await Promise.all(jobs.map((job) => describeJob(database, job, queue)));
     return context.json(afterPage(data, limit), 200);
   });
 
   app.openapi(oneRoute, async (context) => {
     const job = await found(context.req.valid("param").id);
-    return context.json(await described(gateway, job, await queue()), 200);
+    return context.json(await describeJob(database, job, await readQueue(database)), 200);
   });
 
   app.openapi(cancelRoute, async (context) => {
     const { status, finishedAt, id } = await found(context.req.valid("param").id);
     if (finishedAt !== null) throw new ApiError(400, `The job is over (${status}).`, "id", "job_over");
     const job = (await cancelJob(database, id))!;
-    return context.json(await described(gateway, job, await queue()), 200);
+    return context.json(await describeJob(database, job, await readQueue(database)), 200);
   });
 
   app.openapi(eventsRoute, async (context) => {
@@ -317,7 +198,7 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     }
     const before = after === undefined ? Number.MAX_SAFE_INTEGER : sequenceOf(after);
     const events = await eventsBefore(database, id, before, limit + 1);
-    return context.json(afterPage(events.map(eventDescribed), limit), 200);
+    return context.json(afterPage(events.map(describeEvent), limit), 200);
   });
 
   app.openapi(checkpointsRoute, async (context) => {
