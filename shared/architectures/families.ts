@@ -78,6 +78,8 @@ interface Family {
   fusedProjections?: true;
   /** Sliding layers have a rotary embedding of their own, based on `rope_local_base_freq`. */
   localRotary?: true;
+  /** What the family's early files call a rotary scaling, and its name of today. */
+  formerScalings?: Record<string, string>;
 }
 
 const gelu = "gelu_pytorch_tanh";
@@ -98,6 +100,7 @@ const families: Record<string, Family> = {
       tie_word_embeddings: true,
       num_key_value_heads: 4,
     },
+    slides: noRopeLayers,
     positionless: noRopeLayers,
   },
   qwen2: { defaults: qwen, slides: fromMaxWindowLayers, queryKeyValueBias: true },
@@ -137,6 +140,7 @@ const families: Record<string, Family> = {
     defaults: { max_position_embeddings: 4096, original_max_position_embeddings: 4096, rms_norm_eps: 1e-5 },
     slides: everyLayer,
     fusedProjections: true,
+    formerScalings: { su: "longrope", yarn: "longrope" },
   },
 };
 
@@ -261,6 +265,8 @@ function readRotaries(config: Config, family: Family, headSize: number, source: 
   };
   const make = (kind: "full_attention" | "sliding_attention") => {
     const { rope_theta, partial_rotary_factor, ...scaling } = parameters(kind);
+    const type = family.formerScalings?.[`${scaling["rope_type"] ?? scaling["type"]}`];
+    if (type) scaling["rope_type"] = type;
     const part = Number(partial_rotary_factor ?? config.partial_rotary_factor ?? 1);
     const turning = Math.trunc(headSize * part);
     if (turning % 2 !== 0) {

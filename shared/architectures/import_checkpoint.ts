@@ -16,7 +16,7 @@ import { type ReadDecoder, readDecoder } from "./families.ts";
 import { rotaryTable } from "./rotary.ts";
 
 /** Raised whenever an import may come out differently: folders of before are then not used. */
-export const importVersion = 1;
+export const importVersion = 2;
 
 /** Elements read, converted and written at a time, where a row is not longer. */
 const block = 2 ** 22;

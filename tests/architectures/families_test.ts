@@ -80,6 +80,20 @@ const families: Record<string, Family> = {
     habits: { tied: true },
     reference: { frequency: (layer, pair) => layer % 3 === 0 ? undefined : turning(5e6)(layer, pair) },
   },
+  "smollm3: the layers without positions are those that a window narrows": {
+    config: {
+      model_type: "smollm3",
+      rope_theta: 5e6,
+      no_rope_layers: [1, 0, 1, 1],
+      use_sliding_window: true,
+      sliding_window: 5,
+    },
+    habits: { tied: true },
+    reference: {
+      sees: (layer, query, key) => layer !== 1 || query - key < 5,
+      frequency: (layer, pair) => layer === 1 ? undefined : turning(5e6)(layer, pair),
+    },
+  },
   "gemma: norms add one, embeddings are scaled, GELU is the tanh one whatever hidden_act says": {
     config: { model_type: "gemma", rope_theta: 1e4, hidden_act: "gelu" },
     habits: { tied: true, normMean: 0 },
@@ -187,6 +201,16 @@ Deno.test("phi3's fused layers keep their names, so that PEFT's adapters fit", a
       assert.deepEqual(layers, [0, 1, 2, 3].flatMap((i) => block.map((each) => `model.layers.${i}.${each}`)));
     });
   });
+});
+
+Deno.test("phi3's early names of longrope are longrope", () => {
+  const read = (type: string) => {
+    const factors = { short_factor: [1, 2, 3, 4, 5, 6, 7, 8], long_factor: Array(8).fill(9) };
+    const config = { ...sizes, model_type: "phi3", original_max_position_embeddings: 32 };
+    return readDecoder({ ...config, rope_scaling: { type, ...factors } }, "config.json");
+  };
+  assert.ok(read("longrope").remark);
+  for (const early of ["su", "yarn"]) assert.deepEqual(read(early), read("longrope"), early);
 });
 
 Deno.test("16-bit weights in shards are the model that the same numbers in one float32 file are", async () => {
