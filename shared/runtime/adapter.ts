@@ -2,11 +2,12 @@
 // that PEFT 0.21 and Prospect open each other's. It does not know models: whether a module exists is the compiler's
 // question. What Prospect cannot compute exactly as PEFT does is refused by name, never ignored.
 
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ensureWritableFolder, writeFileAtomic } from "../atomic_file.ts";
 import { InputError } from "../errors.ts";
 import { encodeSafetensors, readSafetensors, toFloat32 } from "../onnx/safetensors.ts";
-import { type AdapterConfig, completeConfig, parseAdapterConfig, rankOf } from "./adapter_config.ts";
+import { type AdapterConfig, completeConfig, mergeFirst, parseAdapterConfig, rankOf } from "./adapter_config.ts";
 import { isTarget } from "./module_patterns.ts";
 
 export { type AdapterConfig, adapterConfig, parseAdapterConfig, rankOf, scalingOf } from "./adapter_config.ts";
@@ -29,6 +30,7 @@ export interface Adapter {
 
 const CONFIG_FILE = "adapter_config.json";
 const WEIGHTS_FILE = "adapter_model.safetensors";
+const whatIsThere = `an adapter folder holds ${CONFIG_FILE} and ${WEIGHTS_FILE}`;
 const TENSOR_NAME = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
 /** As in PEFT's live modules, where the adapter's own name is one more part; saved by who did not go through PEFT. */
 const LIVE_NAME = /^(base_model\.model\..+\.lora_[AB])\.([^.]+)\.weight$/;
@@ -42,9 +44,12 @@ const LIVE_NAME = /^(base_model\.model\..+\.lora_[AB])\.([^.]+)\.weight$/;
 export async function readAdapter(folder: string): Promise<Adapter> {
   const config = parseAdapterConfig(await readConfigFile(folder), join(folder, CONFIG_FILE));
   const path = join(folder, WEIGHTS_FILE);
-  if (!await exists(path) && await exists(join(folder, "adapter_model.bin"))) {
+  if (!existsSync(path)) {
     throw new InputError(
-      `${folder}: adapter_model.bin is a Python pickle, which is not read; save it as ${WEIGHTS_FILE}`,
+      existsSync(join(folder, "adapter_model.bin"))
+        ? `${folder}: adapter_model.bin is a Python pickle, which is not read; load it with PEFT and save it once ` +
+          `more, as ${WEIGHTS_FILE}.`
+        : `${path}: no such file; ${whatIsThere}.`,
     );
   }
   const tensors = new Map<string, AdapterTensor>();
@@ -106,10 +111,13 @@ export function modulesOf(adapter: Adapter): string[] {
   return [...new Set(modules.filter((module) => module !== undefined))];
 }
 
-const mergeFirst = "merge the adapter into its base model with PEFT and export that instead";
-
 /** Why a tensor is none that is read, by a part of its name. */
 const OTHER_TENSORS: [part: RegExp, reason: string][] = [
+  [
+    /\.base_layer\./,
+    "comes with LoRA on an embedding or the output head, which is not supported; train without it in target_modules, " +
+    `or ${mergeFirst}`,
+  ],
   [/lora_magnitude_vector/, `belongs to DoRA, which is not supported; ${mergeFirst}`],
   [/lora_embedding_[AB]/, `is LoRA on an embedding, which is not supported; ${mergeFirst}`],
   [/lora_B\..*bias$/, `is a LoRA bias (lora_bias), which is not supported; ${mergeFirst}`],
@@ -162,6 +170,13 @@ function checkAdapter({ config, tensors }: Adapter, path: string): void {
     if (rows! * columns! !== data.length) {
       throw new InputError(`${path}: tensor "${name}" has ${data.length} values, its shape wants ${rows! * columns!}`);
     }
+    const broken = data.find((value) => !Number.isFinite(value));
+    if (broken !== undefined) {
+      throw new InputError(
+        `${path}: tensor "${name}" holds ${broken}: the training that wrote it diverged, or its numbers are beyond ` +
+          `float32; take an earlier checkpoint, or train again with a lower learning rate.`,
+      );
+    }
   }
 }
 
@@ -172,17 +187,20 @@ async function readConfigFile(folder: string): Promise<unknown> {
   } catch (error) {
     if (error instanceof SyntaxError) throw new InputError(`${path}: not JSON (${error.message})`);
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      throw new InputError(`${path}: no such file; an adapter folder holds ${CONFIG_FILE} and ${WEIGHTS_FILE}`);
+      const inside = adaptersInside(folder);
+      const mend = inside.length > 0 ? `; give one of the adapters in it: ${inside.join(", ")}` : "";
+      throw new InputError(`${path}: no such file; ${whatIsThere}${mend}.`);
     }
     throw error;
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Adapters one folder deeper: a trainer's checkpoints, or where PEFT puts an adapter that has a name. */
+function adaptersInside(folder: string): string[] {
   try {
-    await Deno.stat(path);
-    return true;
+    const folders = readdirSync(folder).sort().map((name) => join(folder, name));
+    return folders.filter((each) => existsSync(join(each, CONFIG_FILE)));
   } catch {
-    return false;
+    return [];
   }
 }

@@ -119,11 +119,14 @@ export function completeConfig(config: AdapterConfig): Record<string, unknown> {
  * @throws {InputError} naming the file and the field, for a wrong type or a setting that is not supported.
  */
 export function parseAdapterConfig(json: unknown, where: string): AdapterConfig {
-  if (typeof json !== "object" || json === null) throw new InputError(`${where}: not a JSON object`);
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new InputError(`${where}: not a JSON object`);
+  }
   const fields = json as Record<string, unknown>;
   if (fields["peft_type"] !== "LORA") {
     const type = JSON.stringify(fields["peft_type"] ?? null);
-    throw new InputError(`${where}: peft_type: ${type} is not supported, only "LORA" is; ${mergeFirst}.`);
+    const instead = /PROMPT|PREFIX|P_TUNING|CPT/.test(type) ? "train a LoRA adapter" : mergeFirst;
+    throw new InputError(`${where}: peft_type: ${type} is not supported, only "LORA" is; ${instead}.`);
   }
   for (const [field, { accepts, because, instead = mergeFirst }] of Object.entries(REFUSALS)) {
     if (field in fields && !accepts(fields[field])) {
@@ -185,7 +188,9 @@ interface Refusal {
   instead?: string;
 }
 
-const mergeFirst = "merge it into its base model (PEFT's merge_and_unload), export that to ONNX and use it as --model";
+/** What works with every adapter that can be merged. */
+export const mergeFirst =
+  "merge the adapter into its base model (PEFT's merge_and_unload), save that and give it as --model";
 const withoutIt = "train the adapter again without it";
 
 const absent = (value: unknown): boolean =>

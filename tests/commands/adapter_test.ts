@@ -62,7 +62,7 @@ fixtureTest("an adapter on some layers only names them so that PEFT adapts no ot
 
 fixtureTest("every command refuses DoRA and a rank that is not the config's in one sentence", async (folder) => {
   const broken: [string, Record<string, unknown>, RegExp][] = [
-    ["dora", { use_dora: true }, /dora\/adapter_config\.json: use_dora: true is not supported .*merge it/],
+    ["dora", { use_dora: true }, /dora\/adapter_config\.json: use_dora: true is not supported .*merge the adapter/],
     ["rank", { r: 6 }, /rank\/adapter_model\.safetensors: tensor "\S+" has shape \[4, \d+\]; with rank 6/],
   ];
   for (const [name, change, names] of broken) {

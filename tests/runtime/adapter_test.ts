@@ -100,7 +100,7 @@ Deno.test("rank and alpha patterns choose a module as PEFT's regular expression 
 Deno.test("an adapter that is more than plain LoRA is refused by the name of the setting and what would work", () => {
   const config = small().config;
   const cases: Record<string, unknown[]> = {
-    peft_type: ["IA3", "ADALORA", "LOHA", "PROMPT_TUNING", undefined],
+    peft_type: ["IA3", "ADALORA", "LOHA", "PROMPT_TUNING", "PREFIX_TUNING", undefined],
     use_dora: [true],
     bias: ["lora_only", "all"],
     lora_bias: [true],
@@ -140,6 +140,13 @@ Deno.test("an adapter that is more than plain LoRA is refused by the name of the
   }
 });
 
+Deno.test("what cannot be merged into a base model is not said to be mended by merging", () => {
+  for (const peft_type of ["PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING"]) {
+    assert.throws(() => parseAdapterConfig({ ...small().config, peft_type }, "x"), /only "LORA" is; train a LoRA/);
+  }
+  assert.throws(() => parseAdapterConfig([small().config], "x"), /^InputError: x: not a JSON object$/);
+});
+
 Deno.test("a config of an older PEFT, with fewer keys, means the same", () => {
   const config = parseAdapterConfig({ peft_type: "LORA", r: 8, lora_alpha: 16, target_modules: ["q_proj"] }, "x");
   assert.equal(scalingOf(config, MODULE), 2);
@@ -156,6 +163,9 @@ Deno.test("tensors that do not fit the config are refused by their name", async 
     [{ [b]: zeros(2, 4) }, /lora_B.* has shape \[2, 4\]; with rank 2.* it is \[out, 2\]/],
     [{ [b]: zeros(2, 4, 2) }, /lora_B.* has shape/],
     [{ [a.replace("lora_A", "lora_magnitude_vector")]: zeros(4) }, /DoRA/],
+    [{ [a]: { shape: [2, 3], data: Float32Array.of(1, 2, NaN, 4, 5, 6) } }, /lora_A\.weight" holds NaN: .*diverged/],
+    [{ [b]: { shape: [4, 2], data: new Float32Array(8).fill(-Infinity) } }, /lora_B\.weight" holds -Infinity/],
+    [{ "base_model.model.lm_head.base_layer.weight": zeros(9, 3) }, /LoRA on .* the output head.*without it in target/],
     [{ "base_model.model.model.embed_tokens.weight": zeros(4, 2) }, /is a whole trained or resized module/],
     [{ "base_model.model.model.layers.0.q.bias": zeros(4) }, /is a trained bias/],
     [{ [b.replace("weight", "bias")]: zeros(4) }, /LoRA bias/],
@@ -242,9 +252,12 @@ Deno.test("an older PEFT's adapter is written with the keys of PEFT 0.21", async
   });
 });
 
-Deno.test("a folder without an adapter, or with a pickle, says so", async () => {
+Deno.test("a folder without an adapter, or with a pickle, says so, and names the adapters one folder deeper", async () => {
   await withFolder(async (folder) => {
-    await refused(readAdapter(folder), /adapter_config\.json: no such file/);
+    await refused(readAdapter(folder), /adapter_config\.json: no such file; an adapter folder holds .*safetensors\.$/);
+    await writeAdapter(join(folder, "checkpoint-4"), small());
+    await writeAdapter(join(folder, "checkpoint-2"), small());
+    await refused(readAdapter(folder), /; give one of the adapters in it: \S+\/checkpoint-2, \S+\/checkpoint-4\.$/);
     await Deno.writeTextFile(join(folder, "adapter_config.json"), "{");
     await refused(readAdapter(folder), /adapter_config\.json: not JSON/);
     await Deno.writeTextFile(join(folder, "adapter_config.json"), JSON.stringify(small().config));
