@@ -45,7 +45,7 @@ export interface Imported {
  * @throws {InputError} for a model that Prospect does not write, a missing or misshapen tensor, a full disk.
  */
 export async function importCheckpoint(folder: string, out: string, options: ImportOptions = {}): Promise<Imported> {
-  const { config, decoder, remark } = readConfig(folder);
+  const { config, decoder, remark } = readConfig(folder), remarks = remark === undefined ? [] : [remark];
   if (!hasCheckpoint(folder)) {
     throw new InputError(
       `${folder} has neither model.safetensors nor model.safetensors.index.json: Prospect imports safetensors weights.`,
@@ -54,6 +54,10 @@ export async function importCheckpoint(folder: string, out: string, options: Imp
   if (existsSync(out)) throw new InputError(`${out} is there already; remove it or choose another folder.`);
   const checkpoint = await openCheckpoint(folder);
   checkTensors(decoder, checkpoint, folder);
+  if (decoder.tied && await hasOwnHead(decoder, checkpoint)) {
+    decoder.tied = false;
+    remarks.push("tie_word_embeddings is true, but lm_head.weight is there with other numbers, so they are not tied");
+  }
   const partial = `${out}.${crypto.randomUUID()}.partial`;
   try {
     await Deno.mkdir(join(partial, "onnx"), { recursive: true });
@@ -69,7 +73,7 @@ export async function importCheckpoint(folder: string, out: string, options: Imp
     await Deno.remove(partial, { recursive: true }).catch(() => {});
     throw writeFailure(out, error);
   }
-  return remark === undefined ? {} : { remark };
+  return remarks.length === 0 ? {} : { remark: remarks.join("; ") };
 }
 
 /** Reads a checkpoint's config.json. @throws {InputError} for a model that Prospect does not write */
@@ -124,6 +128,18 @@ function checkTensors(decoder: Decoder, checkpoint: Checkpoint, folder: string):
       throw new InputError(`${folder}: tensor "${name}" is [${found}], but config.json asks for [${shape}].`);
     }
   }
+}
+
+/** Whether the checkpoint has a head beside the embedding table, with other numbers: transformers 5 does not tie those. */
+async function hasOwnHead({ vocabulary, hidden }: Decoder, checkpoint: Checkpoint): Promise<boolean> {
+  if (`${checkpoint.shapes.get("lm_head.weight")}` !== `${[vocabulary, hidden]}`) return false;
+  const step = Math.max(1, Math.floor(block / hidden));
+  for (let first = 0; first < vocabulary; first += step) {
+    const rows = (name: string) => checkpoint.read(name, first * hidden, Math.min(step, vocabulary - first) * hidden);
+    const head = await rows("lm_head.weight"), table = await rows("model.embed_tokens.weight");
+    if (head.some((value, i) => value !== table[i])) return true;
+  }
+  return false;
 }
 
 /** Where each initializer goes: pages of external data files, none longer than `largest` unless a tensor is. */

@@ -116,7 +116,7 @@ const OTHER_TENSORS: [part: RegExp, reason: string][] = [
   [
     /\.base_layer\./,
     "comes with LoRA on an embedding or the output head, which is not supported; train without it in target_modules, " +
-    `or ${mergeFirst}`,
+    `or, where the two are not tied, ${mergeFirst}`,
   ],
   [/lora_magnitude_vector/, `belongs to DoRA, which is not supported; ${mergeFirst}`],
   [/lora_embedding_[AB]/, `is LoRA on an embedding, which is not supported; ${mergeFirst}`],

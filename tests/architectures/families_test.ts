@@ -227,6 +227,35 @@ Deno.test("16-bit weights in shards are the model that the same numbers in one f
   });
 });
 
+Deno.test("a head that is called tied but has numbers of its own is its own, as in transformers 5, which is said", async () => {
+  await inFolder(async (folder) => {
+    const config = { ...sizes, model_type: "llama", tie_word_embeddings: true };
+    const table = randomTensors(config, { tied: true }, 5), own = randomTensors(config, {}, 5);
+    const same = new Map([...table, ["lm_head.weight", table.get("model.embed_tokens.weight")!]]);
+    const graphs: Record<string, Uint8Array> = {}, remarks: Record<string, string | undefined> = {};
+    for (
+      const [name, tensors, tied] of [["table", table, true], ["same", same, true], ["own", own, true], [
+        "untied",
+        own,
+        false,
+      ]] as const
+    ) {
+      const path = join(folder, name), out = join(folder, `${name}-model`);
+      await writeCheckpoint(path, { ...config, tie_word_embeddings: tied }, tensors);
+      remarks[name] = (await importCheckpoint(path, out)).remark;
+      graphs[name] = await Deno.readFile(join(out, "onnx/model.onnx"));
+      assert.equal(
+        JSON.parse(await Deno.readTextFile(join(out, "config.json"))).tie_word_embeddings,
+        name === "table" || name === "same",
+      );
+    }
+    assert.deepEqual(graphs["same"], graphs["table"]);
+    assert.deepEqual(graphs["own"], graphs["untied"]);
+    assert.match(remarks["own"]!, /tie_word_embeddings is true, but lm_head\.weight is there with other numbers/);
+    assert.deepEqual([remarks["table"], remarks["same"], remarks["untied"]], [undefined, undefined, undefined]);
+  });
+});
+
 Deno.test("a model over several data files is the same model, and transformers.js finds them all", async () => {
   await inFolder(async (folder) => {
     const config = { ...sizes, model_type: "llama" };
