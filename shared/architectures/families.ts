@@ -75,6 +75,8 @@ interface Family {
   scaledEmbedding?: true;
   /** Attention divides by √query_pre_attn_scalar, not by the root of the head size. */
   ownAttentionScale?: true;
+  /** Scores are capped at `attn_logit_softcapping`; other families have the field and do not use it. */
+  cappedScores?: true;
   fusedProjections?: true;
   /** Sliding layers have a rotary embedding of their own, based on `rope_local_base_freq`. */
   localRotary?: true;
@@ -119,6 +121,7 @@ const families: Record<string, Family> = {
     sandwichNorms: true,
     scaledEmbedding: true,
     ownAttentionScale: true,
+    cappedScores: true,
   },
   gemma3_text: {
     defaults: {
@@ -222,7 +225,7 @@ export function readDecoder(json: unknown, source: string): ReadDecoder {
     activation: activations[activation]!,
     embeddingScale: family.scaledEmbedding ? Math.sqrt(config.hidden_size) : 1,
     attentionScale: 1 / Math.sqrt((family.ownAttentionScale && config.query_pre_attn_scalar) || headSize),
-    attentionSoftcap: config.attn_logit_softcapping ?? 0,
+    attentionSoftcap: (family.cappedScores && config.attn_logit_softcapping) || 0,
     logitSoftcap: config.final_logit_softcapping ?? 0,
     tied: config.tie_word_embeddings,
   };

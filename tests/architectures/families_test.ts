@@ -117,7 +117,7 @@ const families: Record<string, Family> = {
       logitCap: 3,
     },
   },
-  "gemma3: two rotary bases, one of them stretched, and layer_types": {
+  "gemma3: two rotary bases, one of them stretched, layer_types, and scores that no cap narrows": {
     config: {
       model_type: "gemma3_text",
       rope_parameters: {
@@ -127,6 +127,7 @@ const families: Record<string, Family> = {
       layer_types: ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
       sliding_window: 5,
       query_pre_attn_scalar: 24,
+      attn_logit_softcapping: 2,
     },
     habits: { tied: true, sandwich: true, queryKeyNorm: true, normMean: 0 },
     reference: {
