@@ -24,7 +24,7 @@ export async function readAdapterOf({ path, folder: model }: OpenModel, folder: 
       ? `${name} is [${shape}], the layer has ${layer.inSize} inputs and ${layer.outSize} outputs`
       : `there is no layer ${module}`;
     const base = adapter.config.base_model_name_or_path;
-    const mend = `use it with the model that it was trained on${base ? `, by its config ${base}` : ""}`;
+    const mend = `use it with the model that it was trained on${base ? ` (its config names ${base})` : ""}`;
     throw new InputError(`${folder}: the adapter is of another model than ${model.name}: ${why}; ${mend}.`);
   }
   return adapter;
