@@ -214,6 +214,16 @@ Deno.test("phi3's early names of longrope are longrope", () => {
   for (const early of ["su", "yarn"]) assert.deepEqual(read(early), read("longrope"), early);
 });
 
+Deno.test("an adapter on some of the layers that lie packed in one product is trained in every block", async () => {
+  await inFolder(async (folder) => {
+    const config = { ...sizes, model_type: "llama" };
+    await writeCheckpoint(folder, config, randomTensors(config, {}, 5));
+    await withImported(folder, async (model) => {
+      for (const targets of [["q_proj", "v_proj"], ["k_proj"]]) await checkSlope(model, ids, targets);
+    });
+  });
+});
+
 Deno.test("16-bit weights in shards are the model that the same numbers in one float32 file are", async () => {
   await inFolder(async (folder) => {
     const config = { ...sizes, model_type: "llama" }, tensors = randomTensors(config, {}, 5);

@@ -114,9 +114,9 @@ export async function generate(folder: string, prompt: number[], count: number):
 }
 
 /** Checks on a few tokens that a compiled model's LoRA gradient is the slope of its loss. */
-export async function checkSlope(folder: string, ids: number[]): Promise<void> {
+export async function checkSlope(folder: string, ids: number[], targetModules = ["all-linear"]): Promise<void> {
   const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
-  const targetModules = ["all-linear"], rank = 2, random = new Random(3);
+  const rank = 2, random = new Random(3);
   const trained = { kind: "lora", targetModules, asker: "the test", rankOf: () => rank, scalingOf: () => 1 } as const;
   const compiled = await compileTraining(join(folder, "onnx/model.onnx"), config, trained, { kind: "next-token" });
   const session = await InferenceSession.create(compiled.gradient, sessionOptions(compiled.folder));

@@ -16,6 +16,8 @@ const matMul: GradientRule = (context) => {
   const [a, b] = node.inputs as [string, string];
   const shapeA = build.shape(a), shapeB = build.shape(b), shapeY = build.shape(node.outputs[0]!), g = outputs[0]!;
   if (shapeA.length < 2 || shapeB.length < 2) return refuse("operands of at least two axes");
+  // A product over nothing is 0 whatever its operands are, as in columns of a packed layer that no adapter changes.
+  if (shapeA.at(-1) === 0) return [];
   if (shapeB.length === 2) {
     const rows = (value: string, shape: Shape) =>
       shape.length === 2
