@@ -110,31 +110,38 @@ export function required(value: string | undefined, flag: string): string {
   return value;
 }
 
-/** True once Ctrl-C was pressed; a second press ends the program at once. */
-export function watchInterrupt(): () => boolean {
-  let interrupted = false;
+/**
+ * Signals within so many milliseconds are one press: npx and `deno task` pass on a Ctrl-C that the terminal has already
+ * sent to every process of its group.
+ */
+const onePress = 1000;
+
+/** Calls `first` at the first Ctrl-C or SIGTERM; a second press ends the program at once. */
+function onStop(first: () => void): void {
+  let pressed: number | undefined;
   const stop = () => {
-    if (interrupted) Deno.exit(130);
-    interrupted = true;
-    console.error("Stopping after this step; press Ctrl-C again to stop at once.");
+    if (pressed === undefined) {
+      pressed = performance.now();
+      first();
+    } else if (performance.now() - pressed > onePress) Deno.exit(130);
   };
   Deno.addSignalListener("SIGINT", stop);
   Deno.addSignalListener("SIGTERM", stop);
+}
+
+/** True once Ctrl-C was pressed; a second press ends the program at once. */
+export function watchInterrupt(): () => boolean {
+  let interrupted = false;
+  onStop(() => {
+    interrupted = true;
+    console.error("Stopping after this step; press Ctrl-C again to stop at once.");
+  });
   return () => interrupted;
 }
 
-/** Resolves when a service is asked to end; a second signal ends the program at once. */
+/** Resolves when a service is asked to end; a second press ends the program at once. */
 export function untilStopped(): Promise<void> {
-  return new Promise((resolve) => {
-    let asked = false;
-    const stop = () => {
-      if (asked) Deno.exit(130);
-      asked = true;
-      resolve();
-    };
-    Deno.addSignalListener("SIGINT", stop);
-    Deno.addSignalListener("SIGTERM", stop);
-  });
+  return new Promise((resolve) => onStop(resolve));
 }
 
 /**

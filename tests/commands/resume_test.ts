@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { fixture, fixtureTest, parseLines, readLines, runTask, startTask, succeed } from "./run_task.ts";
+import { fixture, fixtureTest, parseLines, readLines, runTask, startTask, succeed, withFolder } from "./run_task.ts";
 
 const model = fixture("llama-genai");
 const base = ["--model", model, "--data", `${model}/data.jsonl`, "--batch-size", 4, "--epochs", 20];
@@ -92,3 +92,19 @@ fixtureTest(
     }
   },
 );
+
+Deno.test("two signals 50 ms apart are one press: the step is finished and a checkpoint written", async () => {
+  await withFolder(async (cache) => {
+    const out = `${cache}/run`;
+    // The embedded model with steps that take far longer than 50 ms.
+    const run = startTask("train", ["--batch-size", 256, "--max-steps", 4, "--out", out, "--json"], { cache });
+    await run.sees('"event":"step"', 1);
+    run.process.kill("SIGINT");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    run.process.kill("SIGINT");
+    const { code, stderr } = await run.ended;
+    assert.equal(code, 130, stderr);
+    assert.match(stderr, /Interrupted after step \d; go on with the same command and --resume\./);
+    assert(existsSync(`${out}/checkpoint/state.safetensors`), "no checkpoint");
+  });
+});
