@@ -1,9 +1,10 @@
 // `deno task generate`: one answer from a model, with or without an adapter.
 
 import process from "node:process";
-import { answerPrompts } from "../services/trainer/generate.ts";
+import { answerPrompts, promptIds, roomFor } from "../services/trainer/generate.ts";
 import { findModel, openModel, startGeneration } from "../services/trainer/model.ts";
 import { adapterFeeds, readAdapterOf } from "../services/trainer/trained_part.ts";
+import { contextLengthOf } from "../shared/runtime/model_sizes.ts";
 import { createReporter } from "../shared/progress.ts";
 import { WorkerPool } from "../workers/pool.ts";
 import { command, count, device, modelOptions, notNegative, required, runCommand, seed } from "./command.ts";
@@ -19,11 +20,19 @@ const program = modelOptions(command("generate", "Answers one prompt; a chat mod
     const reporter = createReporter({ json: false });
     const model = await openModel(await findModel(options.model, options.dtype, reporter), options.dtype);
     const adapter = options.adapter === undefined ? undefined : await readAdapterOf(model, options.adapter);
+    const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
+    const ids = promptIds(model.tokenizer, asked), contextLength = contextLengthOf(model.folder.config);
+    const room = roomFor(ids, { ...options, contextLength });
+    if (room < options.maxNewTokens) {
+      reporter.warn(
+        `The answer may have ${room} tokens, not ${options.maxNewTokens}: the prompt has ${ids.length} of the ` +
+          `${contextLength} that the model's context holds.`,
+      );
+    }
     const pool = await WorkerPool.start(1, reporter.warn);
     try {
       await startGeneration(model, pool, device(options.device), adapter && adapterFeeds(adapter));
-      const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
-      const [answer] = await answerPrompts(pool, model.tokenizer, [asked], options);
+      const [answer] = await answerPrompts(pool, model.tokenizer, [asked], { ...options, contextLength });
       process.stdout.write(answer + "\n");
     } finally {
       await pool.stop();

@@ -45,6 +45,8 @@ export interface GenerationRequest {
 
 export interface GenerationOptions {
   maxNewTokens: number;
+  /** Most tokens of prompt and answer together; every prompt has fewer. */
+  contextLength?: number | undefined;
   /** 0 takes the likeliest token. */
   temperature: number;
   stopIds: number[];

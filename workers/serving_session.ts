@@ -216,7 +216,7 @@ export function answerAll(
   model: AdaptedGraph,
   padding: Padding,
   requests: readonly GenerationRequest[],
-  { maxNewTokens, temperature, stopIds }: GenerationOptions,
+  { maxNewTokens, contextLength = Infinity, temperature, stopIds }: GenerationOptions,
 ): Promise<number[][]> {
   return new Promise((resolve, reject) => {
     const answers: number[][] = requests.map(() => []);
@@ -233,7 +233,7 @@ export function answerAll(
       promptIds,
       adapter: undefined,
       sampling: { temperature, topP: 1, frequencyPenalty: 0, presencePenalty: 0, logitBias: new Map(), seed },
-      maxTokens: maxNewTokens,
+      maxTokens: Math.min(maxNewTokens, contextLength - promptIds.length),
       stopIds,
       topLogProbs: undefined,
     })));

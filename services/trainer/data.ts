@@ -1,13 +1,14 @@
 // From a feedback file to rows that can be trained on: read, tokenised, split by prompt, weighted, with every row that
-// was dropped or changed accounted for in words. It does not know batches or models.
+// was dropped or changed accounted for in words. It does not know batches, and of the model only tokenizer and context.
 
 import { InputError } from "../../shared/errors.ts";
 import { classWeights, splitHeldOut } from "../../shared/feedback/batches.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
 import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
-import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
+import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { PromptSet } from "./held_out.ts";
+import type { OpenModel } from "./model.ts";
 import type { TrainSettings } from "./settings.ts";
 
 export interface TrainingData {
@@ -54,12 +55,15 @@ function split(
  */
 export async function prepareData(
   path: string,
-  tokenizer: ChatTokenizer,
+  { tokenizer, folder }: OpenModel,
   settings: TrainSettings,
   trainedBefore: PromptSet,
 ): Promise<TrainingData> {
   const file = await readFeedback(path);
-  const { rows, report } = tokenizeRows(file.rows, tokenizer, { maxLength: settings.maxLength });
+  const { rows, report } = tokenizeRows(file.rows, tokenizer, {
+    maxLength: settings.maxLength,
+    contextLength: contextLengthOf(folder.config),
+  });
   const notes = [...file.summary, ...describeReport(report, path)];
   if (rows.length === 0) {
     throw new InputError(`${path}: no row is left to train on (${notes.join(" ")})`);

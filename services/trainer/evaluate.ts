@@ -8,6 +8,7 @@ import { describeReport, tokenizeRows } from "../../shared/feedback/tokenize.ts"
 import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback, embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
+import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { answerPrompts } from "./generate.ts";
@@ -40,7 +41,10 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   if (settings.data === undefined && !embedded) throw new InputError("--data: say which feedback file to evaluate on.");
   const path = settings.data ?? embeddedFeedback;
   const file = await readFeedback(path);
-  const { rows, report } = tokenizeRows(file.rows, model.tokenizer, { maxLength: settings.maxLength });
+  const { rows, report } = tokenizeRows(file.rows, model.tokenizer, {
+    maxLength: settings.maxLength,
+    contextLength: contextLengthOf(model.folder.config),
+  });
   for (const note of [...file.summary, ...describeReport(report, path)]) reporter.line(note);
   if (rows.length === 0) throw new InputError(`${path}: no row is left to evaluate on.`);
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);

@@ -1,12 +1,15 @@
 // Answers many prompts across the workers, in text, several side by side. It knows conversations and tokens; nothing of
 // training or judging.
 
+import { InputError } from "../../shared/errors.ts";
 import type { Message } from "../../shared/feedback/row.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
 
 export interface AnswerOptions {
   maxNewTokens: number;
+  /** Most tokens of prompt and answer together, where the model says so. */
+  contextLength?: number | undefined;
   temperature: number;
   seed: number;
 }
@@ -18,6 +21,22 @@ const sideBySide = { least: 4, most: 32 };
 export function promptIds(tokenizer: ChatTokenizer, prompt: string | Message[]): number[] {
   return tokenizer.encode(
     typeof prompt === "string" ? prompt : tokenizer.render(prompt, { addGenerationPrompt: true }),
+  );
+}
+
+/**
+ * Most tokens of the answer to a prompt: as many as were asked for, or what the prompt leaves of the context.
+ *
+ * @throws InputError where it leaves nothing
+ */
+export function roomFor(
+  promptIds: readonly number[],
+  { maxNewTokens, contextLength = Infinity }: Pick<AnswerOptions, "maxNewTokens" | "contextLength">,
+): number {
+  if (promptIds.length < contextLength) return Math.min(maxNewTokens, contextLength - promptIds.length);
+  throw new InputError(
+    `The prompt has ${promptIds.length} tokens, but the model's context is ${contextLength} tokens for prompt and answer ` +
+      `together: shorten it.`,
   );
 }
 
@@ -33,19 +52,20 @@ export interface TokenAnswer {
 /**
  * Answers each prompt with the adapter that the workers hold. An answer depends on its prompt, its place in the list and
  * the seed alone.
+ *
+ * @throws InputError for a prompt that fills the context
  */
 export async function answerInTokens(
   pool: WorkerPool,
   tokenizer: ChatTokenizer,
   prompts: readonly (string | Message[])[],
-  { maxNewTokens, temperature, seed }: AnswerOptions,
+  { maxNewTokens, contextLength, temperature, seed }: AnswerOptions,
   onDone: (prompts: number) => void = () => {},
 ): Promise<TokenAnswer[]> {
-  const requests = prompts.map((prompt, index) => ({
-    index,
-    promptIds: promptIds(tokenizer, prompt),
-    seed: (Math.imul(seed, 0x9e3779b1) + index) >>> 0,
-  }));
+  const requests = prompts.map((prompt, index) => {
+    const ids = promptIds(tokenizer, prompt), room = roomFor(ids, { maxNewTokens, contextLength });
+    return { index, promptIds: ids, room, seed: (Math.imul(seed, 0x9e3779b1) + index) >>> 0 };
+  });
   // By length, so that rows side by side need little padding. The groups do not depend on how many workers there are.
   const ordered = requests.toSorted((a, b) => a.promptIds.length - b.promptIds.length);
   const size = Math.min(sideBySide.most, Math.max(sideBySide.least, Math.ceil(requests.length / 8)));
@@ -57,11 +77,11 @@ export async function answerInTokens(
   await pool.map(groups, async (worker, group) => {
     const ids = await worker.generate(
       group.map(({ promptIds, seed }) => ({ promptIds, seed })),
-      { maxNewTokens, temperature, stopIds: tokenizer.eosTokenIds },
+      { maxNewTokens, contextLength, temperature, stopIds: tokenizer.eosTokenIds },
     );
-    group.forEach(({ index, promptIds }, i) => {
+    group.forEach(({ index, promptIds, room }, i) => {
       const answerIds = ids[i]!;
-      answers[index] = { promptIds, answerIds, ended: answerIds.length < maxNewTokens };
+      answers[index] = { promptIds, answerIds, ended: answerIds.length < room };
     });
   }, (group) => onDone(group.length));
   return answers;

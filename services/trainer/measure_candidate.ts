@@ -10,12 +10,13 @@ import type { Sequence } from "../../shared/feedback/micro_batch.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
+import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { auc, aucDifference } from "./auc.ts";
 import type { CandidateMeasurements, ProbeMeasurement } from "./gate.ts";
-import { answerInTokens, type TokenAnswer } from "./generate.ts";
+import { answerInTokens, promptIds, type TokenAnswer } from "./generate.ts";
 import { readTrainedPrompts } from "./held_out.ts";
 import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
 import { probePrompts } from "./probe_prompts.ts";
@@ -74,8 +75,10 @@ export async function measureCandidate(
   const { tokenizer } = model;
   const candidate = await adapterPart(adapter, model);
   const other = current === undefined ? undefined : await adapterPart(current, model);
-  const { rows } = tokenizeRows(settings.heldOut, tokenizer, { maxLength: settings.maxLength });
-  const prompts = distinctPrompts(rows, settings.heldOut).slice(0, klPrompts);
+  const contextLength = contextLengthOf(model.folder.config);
+  const { rows } = tokenizeRows(settings.heldOut, tokenizer, { maxLength: settings.maxLength, contextLength });
+  const prompts = distinctPrompts(rows, settings.heldOut).slice(0, klPrompts)
+    .filter((prompt) => promptIds(tokenizer, prompt).length < (contextLength ?? Infinity));
   const probes = probePrompts(tokenizer.hasChatTemplate);
   const unseen = current === undefined ? undefined : await readTrainedPrompts(current);
   const compared = rows.map(({ promptKey }) => !unseen?.has(promptKey));
@@ -91,7 +94,7 @@ export async function measureCandidate(
 
   const answering = async (): Promise<Answers> => {
     const { onDone, done } = counted("gate: answers", prompts.length + 2 * probes.length, "prompts");
-    const greedy = { temperature: 0, maxNewTokens: mostNewTokens, seed: settings.seed };
+    const greedy = { temperature: 0, maxNewTokens: mostNewTokens, contextLength, seed: settings.seed };
     const pool = await WorkerPool.start(settings.workers, reporter.warn);
     try {
       await startGeneration(model, pool, device);

@@ -5,11 +5,12 @@
 import { InterruptedError } from "../../shared/errors.ts";
 import type { Message } from "../../shared/feedback/row.ts";
 import type { Reporter } from "../../shared/progress.ts";
+import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import type { AdapterFeeds } from "../../workers/protocol.ts";
 import type { TrainingData } from "./data.ts";
-import { type AnswerOptions, answerPrompts } from "./generate.ts";
+import { type AnswerOptions, answerPrompts, promptIds } from "./generate.ts";
 import { adaptGeneration, type OpenModel, startGeneration } from "./model.ts";
 import type { ReportSample } from "./report.ts";
 import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
@@ -19,14 +20,33 @@ type Prompt = string | Message[];
 /** Most samples that a report shows. */
 const shown = 24;
 
-/** The embedded world's unseen questions, or a few of the data's own prompts, held-out ones where there are some. */
-function samplePrompts(embedded: boolean, { heldOut, train, source }: TrainingData): Prompt[] {
+/** The run that is sampled. */
+interface SampledRun {
+  model: OpenModel;
+  /** Whether the model is the embedded one, which lives in a world with a judge. */
+  embedded: boolean;
+  data: TrainingData;
+  adapter: AdapterFeeds;
+  workers: number;
+  device: Device;
+  seed: number;
+}
+
+/**
+ * The embedded world's unseen questions, or a few of the data's own prompts that leave room for an answer, held-out ones
+ * where there are some.
+ */
+function samplePrompts(
+  { model, embedded, data }: SampledRun,
+  contextLength = Infinity,
+): Prompt[] {
   if (embedded) return evaluationQuestions().map(({ text }) => [{ role: "user", content: text }]);
-  const seen = new Set<string>();
+  const { heldOut, train, source } = data, seen = new Set<string>();
   const rows = (heldOut.length > 0 ? heldOut : train).filter(({ promptKey }) =>
     !seen.has(promptKey) && seen.add(promptKey)
   );
-  return rows.slice(0, 8).map(({ index }) => source[index]!.prompt);
+  return rows.slice(0, 8).map(({ index }) => source[index]!.prompt)
+    .filter((prompt) => promptIds(model.tokenizer, prompt).length < contextLength);
 }
 
 const shownText = (prompt: Prompt) =>
@@ -41,26 +61,31 @@ export interface SampleAnswers {
 }
 
 /**
- * Answers the run's prompts without and with the adapter.
+ * Answers the run's prompts without and with the adapter. Where that fails, it says so and gives none: samples do not
+ * cost a finished run its outputs.
  *
- * @param embedded whether the model is the embedded one, which lives in a world with a judge
  * @throws InterruptedError
  */
 export async function answerSamples(
-  { model, embedded, data, adapter, workers, device, seed }: {
-    model: OpenModel;
-    embedded: boolean;
-    data: TrainingData;
-    adapter: AdapterFeeds;
-    workers: number;
-    device: Device;
-    seed: number;
-  },
+  run: SampledRun,
   reporter: Reporter,
   interrupted: () => boolean,
 ): Promise<SampleAnswers> {
-  const prompts = samplePrompts(embedded, data);
-  const options: AnswerOptions = { ...(embedded ? worldSampling : { temperature: 0, maxNewTokens: 64 }), seed };
+  try {
+    return await answerBoth(run, reporter, interrupted);
+  } catch (error) {
+    if (error instanceof InterruptedError) throw error;
+    reporter.warn(`Warning: the report goes without sample answers: ${(error as Error).message}`);
+    return { samples: [] };
+  }
+}
+
+async function answerBoth(run: SampledRun, reporter: Reporter, interrupted: () => boolean): Promise<SampleAnswers> {
+  const { model, embedded, adapter, workers, device, seed } = run;
+  const contextLength = contextLengthOf(model.folder.config), prompts = samplePrompts(run, contextLength);
+  if (prompts.length === 0) return { samples: [] };
+  const sampling = embedded ? worldSampling : { temperature: 0, maxNewTokens: 64 };
+  const options: AnswerOptions = { ...sampling, contextLength, seed };
   const pool = await WorkerPool.start(workers, reporter.warn);
   const answer = async (label: string) => {
     const progress = reporter.progress({ label, total: prompts.length, unit: "prompts" });

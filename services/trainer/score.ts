@@ -10,6 +10,7 @@ import { readFeedback } from "../../shared/feedback/read.ts";
 import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
+import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
@@ -80,6 +81,7 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
   const file = await readFeedback(settings.data);
   const { rows, report } = tokenizeRows(file.rows, model.tokenizer, {
     maxLength: settings.maxLength,
+    contextLength: contextLengthOf(model.folder.config),
     dropDuplicates: false,
   });
   for (const note of [...file.summary, ...describeReport(report, settings.data)]) reporter.line(note);

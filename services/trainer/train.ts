@@ -11,6 +11,7 @@ import type { Reporter } from "../../shared/progress.ts";
 import { writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
+import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import { returnAllMemory } from "../../shared/runtime/native_memory.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
@@ -94,9 +95,9 @@ export async function train(
   const device = deviceOf(settings);
   const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const trainedBefore = settings.initAdapter ? await readTrainedPrompts(settings.initAdapter) : new PromptSet();
-  const data = await prepareData(settings.data ?? embeddedFeedback, model.tokenizer, settings, trainedBefore);
+  const data = await prepareData(settings.data ?? embeddedFeedback, model, settings, trainedBefore);
   const { trained, fill, adapter } = await trainedPart(settings, model);
-  const plan = planRun(data.train, settings);
+  const plan = planRun(data.train, settings, contextLengthOf(model.folder.config));
   const unpaired = countUnpaired(plan.batches.flatMap(({ partners }) => partners));
   if (unpaired > 0) {
     data.warnings.push(

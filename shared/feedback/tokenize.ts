@@ -46,13 +46,16 @@ export interface TokenizeReport {
   seamMismatch: number[];
   /** Kept: the same prompt and completion carry both labels, which cancel (KTO Prop. 4.3 at equal weights). */
   contradictory: number[];
-  maxLength: number;
+  /** What rows were cut to, in words. */
+  limit: string;
 }
 
 /** How rows are tokenised. */
 export interface TokenizeOptions {
   /** Most tokens of prompt and completion together; the start is kept. */
   maxLength: number;
+  /** Most tokens that the model takes; counts where it is less than `maxLength`. */
+  contextLength?: number | undefined;
   /** Drop rows that repeat an earlier prompt, completion and label. Default true. */
   dropDuplicates?: boolean;
 }
@@ -69,7 +72,8 @@ export function tokenizeRows(
   tokenizer: RowTokenizer,
   options: TokenizeOptions,
 ): { rows: TokenizedRow[]; report: TokenizeReport } {
-  const { maxLength, dropDuplicates = true } = options;
+  const { contextLength = Infinity, dropDuplicates = true } = options;
+  const maxLength = Math.min(options.maxLength, contextLength);
   const report: TokenizeReport = {
     given: rows.length,
     desirable: 0,
@@ -83,7 +87,7 @@ export function tokenizeRows(
     noEndToken: [],
     seamMismatch: [],
     contradictory: [],
-    maxLength,
+    limit: contextLength < options.maxLength ? `the model's ${contextLength} tokens` : `--max-length ${maxLength}`,
   };
   const ends = new Set(tokenizer.eosTokenIds);
   const seen = new Map<string, { labels: Set<boolean>; lines: number[] }>();
@@ -171,10 +175,10 @@ function hashIds(ids: readonly number[]): string {
 const SENTENCES: [keyof TokenizeReport, (n: string, report: TokenizeReport) => string][] = [
   ["emptyCompletion", (n) => `${n} dropped: the completion is empty`],
   ["emptyPrompt", (n) => `${n} dropped: the prompt is empty, so the first token of the answer has no probability`],
-  ["promptTooLong", (n, r) => `${n} dropped: the prompt alone fills --max-length ${r.maxLength}`],
+  ["promptTooLong", (n, r) => `${n} dropped: the prompt alone fills ${r.limit}`],
   ["duplicates", (n) => `${n} dropped: same prompt, completion and label as an earlier row`],
   ["contradictory", (n) => `${n} with both labels on the same prompt and completion, which cancel each other`],
-  ["truncated", (n, r) => `${n} cut at the end to --max-length ${r.maxLength}`],
+  ["truncated", (n, r) => `${n} cut at the end to ${r.limit}`],
   ["endTokenCut", (n) => `${n} lost the end token by that cut, so nothing there teaches the model to stop`],
   ["noEndToken", (n) => `${n} without an end token in the completion: the chat template does not write one`],
   [

@@ -86,6 +86,25 @@ Deno.test("maxLength keeps the start, says which rows lost their end token, and 
   assert.deepEqual([report.desirable, report.undesirable, report.given], [1, 1, 4]);
 });
 
+Deno.test("a context shorter than maxLength cuts instead of it, and the notes name whichever cut", () => {
+  const notes = (maxLength: number, contextLength: number | undefined) => {
+    const input = [row(1, "ab", "cdef", true), row(2, "abcd", "e", true)];
+    const { rows, report } = tokenizeRows(input, characters, { maxLength, contextLength });
+    assert.deepEqual(rows.map((r) => text(r.completionIds)), ["cd"]);
+    return describeReport(report, "f").slice(0, 2);
+  };
+  assert.deepEqual(notes(1024, 4), [
+    "1 row dropped: the prompt alone fills the model's 4 tokens (f:2).",
+    "1 row cut at the end to the model's 4 tokens (f:1).",
+  ]);
+  for (const contextLength of [undefined, 4, 99]) {
+    assert.deepEqual(notes(4, contextLength), [
+      "1 row dropped: the prompt alone fills --max-length 4 (f:2).",
+      "1 row cut at the end to --max-length 4 (f:1).",
+    ]);
+  }
+});
+
 Deno.test("repeated rows are dropped once named, contradictions are kept and named, and both can be seen in words", () => {
   const input = [
     row(1, "p", "a", true),

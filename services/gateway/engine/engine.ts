@@ -6,6 +6,7 @@ import { compileBaseGeneration, compileGeneration } from "../../../shared/compil
 import { InputError } from "../../../shared/errors.ts";
 import { createReporter } from "../../../shared/progress.ts";
 import { checkDevice } from "../../../shared/runtime/gpu.ts";
+import { contextLengthOf } from "../../../shared/runtime/model_sizes.ts";
 import { findModel, identityOf, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
 import { workersOn } from "../../../shared/runtime/session.ts";
 import { AdapterShelf, readServedAdapter } from "./adapter_shelf.ts";
@@ -37,9 +38,6 @@ const placesPerWorker = 16;
 
 /** Assumed of a model whose config does not say how long its context is. */
 const assumedContextLength = 2048;
-
-/** Where configs keep the length of the context. */
-const contextLengthFields = ["max_position_embeddings", "n_positions", "max_seq_len", "seq_length"];
 
 class ServingEngine implements Engine {
   readonly tokenizer;
@@ -234,10 +232,10 @@ function shareVersions(
   }
 }
 
-/** The context's length as the model's config says it. */
-function contextLengthOf(config: Record<string, unknown>, warn: (sentence: string) => void): number {
-  const said = contextLengthFields.map((field) => config[field]).find((value) => typeof value === "number");
-  if (said !== undefined) return said as number;
+/** The context's length as the model's config says it, or else an assumed one. */
+function servedContextLength(config: Record<string, unknown>, warn: (sentence: string) => void): number {
+  const said = contextLengthOf(config);
+  if (said !== undefined) return said;
   warn(`The model's config.json does not say how long its context is; ${assumedContextLength} tokens are assumed.`);
   return assumedContextLength;
 }
@@ -272,7 +270,7 @@ export async function startEngine(
   return new ServingEngine(
     model,
     await identityOf(model),
-    contextLengthOf(folder.config, warn),
+    servedContextLength(folder.config, warn),
     queue,
     dispatcher,
     shelf,

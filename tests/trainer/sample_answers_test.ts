@@ -1,0 +1,24 @@
+// The sample answers of a run that is finished: nice to have, never in its way.
+
+import assert from "node:assert/strict";
+import { findModel, openModel } from "../../services/trainer/model.ts";
+import { answerSamples } from "../../services/trainer/sample_answers.ts";
+import type { TrainingData } from "../../services/trainer/data.ts";
+import { silent } from "../../shared/progress.ts";
+
+Deno.test("answers that cannot be given leave the report without samples and say so, and end no run", async () => {
+  const model = await openModel(await findModel(undefined, "auto", silent), "auto");
+  const warnings: string[] = [], reporter = { ...silent, warn: (text: string) => void warnings.push(text) };
+  const prompt = [{ role: "user", content: "What is 3 plus 4?" }];
+  const data = { source: [{ prompt }], heldOut: [], train: [{ index: 0, promptKey: "a" }] } as unknown as TrainingData;
+  const run = { embedded: false, data, adapter: {}, workers: 1, device: "cpu" as const, seed: 0 };
+  const none = await answerSamples({ ...run, model: { ...model, path: "nowhere.onnx" } }, reporter, () => false);
+  assert.deepEqual(none, { samples: [] });
+  assert.match(warnings.join(), /the report goes without sample answers: .*nowhere/);
+
+  const { samples } = await answerSamples({ ...run, model }, silent, () => false);
+  assert.equal(samples.length, 1);
+  const folder = { ...model.folder, config: { ...model.folder.config, max_position_embeddings: 4 } };
+  const full = await answerSamples({ ...run, model: { ...model, folder } }, silent, () => false);
+  assert.deepEqual(full, { samples: [] }, "a prompt that fills the context was asked");
+});
