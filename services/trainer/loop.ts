@@ -32,6 +32,8 @@ export interface Plan {
   totalSteps: number;
   /** The batch that optimizer step `step` (from 0) takes. */
   batchAt: (step: number) => KtoBatch;
+  /** The batches that the steps from `step` on take, each once. */
+  batchesFrom: (step: number) => KtoBatch[];
 }
 
 /**
@@ -56,12 +58,15 @@ export function planRun(rows: readonly TokenizedRow[], settings: TrainSettings, 
     }
     return orders.get(epoch)!;
   };
-  return {
-    batches,
-    stepsPerEpoch,
-    totalSteps: Math.min(settings.maxSteps ?? Infinity, epochs * stepsPerEpoch),
-    batchAt: (step) => batches[orderOf(Math.floor(step / stepsPerEpoch))[step % stepsPerEpoch]!]!,
+  const totalSteps = Math.min(settings.maxSteps ?? Infinity, epochs * stepsPerEpoch);
+  const batchAt = (step: number) => batches[orderOf(Math.floor(step / stepsPerEpoch))[step % stepsPerEpoch]!]!;
+  const batchesFrom = (first: number) => {
+    const taken = new Set<KtoBatch>();
+    for (let step = first; step < totalSteps && taken.size < batches.length; step++) taken.add(batchAt(step));
+    // In the plan's order, so that a sequence of two batches is always laid out by the same one of them.
+    return batches.filter((batch) => taken.has(batch));
   };
+  return { batches, stepsPerEpoch, totalSteps, batchAt, batchesFrom };
 }
 
 export interface LoopInput {

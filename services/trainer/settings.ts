@@ -4,6 +4,7 @@
 import { z } from "zod";
 import { InputError } from "../../shared/errors.ts";
 import { DTYPE_SUFFIXES } from "../../shared/runtime/dtypes.ts";
+import { widthOf } from "../../shared/runtime/model_sizes.ts";
 import { workersOn } from "../../shared/runtime/session.ts";
 import { SCHEDULES } from "./schedule.ts";
 
@@ -69,10 +70,15 @@ export function parseTrainSettings(input: Record<string, unknown>): TrainSetting
   return device === "webgpu" ? { ...settings, workers: workersOn(device, workers) } : settings;
 }
 
+/** The width of SmolLM2-135M, where the automatic learning rate was measured. */
+export const measuredWidth = 576;
+
 /**
  * The learning rate that `auto` stands for: inversely proportional to the width (arXiv 2203.03466 for AdamW), 1e-3 at the
  * 576 of SmolLM2-135M for LoRA (measured there and on the embedded model, docs/LOG.md), 5e-5 for every weight.
+ *
+ * @param config config.json; one that does not say how wide the model is counts as SmolLM2-135M's
  */
-export function automaticLearningRate(hiddenSize: number, full: boolean): number {
-  return Number(((full ? 5e-5 : 1e-3) * 576 / hiddenSize).toPrecision(3));
+export function automaticLearningRate(config: Record<string, unknown>, full: boolean): number {
+  return Number(((full ? 5e-5 : 1e-3) * measuredWidth / (widthOf(config) ?? measuredWidth)).toPrecision(3));
 }

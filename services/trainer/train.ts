@@ -11,7 +11,7 @@ import type { Reporter } from "../../shared/progress.ts";
 import { writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
-import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
+import { contextLengthOf, widthOf } from "../../shared/runtime/model_sizes.ts";
 import { returnAllMemory } from "../../shared/runtime/native_memory.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
@@ -20,14 +20,14 @@ import { readCheckpoint, removeCheckpoint, type RunState } from "./checkpoint.ts
 import { prepareData, type TrainingData } from "./data.ts";
 import { exportFullModel } from "./full_model.ts";
 import { PromptSet, readTrainedPrompts, writeTrainedPrompts } from "./held_out.ts";
-import { mismatchedPairs } from "./kto_step.ts";
-import { type Plan, planRun, runLoop } from "./loop.ts";
+import { type KtoBatch, mismatchedPairs } from "./kto_step.ts";
+import { planRun, runLoop } from "./loop.ts";
 import { findModel, openModel, referenceKey, startTraining } from "./model.ts";
 import { printResult, type RunResult, writeOutputs } from "./outputs.ts";
 import { saveLora } from "./parameters.ts";
 import { answerSamples, type SampleAnswers } from "./sample_answers.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
-import { automaticLearningRate, type TrainSettings } from "./settings.ts";
+import { automaticLearningRate, measuredWidth, type TrainSettings } from "./settings.ts";
 import { adapterFeeds, describeStart, newAdapterConfig, settingsOf, trainedPart } from "./trained_part.ts";
 
 /** Everything that decides the numbers of a run; a checkpoint fits only the same. */
@@ -47,15 +47,15 @@ function stopIf(interrupted: () => boolean, during: string): void {
   if (interrupted()) throw new InterruptedError(`Interrupted ${during}; go on with the same command and --resume.`);
 }
 
-/** Scores what the run will need of the reference. @throws InterruptedError */
+/** Scores what the run will need of the reference: the batches that it takes, and what is held out. @throws InterruptedError */
 async function prepareReference(
   reference: ReferenceScorer,
-  plan: Plan,
+  batches: KtoBatch[],
   data: TrainingData,
   reporter: Reporter,
   interrupted: () => boolean,
 ): Promise<void> {
-  const lists = [...plan.batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]), data.heldOut];
+  const lists = [...batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]), data.heldOut];
   const total = lists.reduce((sum, list) => sum + list.length, 0);
   const progress = reporter.progress({ label: "reference", total, unit: "rows" });
   try {
@@ -104,6 +104,12 @@ export async function train(
       `${unpaired} of ${data.train.length} rows have no mismatched answer in their batch; z0 is the mean over the others.`,
     );
   }
+  if (settings.learningRate === "auto" && widthOf(model.folder.config) === undefined) {
+    data.warnings.push(
+      `${model.folder.path}/config.json does not say how wide the model is; the learning rate is that of a width of ` +
+        `${measuredWidth}: choose one with --learning-rate.`,
+    );
+  }
   if (adapter) reporter.line(describeStart(settings.initAdapter!, adapter));
   for (const note of data.notes) reporter.line(note);
   for (const warning of data.warnings) reporter.warn(`Warning: ${warning}`);
@@ -128,7 +134,7 @@ export async function train(
     }
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, modelKey, layout);
-    await prepareReference(reference, plan, data, reporter, interrupted);
+    await prepareReference(reference, plan.batchesFrom(resumed?.state.step ?? 0), data, reporter, interrupted);
     const { computed, cached } = reference;
     reporter.event("reference", { computed, cached });
     reporter.line(`Reference log-probs: ${computed} computed, ${cached} from the cache (${cachePath}).`);
@@ -136,7 +142,7 @@ export async function train(
     // Steps take the most memory of a run: what came before leaves a hundred megabytes that nothing reads any more.
     returnAllMemory();
     const learningRate = settings.learningRate === "auto"
-      ? automaticLearningRate(model.folder.config.hidden_size ?? 576, settings.full)
+      ? automaticLearningRate(model.folder.config, settings.full)
       : settings.learningRate;
     const fresh: RunState = { runKey, step: 0, evaluations: [], stoppedEarly: false, tokens: 0, seconds: 0 };
     const { metrics, state } = await runLoop({

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { NonFiniteError } from "../../services/trainer/kto_step.ts";
+import { automaticLearningRate } from "../../services/trainer/settings.ts";
 import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
 import { readAdapter, writeAdapter } from "../../shared/runtime/adapter.ts";
 import { fixture, fixtureTest } from "../commands/run_task.ts";
@@ -177,6 +178,41 @@ Deno.test("every epoch has the same batches and pairs, in another order, with bo
   assert.deepEqual(same.batches, plan.batches);
   assert.deepEqual(Array.from({ length: 18 }, (_, i) => same.batchAt(i)), epochs.flat());
   assert.notDeepEqual(planned(rows(labels), { batchSize: 8, epochs: 3, seed: 5 }).batches, plan.batches);
+});
+
+Deno.test("a run that takes part of its batches needs those alone, whichever epoch they are of", () => {
+  const labels = Array.from({ length: 48 }, (_, i) => i % 2 === 0);
+  const indexOf = (batches: unknown[], all: readonly unknown[]) => batches.map((batch) => all.indexOf(batch));
+  const needed = (maxSteps: number | undefined, from: number) => {
+    const plan = planned(rows(labels), { batchSize: 8, epochs: 3, seed: 4, maxSteps });
+    const taken = Array.from({ length: Math.max(0, plan.totalSteps - from) }, (_, i) => plan.batchAt(from + i));
+    const indices = indexOf(plan.batchesFrom(from), plan.batches);
+    assert.deepEqual(new Set(indices), new Set(indexOf(taken, plan.batches)));
+    assert.deepEqual(indices, [...new Set(indices)].toSorted((a, b) => a - b));
+    return indices.length;
+  };
+  assert.deepEqual([2, 6, 9, undefined].map((maxSteps) => needed(maxSteps, 0)), [2, 6, 6, 6]);
+  assert.equal(needed(7, 6), 1, "a resumed run needs the batch that is left");
+  assert.equal(needed(8, 6), 2);
+  assert.equal(needed(undefined, 18), 0);
+});
+
+fixtureTest(
+  "--max-steps has the reference scored for the batches that are taken and what is held out",
+  async (folder) => {
+    const source = fixture("llama-genai"), settings = { ...trl(source), heldOut: 0.2, epochs: 3 };
+    const computed = async (maxSteps: number | undefined, more: Record<string, unknown> = {}) =>
+      (await runQuietly(source, folder, { ...settings, maxSteps, ...more })).result.reference.computed;
+    const one = await computed(1);
+    assert.ok(one >= 2 * 4 && one <= 2 * 4 + 4, `${one} sequences for one batch of 4 rows`);
+    assert.ok(await computed(undefined) > 0, "one step had scored the whole plan");
+  },
+);
+
+Deno.test("the automatic learning rate goes by the width, under the name that GPT-2 has for it too", () => {
+  assert.equal(automaticLearningRate({ hidden_size: 1152 }, false), 5e-4);
+  assert.equal(automaticLearningRate({ n_embd: 64 }, false), 9e-3);
+  assert.equal(automaticLearningRate({}, false), 1e-3);
 });
 
 Deno.test("the file's order stays the file's order in every epoch, and --max-steps cuts a run short", () => {

@@ -58,7 +58,7 @@ export async function prepareSteps(settings: StepSettings, pool: WorkerPool): Pr
   const layout = layoutFor(compiled, "cpu", train.tokensPerMicroBatch);
   const optimizer = createAdamW(policy.views.map((view) => view.length));
   const blocks = new GradientBlocks(policy);
-  const learningRate = automaticLearningRate(model.folder.config.hidden_size ?? 576, false);
+  const learningRate = automaticLearningRate(model.folder.config, false);
   const freshReference = async (batches: KtoBatch[]) => {
     const reference = new ReferenceScorer(pool, ReferenceCache.open(":memory:"), "bench", layout);
     await reference.prepare(batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]));

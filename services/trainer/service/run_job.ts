@@ -84,7 +84,7 @@ async function trainSettings(
   const multiplier = chosen("learning_rate_multiplier");
   if (typeof multiplier === "number") {
     const { config } = await findModel(settings.model, settings.dtype, silent);
-    learningRate = multiplier * automaticLearningRate(config.hidden_size ?? 576, false);
+    learningRate = multiplier * automaticLearningRate(config, false);
   }
   const all = {
     model: settings.model,
