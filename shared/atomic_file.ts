@@ -63,6 +63,17 @@ export async function ensureWritableFolder(path: string): Promise<void> {
 }
 
 /**
+ * Proves that a file can be written at `path`, before the work that it is for. Creates the folder where needed.
+ *
+ * @throws {InputError} naming the path when it is a folder, or as `ensureWritableFolder` does.
+ */
+export async function ensureWritableFile(path: string): Promise<void> {
+  await ensureWritableFolder(dirname(path));
+  const taken = await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false);
+  if (taken) throw new WriteError(`${path}: ${WRITE_FAILURES.EISDIR}`);
+}
+
+/**
  * Turns what the operating system says about a failed write into one sentence that names the path.
  * An error that is not about files comes back as it is, because hiding a programming mistake would not help.
  */

@@ -113,7 +113,7 @@ export interface ServingStep {
   tokens: { id: number; drawn: DrawnToken }[];
   /** Sequences that ended, after their last token. */
   ended: { id: number; reason: FinishReason }[];
-  /** Sequences whose prompt could not be computed. */
+  /** Sequences whose prompt could not be computed, or whose logits are not finite. */
   failed: { id: number; message: string }[];
 }
 

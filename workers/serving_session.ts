@@ -180,6 +180,12 @@ export class ServingSession {
       sequence.over = true;
       step.ended.push({ id, reason });
     };
+    if (!Number.isFinite(drawn.logProb)) {
+      // The draw would be whatever token comes first in the vocabulary.
+      sequence.over = true;
+      step.failed.push({ id, message: "The model's logits are not finite: try --dtype fp32, or another adapter." });
+      return;
+    }
     if (stopIds.includes(drawn.token)) return end("stop");
     step.tokens.push({ id, drawn });
     sequence.last = drawn.token;

@@ -11,8 +11,12 @@ import { gradientNorm } from "./adamw.ts";
 import type { GradientBlocks } from "./parameters.ts";
 import { type Layout, logProb, logRatio, pack, type ReferenceScorer, scoreSequences, shares } from "./scorer.ts";
 
-/** A number that is not finite, and the rows that it came from. */
-export class NonFiniteError extends Error {}
+/** A number that is not finite, and the rows that it came from; the message ends with what to try. */
+export class NonFiniteError extends Error {
+  constructor(finding: string) {
+    super(`${finding} Try a lower --learning-rate, or --dtype fp32.`);
+  }
+}
 
 export interface KtoBatch {
   rows: readonly TokenizedRow[];

@@ -3,7 +3,7 @@
 
 import { join } from "node:path";
 import type { Lora } from "../../shared/compiler/compile.ts";
-import { writeFileAtomic } from "../../shared/atomic_file.ts";
+import { ensureWritableFile, writeFileAtomic } from "../../shared/atomic_file.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
@@ -15,7 +15,7 @@ import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { findModel, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
-import { layoutFor, logProb, scoreSequences } from "./scorer.ts";
+import { allFinite, layoutFor, logProb, rowsPerSlice, scoreSequences } from "./scorer.ts";
 import { adapterPart, type TrainedPart } from "./trained_part.ts";
 
 export interface ScoreSettings {
@@ -70,9 +70,27 @@ async function openScorer(
 }
 
 /**
- * Scores every row of a feedback file and writes one JSON line per row.
+ * The first row whose log-probs are not finite when it is scored alone: in a micro-batch NaN spreads to its neighbours.
+ * Rows before it get their log-probs.
+ */
+async function findBroken<Suspect extends { row: TokenizedRow; i: number }>(
+  suspects: readonly Suspect[],
+  logProbs: (Float32Array | undefined)[],
+  score: Score,
+): Promise<Suspect | undefined> {
+  for (const suspect of suspects) {
+    const [alone] = await score([suspect.row], () => {});
+    logProbs[suspect.i] = alone;
+    if (!allFinite(alone!)) return suspect;
+  }
+}
+
+/**
+ * Scores every row of a feedback file and writes one JSON line per row. What was scored is cached slice by slice, so that
+ * an end at any moment costs little.
  *
- * @throws InputError for unusable model, data or adapter
+ * @throws InputError for unusable model, data or adapter, or an output that cannot be written
+ * @throws Error naming the row whose log-prob is not finite
  */
 export async function score(settings: ScoreSettings, reporter: Reporter): Promise<RowScore[]> {
   const { device } = settings;
@@ -86,6 +104,7 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
   });
   for (const note of [...file.summary, ...describeReport(report, settings.data)]) reporter.line(note);
   if (rows.length === 0) throw new InputError(`${settings.data}: no row is left to score.`);
+  await ensureWritableFile(settings.out);
   const cache = settings.adapter === undefined
     ? ReferenceCache.open(join(cacheFolder(), "reference.sqlite"))
     : undefined;
@@ -95,20 +114,32 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
     const modelKey = await referenceKey(model, device);
     const keys = rows.map((row) => sequenceKey(modelKey, row));
     const found = rows.map((row, i) => cache?.find(keys[i]!, row.completionIds.length));
-    const missing = rows.flatMap((row, i) => found[i] ? [] : [{ row, i }]);
+    const missing = rows.flatMap((row, i) => found[i] && allFinite(found[i]) ? [] : [{ row, i }]);
     progress.advance(rows.length - missing.length);
     const logProbs = [...found];
     if (missing.length > 0) {
       const scorer = await openScorer(settings, model, part, pool, reporter);
-      const scored = await scorer(missing.map(({ row }) => row), (count) => progress.advance(count));
-      missing.forEach(({ i }, k) => logProbs[i] = scored[k]!);
-      cache?.store(missing.map(({ i }) => ({ key: keys[i]!, logProbs: logProbs[i]! })));
+      for (let start = 0; start < missing.length; start += rowsPerSlice) {
+        const part = missing.slice(start, start + rowsPerSlice);
+        const scored = await scorer(part.map(({ row }) => row), (count) => progress.advance(count));
+        part.forEach(({ i }, k) => logProbs[i] = scored[k]!);
+        const broken = await findBroken(part.filter(({ i }) => !allFinite(logProbs[i]!)), logProbs, scorer);
+        const finite = part.filter(({ i }) => allFinite(logProbs[i]!));
+        cache?.store(finite.map(({ i }) => ({ key: keys[i]!, logProbs: logProbs[i]! })));
+        if (broken) {
+          throw new Error(
+            `The log-prob of the row of line ${broken.row.line} is not finite (${logProb(logProbs[broken.i]!)}): try ` +
+              `--dtype fp32.`,
+          );
+        }
+      }
     }
+    const computed = new Set(missing.map(({ i }) => i));
     const scores = rows.map((row, i): RowScore => ({
       index: row.index,
       log_prob: logProb(logProbs[i]!),
       tokens: row.completionIds.length,
-      cached: found[i] !== undefined,
+      cached: !computed.has(i),
     }));
     await writeFileAtomic(settings.out, scores.map((line) => JSON.stringify(line) + "\n").join(""));
     const tokens = rows.reduce((sum, row) => sum + sequenceLength(row), 0);

@@ -86,6 +86,9 @@ async function scoreLists(
   return results;
 }
 
+/** Rows that are scored between two writes to the cache: a kill costs at most this much work. */
+export const rowsPerSlice = 256;
+
 /** Runs of whole lists with about `size` elements each. */
 function slices<Element>(lists: Element[][], size: number): Element[][][] {
   const parts: Element[][][] = [];
@@ -135,7 +138,7 @@ export class ReferenceScorer {
           return [];
         }
         const found = this.cache.find(key, sequence.completionIds.length);
-        if (found) {
+        if (found && allFinite(found)) {
           this.#memory.set(name, found);
           this.cached++;
           onDone(1);
@@ -145,11 +148,11 @@ export class ReferenceScorer {
         return [{ key, name, sequence }];
       })
     );
-    for (const part of slices(missing.filter((list) => list.length > 0), 256)) {
+    for (const part of slices(missing.filter((list) => list.length > 0), rowsPerSlice)) {
       const sequences = part.map((list) => list.map(({ sequence }) => sequence));
       const logProbs = await scoreLists(this.pool, sequences, this.layout, "reference", 0, onDone);
       const scored = part.flatMap((list, l) => list.map((each, i) => ({ ...each, logProbs: logProbs[l]![i]! })));
-      this.cache.store(scored);
+      this.cache.store(scored.filter(({ logProbs }) => allFinite(logProbs)));
       for (const { name, logProbs } of scored) this.#memory.set(name, logProbs);
       this.computed += scored.length;
     }
@@ -161,6 +164,11 @@ export class ReferenceScorer {
     if (!found) throw new Error("A sequence was used before its reference log-probs were prepared.");
     return found;
   }
+}
+
+/** Whether log-probs are numbers to go on with. What is not finite is not cached: it says something of this run alone. */
+export function allFinite(logProbs: Float32Array): boolean {
+  return logProbs.every(Number.isFinite);
 }
 
 /** Σ_t log π − log π_ref over a completion, summed in float64. */

@@ -239,6 +239,8 @@ fixtureTest("an output that cannot be written is refused in words, and a full di
     "--out is a file": { task: "train", args: [...train, file], names: /afile/ },
     "--out is below a file": { task: "train", args: [...train, `${file}/run`], names: /afile\/run/ },
     "--out is where nobody writes": { task: "train", args: [...train, "/proc/prospect"], names: /\/proc\/prospect/ },
+  });
+  await refuse(folder, {
     "score: --out is a folder": {
       task: "score",
       args: ["--model", model, "--data", data, "--out", folder],
@@ -247,9 +249,10 @@ fixtureTest("an output that cannot be written is refused in words, and a full di
     "score: --out is below a file": {
       task: "score",
       args: ["--model", model, "--data", data, "--out", `${file}/s`],
-      names: /afile\/s/,
+      names: /afile: there is a file of this name/,
     },
-  });
+  }, `${folder}/untouched`);
+  assert(!existsSync(`${folder}/untouched`), "rows were scored before --out was looked at");
   assert.equal(await Deno.readTextFile(file), "x");
 
   const small = `${folder}/small`;

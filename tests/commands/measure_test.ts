@@ -1,12 +1,14 @@
 // `deno task score`, `evaluate` and `generate` as processes: what they print and write, against TRL's numbers.
 
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { findModel, openModel } from "../../services/trainer/model.ts";
 import { Builder } from "../../shared/onnx/builder.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import { writeModel } from "../../shared/onnx/write_model.ts";
 import { createReporter } from "../../shared/progress.ts";
-import { copyFolder, fixture, fixtureTest, readLines, runTask, succeed } from "./run_task.ts";
+import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
+import { copyFolder, fixture, fixtureTest, readLines, runTask, startTask, succeed, withFolder } from "./run_task.ts";
 
 const model = fixture("llama-genai"), data = `${model}/data.jsonl`;
 const golden = () => JSON.parse(Deno.readTextFileSync(`${model}/golden.json`));
@@ -53,6 +55,26 @@ fixtureTest(
     }
   },
 );
+
+Deno.test("a kill of score costs no more than the rows since the last 256", async () => {
+  await withFolder(async (cache) => {
+    const args = ["--data", embeddedFeedback, "--out", `${cache}/scores.jsonl`];
+    const { process, ended } = startTask("score", args, { cache });
+    const kept = () => {
+      try {
+        using database = new DatabaseSync(`${cache}/reference.sqlite`, { readOnly: true });
+        return Number(database.prepare("SELECT count(*) AS rows FROM reference").get()!.rows);
+      } catch {
+        return 0;
+      }
+    };
+    while (kept() === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    process.kill("SIGKILL");
+    const { code, stderr } = await ended;
+    assert.notEqual(code, 0, stderr);
+    assert(kept() >= 200, `${kept()} rows are in the cache`);
+  });
+});
 
 fixtureTest("a model that the compiler refuses is scored by transformers.js, and score says so", async (cache) => {
   const changed = `${cache}/routed`, path = `${changed}/onnx/model.onnx`, out = `${cache}/scores.jsonl`;
