@@ -50,14 +50,23 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   const cache = ReferenceCache.open(join(cacheFolder(), "reference.sqlite"));
   const pool = await WorkerPool.start(settings.workers, reporter.warn);
-  const progress = reporter.progress({ label: "reference", total: rows.length, unit: "rows" });
+  const counted = async <Result>(label: string, work: (onDone: (rows: number) => void) => Promise<Result>) => {
+    const progress = reporter.progress({ label, total: rows.length, unit: "rows" });
+    try {
+      return await work((count) => progress.advance(count));
+    } finally {
+      progress.done();
+    }
+  };
   try {
     const { compiled } = await startScoring(model, part, pool, device);
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, await referenceKey(model, device), layout);
-    await reference.prepare([rows], (count) => progress.advance(count));
-    progress.done();
-    const { auc, margin, rewards } = await evaluateRewards(rows, pool, reference, layout, settings.beta, 0);
+    await counted("reference", (onDone) => reference.prepare([rows], onDone));
+    const { auc, margin, rewards } = await counted(
+      "policy",
+      (onDone) => evaluateRewards(rows, pool, reference, layout, settings.beta, 0, onDone),
+    );
     const desirable = rows.filter(({ label }) => label).length;
     const result: EvaluationResult = {
       auc: auc ?? null,
@@ -74,7 +83,6 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
     }
     return result;
   } finally {
-    progress.done();
     await pool.stop();
     cache.close();
   }

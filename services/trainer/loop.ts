@@ -205,11 +205,21 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
       reporter.event("step", { ...line });
       const seconds = secondsBefore + (performance.now() - started) / 1000;
       state = { ...state, step: step + 1, tokens: state.tokens + result.tokens, seconds };
-      progress.advance(1, { loss: Number(result.loss.toFixed(4)) });
+      const shown = { loss: Number(result.loss.toFixed(4)) };
+      progress.advance(1, shown);
 
       const epochEnds = state.step % plan.stepsPerEpoch === 0 || state.step === plan.totalSteps;
       if (epochEnds && input.heldOut.length > 0) {
-        const measured = await evaluateRewards(input.heldOut, model.pool, reference, layout, settings.beta, state.step);
+        const { heldOut } = input;
+        let scored = 0;
+        const tell = (rows: number) => {
+          scored += rows;
+          progress.advance(
+            0,
+            scored < heldOut.length ? { ...shown, "held-out": `${scored}/${heldOut.length}` } : shown,
+          );
+        };
+        const measured = await evaluateRewards(heldOut, model.pool, reference, layout, settings.beta, state.step, tell);
         const evaluation: Evaluation = { step: state.step, auc: measured.auc, margin: measured.margin };
         state = { ...state, evaluations: [...state.evaluations, evaluation] };
         reporter.event("evaluation", { ...evaluation });

@@ -18,6 +18,7 @@ export interface RewardEvaluation {
  * The reward of each row, β · Σ_t (log π − log π_ref).
  *
  * @param reference has the rows' log-probs already
+ * @param onDone is told how many rows more the policy has scored
  * @throws NonFiniteError naming the row
  */
 export async function rewardsOf(
@@ -27,8 +28,9 @@ export async function rewardsOf(
   layout: Layout,
   beta: number,
   version: number,
+  onDone: (rows: number) => void = () => {},
 ): Promise<number[]> {
-  const policy = await scoreSequences(pool, rows, layout, "policy", version);
+  const policy = await scoreSequences(pool, rows, layout, "policy", version, onDone);
   return rows.map((row, i) => {
     const reward = beta * logRatio(policy[i]!, reference.of(row));
     if (!Number.isFinite(reward)) {
@@ -38,7 +40,7 @@ export async function rewardsOf(
   });
 }
 
-/** Held-out AUC and margin of the reward under the policy. @throws NonFiniteError as rewardsOf does */
+/** AUC and margin of the reward under the policy; arguments and errors as of rewardsOf. */
 export async function evaluateRewards(
   rows: readonly TokenizedRow[],
   pool: WorkerPool,
@@ -46,8 +48,9 @@ export async function evaluateRewards(
   layout: Layout,
   beta: number,
   version: number,
+  onDone: (rows: number) => void = () => {},
 ): Promise<RewardEvaluation> {
-  const rewards = await rewardsOf(rows, pool, reference, layout, beta, version);
+  const rewards = await rewardsOf(rows, pool, reference, layout, beta, version, onDone);
   const mean = (label: boolean) => {
     const values = rewards.filter((_, i) => rows[i]!.label === label);
     return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -4,9 +4,11 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { NonFiniteError } from "../../services/trainer/kto_step.ts";
-import { automaticLearningRate } from "../../services/trainer/settings.ts";
+import { automaticLearningRate, parseTrainSettings } from "../../services/trainer/settings.ts";
+import { train } from "../../services/trainer/train.ts";
 import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
 import { readAdapter, writeAdapter } from "../../shared/runtime/adapter.ts";
+import { silent } from "../../shared/progress.ts";
 import { fixture, fixtureTest } from "../commands/run_task.ts";
 import { floatTensors, planned, readMetrics, runQuietly } from "./fixture_training.ts";
 
@@ -113,6 +115,22 @@ fixtureTest(
     assert.deepEqual(resumed.metrics, stopped.metrics, "a resumed run went on after it had stopped early");
   },
 );
+
+fixtureTest("a run shows how far the evaluation of what is held out is", async (folder) => {
+  const source = fixture("llama-genai"), shown: (Record<string, number | string> | undefined)[] = [];
+  const progress = ({ label }: { label: string }) => ({
+    advance: (_: number, extra?: Record<string, number | string>) => void (label === "training" && shown.push(extra)),
+    done() {},
+  });
+  const cache = Deno.env.get("PROSPECT_CACHE");
+  Deno.env.set("PROSPECT_CACHE", `${folder}/cache`);
+  const settings = { model: source, data: `${source}/data.jsonl`, out: `${folder}/run`, heldOut: 0.4, maxSteps: 1 };
+  await train(parseTrainSettings({ ...settings, tokensPerMicroBatch: 32 }), { ...silent, progress }, () => false);
+  if (cache === undefined) Deno.env.delete("PROSPECT_CACHE");
+  else Deno.env.set("PROSPECT_CACHE", cache);
+  assert(shown.some((extra) => /^[1-9]\d*\/\d+$/.test(`${extra?.["held-out"]}`)), JSON.stringify(shown));
+  assert.deepEqual(Object.keys(shown.at(-1)!), ["loss"]);
+});
 
 fixtureTest(
   "a run that meets a number that is not finite ends with the lines and leaves no adapter",
