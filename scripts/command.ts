@@ -91,7 +91,12 @@ export function modelOptions(program: Command): Command {
   return program
     .option("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model")
     .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there", "auto")
-    .option("--device <name>", "auto, cpu or webgpu", "auto")
+    .option("--device <name>", "auto, cpu or webgpu", "auto");
+}
+
+/** Options of every command that scores rows. */
+export function scoringOptions(program: Command): Command {
+  return modelOptions(program)
     .option("--workers <n>", "threads, each with its own sessions; default: one per core, on webgpu 1", workerCount)
     .option("--tokens-per-micro-batch <n>", "memory against speed (default: 256, on webgpu 2048)", count)
     .option("--max-length <n>", "most tokens of prompt and completion", count, 1024);

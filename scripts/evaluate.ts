@@ -3,9 +3,9 @@
 import { evaluate } from "../services/trainer/evaluate.ts";
 import { createReporter } from "../shared/progress.ts";
 import { workersOn } from "../shared/runtime/session.ts";
-import { command, device, modelOptions, positive, runCommand, seed } from "./command.ts";
+import { command, device, positive, runCommand, scoringOptions, seed } from "./command.ts";
 
-const program = modelOptions(command(
+const program = scoringOptions(command(
   "evaluate",
   `Measures an adapter on feedback: AUC of the reward with a 95% interval, margin, class means and counts; for the
 embedded model also the share of answers to unseen prompts that are judged desirable.`,

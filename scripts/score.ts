@@ -3,9 +3,9 @@
 import { score } from "../services/trainer/score.ts";
 import { createReporter } from "../shared/progress.ts";
 import { workersOn } from "../shared/runtime/session.ts";
-import { command, device, modelOptions, required, runCommand } from "./command.ts";
+import { command, device, required, runCommand, scoringOptions } from "./command.ts";
 
-const program = modelOptions(command(
+const program = scoringOptions(command(
   "score",
   `Writes the log-prob of every row's completion, one JSON line per row: {index, log_prob, tokens, cached}.
 Scores under the base model, through the reference cache, or under --adapter.`,

@@ -121,9 +121,9 @@ export async function train(
   const pool = await WorkerPool.start(workers, reporter.warn);
   try {
     const trainable = await startTraining(model, trained, { kind: "kto", beta: settings.beta }, pool, device, fill);
-    await ensureWritableFolder(out);
     const { policy, compiled } = trainable;
     const config = settings.full ? undefined : adapter?.config ?? newAdapterConfig(settings, compiled.layers, model);
+    await ensureWritableFolder(out);
     const runKey = runKeyOf(settings, modelKey, data);
     const resumed = settings.resume ? await readCheckpoint(out, runKey, policy.length) : undefined;
     if (!settings.resume) await removeCheckpoint(out);

@@ -83,8 +83,13 @@ export async function trainedPart(settings: TrainSettings, model: OpenModel): Pr
   return { trained, fill: (policy) => initializeLora(policy, seed), adapter: undefined };
 }
 
-/** The config of a fresh adapter on `layers` of the model. */
+/**
+ * The config of a fresh adapter on `layers` of the model.
+ *
+ * @throws InputError for a rank that a layer cannot have
+ */
 export function newAdapterConfig(settings: TrainSettings, layers: LinearLayer[], model: OpenModel): AdapterConfig {
+  checkRank(settings.loraRank, layers);
   const modules = (of: LinearLayer[]) => of.map(({ module }) => module);
   return adapterConfig({
     rank: settings.loraRank,
@@ -95,6 +100,18 @@ export function newAdapterConfig(settings: TrainSettings, layers: LinearLayer[],
     // A Gemm that takes its weight as it is stored, [in, out], is GPT-2's Conv1D, which PEFT wants to be told.
     fanInFanOut: layers.every(({ node }) => node.operator === "Gemm" && intAttribute(node, "transB", 0) === 0),
   });
+}
+
+/** A product of two matrices has no more rank than the smaller side of the layer. */
+function checkRank(rank: number, layers: readonly LinearLayer[]): void {
+  for (const { module, inSize, outSize } of layers) {
+    const most = Math.min(inSize, outSize);
+    if (rank <= most) continue;
+    throw new InputError(
+      `--lora-rank ${rank} is more than ${module} can have, a layer from ${inSize} to ${outSize}: choose ${most} or less, ` +
+        `or leave the layer out with --target-modules.`,
+    );
+  }
 }
 
 /** LoRA's alpha: as asked, else twice the rank. */

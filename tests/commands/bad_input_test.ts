@@ -191,6 +191,16 @@ fixtureTest("arguments and adapters that do not fit are refused in words", async
     "all held out": bad(/--held-out/, "--held-out", 1),
     "an unknown flag": bad(/--bta/, "--bta", 1),
     "one argument too many": bad(/argument/, "extra"),
+    "more rank than a layer has": bad(
+      /^--lora-rank 33 is more than .*k_proj can have, .* 64 to 32: .* 32/m,
+      "--lora-rank",
+      33,
+    ),
+    "generate with what scoring takes": {
+      task: "generate",
+      args: ["--model", model, "--prompt", "hi", "--workers", 2],
+      names: /unknown option '--workers'/,
+    },
     "an unknown module": bad(/warp_drive/, "--target-modules", "q_proj,warp_drive"),
     "no module": bad(/--target-modules/, "--target-modules", ","),
     "no such adapter": bad(/nowhere/, "--init-adapter", `${folder}/nowhere`),

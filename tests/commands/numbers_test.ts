@@ -15,7 +15,6 @@ const numbers: Record<string, Record<string, (string | number)[]>> = {
     "--temperature": [-0.1, "NaN", "hot"],
     "--max-new-tokens": [0, -3, 2.5, "NaN"],
     "--seed": [-1, 0.5, "NaN"],
-    "--max-length": [-1],
   },
   pretrain: {
     "--steps": [0, 1.5],
