@@ -4,6 +4,7 @@ import process from "node:process";
 import { answerPrompts, promptIds, roomFor } from "../services/trainer/generate.ts";
 import { findModel, openModel, startGeneration } from "../services/trainer/model.ts";
 import { adapterFeeds, readAdapterOf } from "../services/trainer/trained_part.ts";
+import { counted } from "../shared/counted.ts";
 import { contextLengthOf } from "../shared/runtime/model_sizes.ts";
 import { createReporter } from "../shared/progress.ts";
 import { WorkerPool } from "../workers/pool.ts";
@@ -25,7 +26,9 @@ const program = modelOptions(command("generate", "Answers one prompt; a chat mod
     const room = roomFor(ids, { ...options, contextLength });
     if (room < options.maxNewTokens) {
       reporter.warn(
-        `The answer may have ${room} tokens, not ${options.maxNewTokens}: the prompt has ${ids.length} of the ` +
+        `The answer may have ${
+          counted(room, "token")
+        }, not ${options.maxNewTokens}: the prompt has ${ids.length} of the ` +
           `${contextLength} that the model's context holds.`,
       );
     }

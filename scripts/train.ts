@@ -29,7 +29,7 @@ report.html.`,
   .option("--batch-size <n>", "rows per optimizer step (default: 16)", number)
   .option(
     "--tokens-per-micro-batch <n>",
-    "memory against speed; does not change the result (default: 256, on webgpu 2048)",
+    "memory against speed; changes the result by rounding alone (default: 256, on webgpu 2048)",
     number,
   )
   .option("--max-length <n>", "most tokens of prompt and completion (default: 1024)", number)
@@ -42,10 +42,14 @@ report.html.`,
   .option("--order <name>", "mixed spreads the classes over batches, file keeps the file's order (default: mixed)")
   .option("--held-out <fraction>", "share of the prompts kept for the AUC (default: 0.1)", number)
   .option("--early-stop <n>", "stop after n epochs without a better held-out AUC; 0 never (default: 0)", number)
-  .option("--workers <n>", "threads, each with its own sessions (default: one per core, on webgpu 1)", number)
+  .option(
+    "--workers <n>",
+    "threads, each with its own sessions (default: one per core, on webgpu 1); changes the result by rounding alone",
+    number,
+  )
   .option("--device <name>", "auto, cpu or webgpu (default: auto, which is cpu)")
   .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there (default: auto)")
-  .option("--seed <n>", "the same seed gives the same run (default: 0)", number)
+  .option("--seed <n>", "the same seed gives the same run, with as many workers (default: 0)", number)
   .option("--resume", "go on from the checkpoint in --out")
   .option("--json", "events as JSON lines on stdout")
   .addHelpText(

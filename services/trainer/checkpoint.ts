@@ -18,6 +18,8 @@ const stateSchema = z.object({
   /** Identifies model, data and settings: only the same run may go on from here. */
   runKey: z.string(),
   step: z.number().int().min(0),
+  /** That the run began with: others share its sums differently. */
+  workers: z.number().int().positive().optional(),
   evaluations: z.array(evaluationSchema),
   stoppedEarly: z.boolean(),
   tokens: z.number(),

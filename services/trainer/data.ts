@@ -78,7 +78,7 @@ export async function prepareData(
   const warnings: string[] = [];
   if (counts.desirable === 0 || counts.undesirable === 0) {
     warnings.push(
-      `${path}: all ${train.length} training rows are ${
+      `${path}: ${train.length === 1 ? "the one training row is" : `all ${train.length} training rows are`} ${
         counts.desirable === 0 ? "undesirable" : "desirable"
       }; KTO runs, but ` +
         `nothing shows the model the other side: use a low learning rate, or collect both thumbs.`,

@@ -1,6 +1,7 @@
 // The promotion gate: whether a candidate may answer in place of the current adapter, decided from measured numbers
 // alone. It does not know how they are measured (measure_candidate.ts), nor what is done with the verdict.
 
+import { counted } from "../../shared/counted.ts";
 import type { AucEstimate } from "./auc.ts";
 
 /** How one model answers the probe prompts. */
@@ -140,7 +141,7 @@ function aboveCurrent(
   const { value, low } = aucDifference;
   const compared =
     `AUC ${three(currentAuc.value + value)} against the current ${three(currentAuc.value)} on the same ` +
-    `${comparedRows} rows, difference ${three(value)}, ${interval(aucDifference)}`;
+    `${counted(comparedRows, "row")}, difference ${three(value)}, ${interval(aucDifference)}`;
   if (value < 0) return { passed: false, message: `${compared}: lower.` };
   if (low < -aucMargin) {
     return {

@@ -1,6 +1,7 @@
 // Answers many prompts across the workers, in text, several side by side. It knows conversations and tokens; nothing of
 // training or judging.
 
+import { counted } from "../../shared/counted.ts";
 import { InputError } from "../../shared/errors.ts";
 import type { Message } from "../../shared/feedback/row.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
@@ -35,7 +36,9 @@ export function roomFor(
 ): number {
   if (promptIds.length < contextLength) return Math.min(maxNewTokens, contextLength - promptIds.length);
   throw new InputError(
-    `The prompt has ${promptIds.length} tokens, but the model's context is ${contextLength} tokens for prompt and answer ` +
+    `The prompt has ${
+      counted(promptIds.length, "token")
+    }, but the model's context is ${contextLength} for prompt and answer ` +
       `together: shorten it.`,
   );
 }

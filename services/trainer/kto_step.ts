@@ -1,6 +1,6 @@
 // One optimizer step's worth of KTO, across the workers: z0 from the mismatched pairs of the whole effective batch, then
-// loss and gradient of the matched rows with z0 fixed. Workers and micro-batches do not change the result. It does not
-// update anything.
+// loss and gradient of the matched rows with z0 fixed. Workers and micro-batches change the result by no more than the
+// order of its sums does (1e-7 of the loss). It does not update anything.
 
 import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
 import { perRow, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";

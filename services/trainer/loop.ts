@@ -1,6 +1,6 @@
 // The KTO training loop: batches, steps, optimizer, metrics, checkpoints, held-out AUC. It runs from any step to the
-// end the same way, so a resumed run repeats an undisturbed one to the bit. It does not know files of models or
-// reports; those are train.ts's.
+// end the same way, so a resumed run repeats an undisturbed one, to the bit with as many workers. It does not know files
+// of models or reports; those are train.ts's.
 
 import { join } from "node:path";
 import { writeFailure, writeFileAtomic } from "../../shared/atomic_file.ts";

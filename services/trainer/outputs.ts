@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../shared/atomic_file.ts";
+import { counted } from "../../shared/counted.ts";
 import { formatSeconds, type Reporter } from "../../shared/progress.ts";
 import type { RunState } from "./checkpoint.ts";
 import type { TrainingData } from "./data.ts";
@@ -99,7 +100,9 @@ export function printResult(result: RunResult, out: string, full: boolean, repor
     reporter.line(`Held-out AUC of the reward: ${auc.value.toFixed(3)}, ${interval}.`);
   }
   reporter.line(
-    `${result.steps} steps, ${result.tokens_per_second} tokens per second, ${formatSeconds(result.seconds)} in all; ` +
+    `${counted(result.steps, "step")}, ${result.tokens_per_second} tokens per second, ${
+      formatSeconds(result.seconds)
+    } in all; ` +
       `reference log-probs: ${reference.cached} from the cache, ${reference.computed} computed.`,
   );
   reporter.line(`Written to ${out}: ${full ? "model" : "adapter"}/, metrics.jsonl, run.json, report.html.`);

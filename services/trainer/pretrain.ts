@@ -10,6 +10,7 @@ import {
   writeLlamaModel,
 } from "../../shared/architectures/llama.ts";
 import { ensureWritableFolder, writeFileAtomic } from "../../shared/atomic_file.ts";
+import { counted } from "../../shared/counted.ts";
 import { packRows, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { nextTokenInputs } from "../../shared/objectives/next_token.ts";
 import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
@@ -159,7 +160,7 @@ async function writeFeedback(settings: PretrainSettings, reporter: Reporter, poo
   }).filter(({ completion }) => completion[0]!.content !== "");
   await writeFileAtomic(join(settings.out, "feedback.jsonl"), rows.map((row) => JSON.stringify(row) + "\n").join(""));
   const desirable = rows.filter(({ label }) => label).length;
-  reporter.line(`${rows.length} feedback rows, ${desirable} of them desirable.`);
+  reporter.line(`${counted(rows.length, "feedback row")}, ${desirable} of them desirable.`);
   reporter.event("feedback", { rows: rows.length, desirable });
 }
 

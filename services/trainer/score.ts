@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import type { Lora } from "../../shared/compiler/compile.ts";
 import { ensureWritableFile, writeFileAtomic } from "../../shared/atomic_file.ts";
+import { counted } from "../../shared/counted.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
@@ -145,7 +146,7 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
     const tokens = rows.reduce((sum, row) => sum + sequenceLength(row), 0);
     progress.done();
     reporter.line(
-      `${rows.length} rows, ${tokens} tokens, ${
+      `${counted(rows.length, "row")}, ${counted(tokens, "token")}, ${
         rows.length - missing.length
       } from the cache. Written to ${settings.out}.`,
     );

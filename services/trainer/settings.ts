@@ -55,13 +55,32 @@ export type TrainSettings = z.infer<typeof trainSettingsSchema>;
 /** `--learning-rate` for a setting's name `learningRate`. */
 const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
+/** What a setting must be, in plain words, where it is not. */
+function demandOf(issue: z.core.$ZodIssue): string {
+  const kinds: Record<string, string> = { int: "a whole number", number: "a number", boolean: "true or false" };
+  switch (issue.code) {
+    case "invalid_type":
+      return `it must be ${kinds[issue.expected] ?? `of the kind ${issue.expected}`}`;
+    case "too_small":
+      if (issue.origin !== "number" && issue.origin !== "int") return "it must not be empty";
+      return issue.inclusive ? `it must be ${issue.minimum} or more` : `it must be above ${issue.minimum}`;
+    case "too_big":
+      return `it must be ${issue.maximum} or less`;
+    case "invalid_value":
+      return `it must be ${issue.values.length > 1 ? "one of " : ""}${issue.values.join(", ")}`;
+    default:
+      return issue.message;
+  }
+}
+
 /** Checks settings against a schema. @throws InputError naming the flag, what it was and what it takes. */
 export function parseSettings<Settings>(schema: z.ZodType<Settings>, input: Record<string, unknown>): Settings {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const name = String(issue.path[0] ?? "settings");
-  throw new InputError(`${flagOf(name)} cannot be ${JSON.stringify(input[name])}: ${issue.message}.`);
+  const given = typeof input[name] === "number" ? `${input[name]}` : JSON.stringify(input[name]);
+  throw new InputError(`${flagOf(name)} cannot be ${given}: ${demandOf(issue)}.`);
 }
 
 /** Checks training settings and fills in defaults. @throws InputError as parseSettings does. */

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ensureWritableFolder } from "../../shared/atomic_file.ts";
+import { counted } from "../../shared/counted.ts";
 import { InputError, InterruptedError } from "../../shared/errors.ts";
 import { countUnpaired } from "../../shared/feedback/pairing.ts";
 import type { Reporter } from "../../shared/progress.ts";
@@ -101,7 +102,9 @@ export async function train(
   const unpaired = countUnpaired(plan.batches.flatMap(({ partners }) => partners));
   if (unpaired > 0) {
     data.warnings.push(
-      `${unpaired} of ${data.train.length} rows have no mismatched answer in their batch; z0 is the mean over the others.`,
+      `${unpaired} of ${
+        counted(data.train.length, "row")
+      } without a mismatched answer in the batch; z0 is the mean over the others.`,
     );
   }
   if (settings.learningRate === "auto" && widthOf(model.folder.config) === undefined) {
@@ -132,6 +135,15 @@ export async function train(
         resumed ? `Going on after step ${resumed.state.step}.` : "No checkpoint here yet: starting from the beginning.",
       );
     }
+    const { workers: before = workers } = resumed?.state ?? {};
+    if (before !== workers) {
+      reporter.warn(
+        `The run began with ${
+          counted(before, "worker")
+        }: with ${workers}, it ends as it would have but for rounding, not ` +
+          `to the same bytes.`,
+      );
+    }
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, modelKey, layout);
     await prepareReference(reference, plan.batchesFrom(resumed?.state.step ?? 0), data, reporter, interrupted);
@@ -144,7 +156,7 @@ export async function train(
     const learningRate = settings.learningRate === "auto"
       ? automaticLearningRate(model.folder.config, settings.full)
       : settings.learningRate;
-    const fresh: RunState = { runKey, step: 0, evaluations: [], stoppedEarly: false, tokens: 0, seconds: 0 };
+    const fresh: RunState = { runKey, step: 0, workers, evaluations: [], stoppedEarly: false, tokens: 0, seconds: 0 };
     const { metrics, state } = await runLoop({
       model: trainable,
       plan,

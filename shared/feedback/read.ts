@@ -4,6 +4,7 @@
 import { createReadStream, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename } from "node:path";
+import { counted } from "../counted.ts";
 import { InputError } from "../errors.ts";
 import { type Context, readRecord } from "./formats.ts";
 import { ArrayError, concat, elementsOf } from "./json_array.ts";
@@ -95,8 +96,8 @@ function summarize(file: Omit<FeedbackSummary, "summary">): string[] {
   const kinds = Object.entries(file.formats).map(([name, count]) => `${count} × ${name}`).join(", ");
   const lines = [
     `${basename(file.path)}: ${
-      file.desirable + file.undesirable
-    } rows, ${file.desirable} desirable and ${file.undesirable} undesirable (${kinds}).`,
+      counted(file.desirable + file.undesirable, "row")
+    }, ${file.desirable} desirable and ${file.undesirable} undesirable (${kinds}).`,
   ];
   const empty = file.emptyCompletions;
   if (empty.length > 0) {

@@ -2,6 +2,7 @@
 // Knows the tokenizer only as encode/render; nothing of batches, pairs or models.
 
 import { createHash } from "node:crypto";
+import { counted } from "../counted.ts";
 import { InputError } from "../errors.ts";
 import type { ChatTokenizer } from "../runtime/chat_tokenizer.ts";
 import { type FeedbackRow, isEmptyCompletion, listLines, type Message } from "./row.ts";
@@ -87,7 +88,9 @@ export function tokenizeRows(
     noEndToken: [],
     seamMismatch: [],
     contradictory: [],
-    limit: contextLength < options.maxLength ? `the model's ${contextLength} tokens` : `--max-length ${maxLength}`,
+    limit: contextLength < options.maxLength
+      ? `the model's ${counted(contextLength, "token")}`
+      : `--max-length ${maxLength}`,
   };
   const ends = new Set(tokenizer.eosTokenIds);
   const seen = new Map<string, { labels: Set<boolean>; lines: number[] }>();
@@ -196,10 +199,6 @@ export function describeReport(report: TokenizeReport, path: string): string[] {
   return SENTENCES.flatMap(([key, sentence]) => {
     const lines = report[key];
     if (!Array.isArray(lines) || lines.length === 0) return [];
-    return [`${sentence(countRows(lines.length), report)} (${path}:${listLines(lines)}).`];
+    return [`${sentence(counted(lines.length, "row"), report)} (${path}:${listLines(lines)}).`];
   });
-}
-
-function countRows(n: number): string {
-  return n === 1 ? "1 row" : `${n} rows`;
 }

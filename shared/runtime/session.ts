@@ -28,8 +28,9 @@ export function workersOn(device: Device, asked: number | undefined, flag = "--w
  * Options for a compiled graph.
  *
  * One thread per session: parallelism comes from workers, and a row's numbers then do not depend on how many threads
- * share a product, so losses are the same to the bit whatever the worker count. Weights that must not be packed into a
- * copy per session are declared so in the graph (compiler/weight_reads.ts). No arena and no memory pattern: an arena
+ * share a product. Which rows lie in one micro-batch does depend on the workers, and with that the last bit of sums over
+ * rows (1e-7 of a loss): the same run has the same bits with as many workers. Weights that must not be packed into a copy
+ * per session are declared so in the graph (compiler/weight_reads.ts). No arena and no memory pattern: an arena
  * keeps the most that its session ever used, and a pattern holds a second block of that size beside it (SmolLM2-135M,
  * 384 tokens: 3.7 GB instead of 2.8), for no speed (docs/LOG.md).
  *

@@ -45,5 +45,8 @@ fixtureTest("an answer ends where the context does, and a prompt that fills it i
   assert.match(short.stderr, /The answer may have \d+ tokens, not 1000: the prompt has \d+ of the 256 that/);
   const long = await generate("the cat sat on a mat ".repeat(200));
   assert.equal(long.code, 2, long.stderr);
-  assert.match(long.stderr, /^The prompt has \d+ tokens, but the model's context is 256 tokens .*: shorten it\.$/m);
+  assert.match(
+    long.stderr,
+    /^The prompt has \d+ tokens, but the model's context is 256 for prompt and answer together: shorten it\.$/m,
+  );
 });

@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { NonFiniteError } from "../../services/trainer/kto_step.ts";
 import { automaticLearningRate, parseTrainSettings } from "../../services/trainer/settings.ts";
 import { train } from "../../services/trainer/train.ts";
+import { InterruptedError } from "../../shared/errors.ts";
 import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
 import { readAdapter, writeAdapter } from "../../shared/runtime/adapter.ts";
 import { silent } from "../../shared/progress.ts";
@@ -162,6 +163,16 @@ fixtureTest("a run that starts anew in the folder of another forgets the other's
   assert.equal(readMetrics(`${folder}/run`).length, 2);
   const untimed = (lines: typeof whole) => lines.map(({ tokens_per_second: _, ...line }) => line);
   assert.deepEqual(untimed((await runQuietly(source, folder, { ...settings, resume: true })).metrics), untimed(whole));
+});
+
+fixtureTest("a run that goes on with another number of workers says that its bytes may differ", async (folder) => {
+  const source = fixture("llama-genai"), settings = { ...trl(source), workers: 1 };
+  const stopped = runQuietly(source, folder, settings, () => existsSync(`${folder}/run/metrics.jsonl`));
+  await assert.rejects(stopped, InterruptedError);
+  const more = await runQuietly(source, folder, { ...settings, workers: 2, resume: true });
+  assert.match(more.warnings.join("\n"), /began with 1 worker: with 2, .* not to the same bytes/);
+  const same = await runQuietly(source, folder, { ...settings, resume: true });
+  assert.doesNotMatch(same.warnings.join("\n"), /began with/);
 });
 
 /** Rows that differ in label, prompt and number only. */
