@@ -88,7 +88,7 @@ fixtureTest("train writes every file of its contract, and with --json nothing bu
   assert(prompts.some((prompt) => report.includes(prompt)), "no answers before and after");
 
   // The same rows in other batches: only pairs that nobody has scored yet are left to compute, then none.
-  const again = [...settings, "--max-steps", 1];
+  const again = [...settings, "--epochs", 1];
   await succeed("train", [...again, "--seed", 5, "--out", `${cache}/again`], { cache });
   const { reference } = json(`${cache}/again/run.json`).result;
   assert.deepEqual(reference, { computed: 0, cached: result.reference.computed });
