@@ -18,12 +18,13 @@ fixtureTest(
   "interrupted, then killed at random moments and resumed, a run ends with the same adapter to the byte",
   async (cache) => {
     const whole = `${cache}/whole`, out = `${cache}/run`;
+    const began = performance.now();
     await succeed("train", [...settings, "--out", whole], { cache });
-    const total = stepsOf(whole);
+    const took = performance.now() - began, total = stepsOf(whole);
     assert(total >= 40, `only ${total} steps`);
 
     const early = startTask("train", [...settings, "--out", out], { cache });
-    const delay = between(0, 1200);
+    const delay = between(0, took / 2);
     await new Promise((resolve) => setTimeout(resolve, delay));
     early.process.kill("SIGKILL");
     await early.ended;
