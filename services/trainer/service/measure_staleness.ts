@@ -5,6 +5,7 @@ import { InterruptedError } from "../../../shared/errors.ts";
 import type { Reporter } from "../../../shared/progress.ts";
 import { type Staleness, staleness } from "../../../shared/feedback/hygiene.ts";
 import { tokenizeRows } from "../../../shared/feedback/tokenize.ts";
+import { contextLengthOf } from "../../../shared/runtime/model_sizes.ts";
 import { findModel, openModel } from "../../../shared/runtime/open_model.ts";
 import { ReferenceCache } from "../../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../../workers/pool.ts";
@@ -48,6 +49,7 @@ export async function measureStaleness(
   }));
   const { rows: tokenized } = tokenizeRows(asRows, model.tokenizer, {
     maxLength,
+    contextLength: contextLengthOf(model.folder.config),
   });
   const pool = await WorkerPool.start(settings.workers ?? navigator.hardwareConcurrency, reporter.warn);
   // Not the run's own cache: what the run finds there was scored in the layout of its batches.
