@@ -13,7 +13,10 @@ const program = command(
   `Runs every ONNX file of the fixtures, log-probs and one training step, against their goldens, and writes the table of
 what works. Findings of earlier runs are kept, so a part can be run again.`,
 )
-  .option("--fixtures <folders>", "folders of model folders with goldens", list, ["../shared/fixtures"])
+  .option("--fixtures <folders>", "folders of model folders with goldens", list, [
+    "../shared/fixtures",
+    "tests/exports",
+  ])
   .option("--devices <list>", "cpu, webgpu or both; without a GPU webgpu runs on SwiftShader, slowly", list, ["cpu"])
   .option("--only <text>", "only files whose folder/name holds this", "")
   .option("--seconds <n>", "longest time for one file on one device", count, 600)

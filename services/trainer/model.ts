@@ -24,7 +24,7 @@ import { ParameterBlock } from "./parameters.ts";
 export { findModel, hashModelFiles, type OpenModel, openModel } from "../../shared/runtime/open_model.ts";
 
 /** Raised whenever the compiled forward pass may give other numbers: cached log-probs of before are then not found. */
-const forwardVersion = 3;
+const forwardVersion = 4;
 
 /** What reference log-probs depend on besides the token ids. */
 export async function referenceKey({ path, tokenizer }: OpenModel, device: Device): Promise<string> {

@@ -22,7 +22,8 @@ export function loraNames(module: string): { a: string; b: string } {
 export function selectTargets(layers: LinearLayer[], targets: string[], path: string, asker: string): LinearLayer[] {
   if (layers.length === 0) {
     throw new InputError(
-      `${path}: no linear layer was found under a name that Prospect knows; LoRA has nothing to adapt.`,
+      `${path}: no linear layer was found under a name that Prospect knows; LoRA has nothing to adapt. (Of torch's dynamo ` +
+        `exporter, a quantised file needs the float32 file beside it, which has the names.)`,
     );
   }
   if (targets.includes("all-linear")) return layers;

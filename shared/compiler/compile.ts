@@ -13,19 +13,23 @@ import type { WeightRange } from "../runtime/shared_weights.ts";
 import { kto, ktoInputs, ktoOutputs } from "../objectives/kto.ts";
 import { nextToken, nextTokenInputs } from "../objectives/next_token.ts";
 import { injectLora, loraNames, selectTargets } from "./adapt.ts";
-import { decompose, decomposePrefix } from "./decompose/decompose.ts";
+import { sizeCaches } from "./cache_sizes.ts";
+import { decompose } from "./decompose/decompose.ts";
+import { products } from "./decompose/product.ts";
 import { differentiate } from "./differentiate.ts";
 import { dropEmptyRowGuards } from "./empty_rows.ts";
 import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
+import { widenScales } from "./kernel_scales.ts";
 import { sumAsKernels } from "./kernel_sums.ts";
 import { frozenKind, readLowPrecision } from "./low_precision.ts";
 import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
+import { portableAttention } from "./portable_attention.ts";
 import { recallNames } from "./recall_names.ts";
 import { cutHead, head, lowerHead } from "./score_head.ts";
 import { batch, closeInputs, foldConstants, liftConstants, refuseOperator, sequence } from "./specialize.ts";
 import { recomputeLate } from "./recompute.ts";
 import { sharePrefixes } from "./share_prefixes.ts";
-import { holdsForTrees } from "./try_tree.ts";
+import { holdsForTrees, mostTreeTokens } from "./try_tree.ts";
 import { trainableWeights } from "./trainable_weights.ts";
 import { upgradeOpset } from "./upgrade.ts";
 import { floatTables, keepMapped, readWeightsLate } from "./weight_reads.ts";
@@ -89,11 +93,12 @@ const runtimeSizes: ReadonlyMap<string, RuntimeSize> = new Map([
 /** The model's forward graph, closed and decomposed, up to `logits`. */
 function openForward(path: string): Graph {
   const graph = readModel(path);
-  const inputShapes = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
   recallNames(graph, path);
   liftConstants(graph);
   upgradeOpset(graph, path);
   readLowPrecision(graph, path);
+  sizeCaches(graph);
+  const inputShapes = new Map<string, Shape>(graph.inputs.map((input) => [input.name, input.shape]));
   closeInputs(graph, path);
   decompose(graph, path, inputShapes);
   dropEmptyRowGuards(graph);
@@ -127,17 +132,6 @@ function appendObjective(build: Builder, objective: Objective): string[] {
   kto(build, head.logProbs, rowOfToken, objective.beta);
   graph.outputs.push({ name: "loss" });
   return [ktoOutputs.logRatios];
-}
-
-/** How many tokens a tree of rows may hold, as far as the exporter's own nodes limit it. */
-function mostTreeTokens(graph: Graph, masks: string[], config: AttentionSizes): number {
-  const exported = (name: string) => !name.startsWith(`${decomposePrefix}/`);
-  // A window in an exporter's mask counts places in the sequence, which are positions only up to the window's size.
-  const window = config.use_sliding_window !== false && masks.some(exported) ? config.sliding_window : undefined;
-  // The kernel refuses sequences that are longer than its cache of cosines.
-  const caches = graph.nodes.filter(({ operator, name }) => operator === "RotaryEmbedding" && exported(name))
-    .map(({ inputs }) => graph.initializers.get(inputs[2]!)?.dims[0] ?? Infinity);
-  return Math.min(window ?? Infinity, ...caches);
 }
 
 /** Weights of a float32 file stay in its mapping, which the system can drop. */
@@ -202,6 +196,7 @@ export async function compileScoring(
   lowerHead(graph);
   sumAsKernels(graph);
   readWeightsLate(graph);
+  widenScales(graph, rest.folder);
   await annotateShapes(graph, rest.folder, []);
   const scoring = writeModel(keepMapped(graph)), treeTokens = await triedTreeTokens(graph, scoring, rest);
   return { ...rest, tables: tablesOf(graph), scoring, treeTokens };
@@ -240,7 +235,10 @@ export async function compileTraining(
   for (const each of [scoring, graph]) sumAsKernels(each);
   prune(graph);
   sortTopologically(graph);
-  for (const each of [scoring, graph]) readWeightsLate(each);
+  for (const each of [scoring, graph]) {
+    readWeightsLate(each);
+    widenScales(each, folder);
+  }
   // Not what was measured above: the reference is scored by adapters of rank 0.
   await annotateShapes(scoring, folder, []);
   await annotateShapes(graph, folder, parameters, types);
@@ -256,6 +254,9 @@ function openAdaptable(path: string, config: AttentionSizes): { graph: Graph; la
   const graph = readModel(path);
   recallNames(graph, path);
   readLowPrecision(graph, path);
+  sizeCaches(graph);
+  portableAttention(graph);
+  decompose(graph, path, new Map(), products);
   return { graph, layers: linearLayers(graph, config) };
 }
 
@@ -268,7 +269,8 @@ export function adaptableLayers(path: string, config: AttentionSizes): LinearLay
   const { layers } = openAdaptable(path, config);
   if (layers.length > 0) return layers;
   throw new RefusedModelError(
-    `${path}: no linear layer was found under a name that Prospect knows; an adapter has nothing to sit on.`,
+    `${path}: no linear layer was found under a name that Prospect knows; an adapter has nothing to sit on. ` +
+      `(Of torch's dynamo exporter, a quantised file needs the float32 file beside it, which has the names.)`,
   );
 }
 
@@ -282,6 +284,8 @@ export function adaptableLayers(path: string, config: AttentionSizes): LinearLay
 export function compileBaseGeneration(path: string): Uint8Array {
   const graph = readModel(path);
   readLowPrecision(graph, path);
+  sizeCaches(graph);
+  portableAttention(graph);
   return writeModel(graph);
 }
 

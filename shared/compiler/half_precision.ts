@@ -5,6 +5,7 @@
 import { attribute } from "../onnx/builder.ts";
 import { type Graph, intAttribute, intsAttribute, type Node, producers, type Tensor } from "../onnx/graph.ts";
 import { dataTypes } from "../onnx/schema.ts";
+import { subgraphs } from "../onnx/subgraph.ts";
 
 const float32Code = dataTypes.float32.code, float16Code = dataTypes.float16.code;
 
@@ -87,6 +88,14 @@ export function promoteHalf(graph: Graph): void {
       node.outputs[0] = rows;
       after.push(castNode(rows, output));
     }
+    // What a branch picks stays float16 inside it.
+    const [branch] = subgraphs(node).values();
+    branch?.types.forEach((type, i) => {
+      const output = node.outputs[i];
+      if (type !== "float16" || !output) return;
+      node.outputs[i] = `${output}/float16`;
+      after.push(castNode(node.outputs[i]!, output));
+    });
     node.inputs.forEach((input, i) => {
       if (!halves.has(input) || (looksUp && i === 0)) return;
       const output = `${input}/float32`;

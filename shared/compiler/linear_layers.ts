@@ -53,19 +53,45 @@ const packedInCheckpoint: Record<string, { module: string; parts: string[] }[]> 
 /** Modules that the GenAI builder calls as most checkpoints do, by the model_type of those that do not. */
 const otherNames: Record<string, Record<string, string>> = { phi: { o_proj: "dense" } };
 
+/** Where torch's dynamo exporter keeps the modules around a node. */
+const scopesKey = "pkg.torch.onnx.name_scopes";
+
+/** The strings of a Python list, as that exporter writes them. */
+const listed = (text: string | undefined) => [...(text ?? "").matchAll(/'([^']*)'/g)].map(([, entry]) => entry!);
+
+/**
+ * Module path by the scopes of a node and their classes. A class of the exporter's own around the model, which handed the
+ * cache in and out, is no part of it: names begin inside the first class of transformers.
+ */
+function scopedPath(scopes: string[], classes: string[]): string | undefined {
+  const path = scopes.at(-2), around = scopes[classes.findIndex((name) => name.startsWith("transformers"))];
+  return around && path?.startsWith(`${around}.`) ? path.slice(around.length + 1) : path;
+}
+
 /**
  * Module path of a node. Most exporters name nodes after it, `/model/layers.0/self_attn/q_proj/MatMul`; torch's dynamo
  * exporter keeps the scopes of a node in its metadata, as a Python list whose last entry is the operation.
  */
 function modulePath(node: Node, config: AttentionSizes): string | undefined {
-  const scopes = node.metadata.get("pkg.torch.onnx.name_scopes");
-  if (scopes !== undefined) return [...scopes.matchAll(/'([^']*)'/g)].at(-2)?.[1];
-  const parts = node.name.split("/").filter((part) => part !== "").slice(0, -1);
+  const scopes = node.metadata.get(scopesKey);
+  if (scopes !== undefined) {
+    return scopedPath(listed(scopes), listed(node.metadata.get("pkg.torch.onnx.class_hierarchy")));
+  }
+  const parts = node.name.replace(/^fused /, "").split("/").filter((part) => part !== "").slice(0, -1);
   if (parts.length === 0) return undefined;
   // The GenAI builder says `attn` where the checkpoints that it reads say `self_attn`.
   return parts.join(".").replace(/(\.layers\.\d+)\.attn\.(.+)$/, (_, layer: string, name: string) => {
     return `${layer}.self_attn.${otherNames[config.model_type ?? ""]?.[name] ?? name}`;
   });
+}
+
+const inBlock = /\.\d+\./;
+
+/** Module path by the weight, where that kept the checkpoint's name: optimizers give nodes names of their own. */
+function weightPath(node: Node, writer: Map<string, Node>): string | undefined {
+  let weight = node.inputs[1] ?? "";
+  for (let read = writer.get(weight); read; read = writer.get(weight)) weight = read.inputs[0] ?? "";
+  return weight.match(/^(.*)\.weight(?:_Q\d|_quantized)?$/)?.[1];
 }
 
 /**
@@ -85,7 +111,11 @@ function missingPrefix(path: string, initializers: Iterable<string>): string {
 }
 
 /** Sizes `[in, out]` of the weight that a node multiplies its first input by, or undefined where it is no such node. */
-function weightSizes(node: Node, graph: Graph, writer: Map<string, Node>): [number, number] | undefined {
+export function weightSizes(
+  node: Node,
+  graph: Graph,
+  writer: Map<string, Node>,
+): [number, number] | undefined {
   const plain = node.operator === "MatMul" || node.operator === "Gemm";
   if (plain && intAttribute(node, "transA", 0) === 1) return undefined;
   // Through a Transpose too: exports without constant folding keep torch's [out, in] and turn it on the way.
@@ -136,10 +166,13 @@ export function linearLayers(graph: Graph, config: AttentionSizes): LinearLayer[
   const layers: LinearLayer[] = [];
   const writer = producers(graph);
   for (const node of graph.nodes) {
-    const sizes = weightSizes(node, graph, writer), path = modulePath(node, config);
-    if (!sizes || !path || !/\.\d+\./.test(path)) continue;
+    const sizes = weightSizes(node, graph, writer);
+    if (!sizes) continue;
+    const path = [modulePath(node, config), weightPath(node, writer)].find((each) => inBlock.test(each ?? ""));
+    if (path === undefined) continue;
     const [inSize, width] = sizes;
-    const name = missingPrefix(path, graph.initializers.keys()) + path;
+    // Scopes leave nothing out.
+    const name = node.metadata.has(scopesKey) ? path : missingPrefix(path, graph.initializers.keys()) + path;
     let outOffset = 0;
     for (const { module, outSize } of split(name, width, config)) {
       layers.push({ module, node, inSize, outSize, outOffset, width });

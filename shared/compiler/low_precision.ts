@@ -41,13 +41,14 @@ export function refuseUnread(graph: Graph, path: string): void {
     };
     const what = unread[operatorKey(node)];
     if (what) refuse(what);
+    if (node.operator === "DequantizeLinear" && intAttribute(node, "block_size", 0) > 0) {
+      refuse("a weight in blocks that is no MatMulNBits (the GenAI builder: without use_qdq)");
+    }
     if (operatorKey(node) !== `${microsoft}.MatMulNBits`) continue;
     const bits = intAttribute(node, "bits", 4);
     if (bits !== 4 && bits !== 8) refuse(`a ${bits}-bit product`);
     if (node.inputs[4]) refuse("a product with reordered groups (g_idx)");
-    if (bits === 8 && (typeOf(node.inputs[2]) === "float16" || typeOf(node.inputs[3])?.startsWith("float"))) {
-      refuse("an 8-bit product with float16 scales or float zero points");
-    }
+    if (bits === 8 && typeOf(node.inputs[3])?.startsWith("float")) refuse("an 8-bit product with float zero points");
   }
 }
 

@@ -2,7 +2,7 @@
 // they are in (the .onnx itself or its external data). Everything is bounds-checked, since the file is untrusted.
 // It does not know what operators mean.
 
-import { dirname, join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import protobuf from "protobufjs";
 import { InputError } from "../errors.ts";
 import type { Attribute, Dimension, Graph, Node, Tensor, Value } from "./graph.ts";
@@ -251,6 +251,12 @@ function checkExternalFiles(graph: Graph, folder: string, path: string): void {
         sizes.set(location, Deno.statSync(file).size);
       } catch {
         throw new InputError(`${file}: the external data of ${path} is missing; put the file back beside the model.`);
+      }
+      if (!Deno.realPathSync(file).startsWith(Deno.realPathSync(folder) + sep)) {
+        throw new InputError(
+          `${file}: a link to a file of another folder, which ONNX Runtime does not follow; copy the model's folder with ` +
+            `what its links point to (cp -rL) and name the copy.`,
+        );
       }
     }
     if (offset + length > sizes.get(location)!) {

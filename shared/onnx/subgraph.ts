@@ -2,7 +2,7 @@
 // outside, and the shapes of its outputs. It does not know what operators mean.
 
 import type { Dimension, Node, Shape } from "./graph.ts";
-import { messages } from "./schema.ts";
+import { type DataType, dataTypeOfCode, messages } from "./schema.ts";
 
 export interface Subgraph {
   operators: Set<string>;
@@ -10,6 +10,8 @@ export interface Subgraph {
   captured: string[];
   /** Declared shapes of its outputs, in order. */
   outputs: Shape[];
+  /** Their element types; undefined where none is declared, or one that Prospect does not know. */
+  types: (DataType | undefined)[];
 }
 
 /** The graphs that a node holds, by the attribute they are in: `then_branch`, `else_branch`, `body`. */
@@ -45,5 +47,6 @@ function readSubgraph(bytes: Uint8Array): Subgraph {
         dim.value === "dimValue" ? Number(dim.dimValue) : dim.dimParam
       )
     ),
+    types: graph.output.map((value: Message) => dataTypeOfCode(Number(value.type?.tensorType?.elemType ?? 0))),
   };
 }

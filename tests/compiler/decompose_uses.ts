@@ -212,6 +212,39 @@ const manyHeadsUses: FusedUse[] = [
   })),
 ];
 
+/** Attention of com.microsoft: the product with packed weights comes first. */
+function packed(use: string, more: Record<string, Input>, attributes: Attributes, width = 3 * heads * size): FusedUse {
+  const inputs = { states: any("batch", "sequence", 8), weights: any(8, width), ...more };
+  const has = (name: string) => name in inputs ? name : "";
+  return {
+    use,
+    inputs,
+    apply: (build) => {
+      const mask = "padding" in inputs ? build.cast("padding", 6) : "";
+      const names = ["states", "weights", has("bias"), mask, "", has("attention_bias")];
+      while (names.at(-1) === "") names.pop();
+      return build.operator("Attention", names, { num_heads: int(heads), ...attributes }, {
+        domain: microsoft,
+        name: "fused",
+      });
+    },
+  };
+}
+
+const packedUses: FusedUse[] = [
+  packed("causal, with a bias", { bias: any(3 * heads * size) }, causal),
+  packed("causal with a scale, a padding mask and a weak filter value", { bias: any(3 * heads * size), padding }, {
+    ...causal,
+    scale: float(0.6),
+    mask_filter_value: float(-2),
+  }),
+  packed("with an attention bias", { bias: any(3 * heads * size), attention_bias: bias("batch", heads) }, {}),
+  packed("with values of another width", { bias: any(2 * heads * size + 4 * heads) }, {
+    ...causal,
+    qkv_hidden_sizes: attribute.ints([heads * size, heads * size, 4 * heads]),
+  }, 2 * heads * size + 4 * heads),
+];
+
 /** ai.onnx Attention over inputs of three axes (with numbers of heads) or four. */
 function onnx(use: string, flat: boolean, more: Record<string, Input>, attributes: Attributes, opset = 23): FusedUse {
   const states = (count: number): Input => flat ? each(count) : any("batch", count, "sequence", size);
@@ -290,6 +323,29 @@ const skips: Record<string, FusedUse[]> = {
 export const fusedUses: Record<string, FusedUse[]> = {
   "com.microsoft.GroupQueryAttention": groupUses,
   "com.microsoft.MultiHeadAttention": manyHeadsUses,
+  "com.microsoft.Attention": packedUses,
+  "com.microsoft.FusedMatMul": [
+    plain("bare", "FusedMatMul", { left: rows, right: any(8, 5) }),
+    plain("with a factor, by a turned matrix", "FusedMatMul", { left: rows, right: any(5, 8) }, {
+      transB: int(1),
+      alpha: float(0.3),
+    }),
+    ...[[0, 1], [1, 0], [1, 1]].map(([a, b]) =>
+      plain(`four axes, turned ${a} and ${b}`, "FusedMatMul", {
+        left: any("batch", 2, ...(a ? [8, "sequence"] : ["sequence", 8])),
+        right: any("batch", 2, ...(b ? ["sequence", 8] : [8, "sequence"])),
+      }, { transA: int(a!), transB: int(b!), alpha: float(0.25) })
+    ),
+  ],
+  "com.microsoft.FusedGemm": ["Relu", "Sigmoid", "Tanh", "LeakyRelu"].map((name) =>
+    plain(`then ${name}`, "FusedGemm", { left: any(6, 8), right: any(5, 8), shift: any(5) }, {
+      activation: attribute.string(name),
+      ...(name === "LeakyRelu" ? { activation_alpha: float(0.2) } : {}),
+      transB: int(1),
+      alpha: float(0.7),
+      beta: float(1.5),
+    })
+  ),
   Attention: onnxUses,
   ...Object.fromEntries(Object.entries(skips).map(([key, list]) => [key, [...list, ...list.map(withSum)]])),
   RMSNormalization: [

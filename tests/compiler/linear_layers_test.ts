@@ -112,3 +112,27 @@ Deno.test("a layer that the GenAI builder calls by another name has its checkpoi
   assert.deepEqual(found(graph), ["model.layers.0.self_attn.o_proj 3→3"]);
   assert.deepEqual(found(graph, { model_type: "phi" }), ["model.layers.0.self_attn.dense 3→3"]);
 });
+
+Deno.test("a class of an exporter's own around the model is no part of a layer's name", () => {
+  const graph = products((build) => {
+    build.operator("MatMul", ["x", "val_1"], {}, { name: "node_linear_1" });
+    build.graph.nodes[0]!.metadata = new Map([
+      ["pkg.torch.onnx.name_scopes", "['', 'm', 'm.model', 'm.model.layers.0', 'm.model.layers.0.fc1', 'linear_1']"],
+      [
+        "pkg.torch.onnx.class_hierarchy",
+        "['__main__.W', 'transformers.a.ForCausalLM', 'transformers.a.Model', 'transformers.a.Layer', 'torch.nn.Linear', 'x']",
+      ],
+    ]);
+  }, { val_1: [3, 5], "m.model.layers.0.norm.weight": [3] });
+  assert.deepEqual(found(graph), ["model.layers.0.fc1 3→5"]);
+});
+
+Deno.test("a layer whose node an optimizer renamed is found by its weight, or behind what it put in front", () => {
+  const graph = products((build) => {
+    const turned = build.transpose("transformer.h.0.attn.c_attn.weight", [1, 0]);
+    build.operator("MatMul", ["x", turned], {}, { name: "FullyConnect_MatMul_0" });
+    build.operator("Gemm", ["x", "w"], {}, { name: "fused /model/layers.1/fc2/Gemm" });
+    build.operator("MatMul", ["x", "onnx::MatMul_9"], {}, { name: "MatMul_9" });
+  }, { "transformer.h.0.attn.c_attn.weight": [9, 3], w: [3, 4], "onnx::MatMul_9": [3, 3] });
+  assert.deepEqual(found(graph), ["transformer.h.0.attn.c_attn 3→9", "model.layers.1.fc2 3→4"]);
+});

@@ -234,6 +234,26 @@ refused(
   (graph) => nBits(graph).inputs.push("", "g_idx"),
   [...named, /g_idx/],
 );
+refused(
+  "an 8-bit product whose zero points are floats is refused",
+  "model_q4",
+  (graph) => {
+    const node = nBits(graph), zero = { ...graph.initializers.get(node.inputs[2]!)!, name: "zero" };
+    graph.initializers.set("zero", zero);
+    node.inputs[3] = "zero";
+    node.attributes.set("bits", attribute.int(8));
+  },
+  [...named, /float zero points/],
+);
+refused(
+  "4-bit weights that ordinary operators dequantise block by block are refused, with what to leave out",
+  "model_q4",
+  (graph) => {
+    const node = nBits(graph);
+    Object.assign(node, { operator: "DequantizeLinear", domain: "", inputs: node.inputs.slice(1, 3) });
+  },
+  [/: DequantizeLinear node "/, /a weight in blocks/, /without use_qdq/, /--dtype/],
+);
 for (const operator of ["MatMulBnb4", "MatMulFpQ4"]) {
   refused(
     `${operator} is refused`,

@@ -80,6 +80,12 @@ refused(
 );
 
 refused(
+  "block-sparse attention is refused by name, node and expectation",
+  (graph) => first(graph, "GroupQueryAttention").operator = "SparseAttention",
+  [/com\.microsoft\.SparseAttention node "\/model\/layers\.0\/attn\/\w+"/, /expected attention to every key/],
+);
+
+refused(
   "a model without logits is refused, with the outputs that it has",
   (graph) => graph.outputs = graph.outputs.filter(({ name }) => name !== "logits"),
   [/no output named "logits"/, /present\.0\.key/],

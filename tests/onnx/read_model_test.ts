@@ -241,3 +241,23 @@ sharedTest(
     }
   },
 );
+
+sharedTest(
+  "fixtures/llama-genai",
+  "a link to a model of another folder is an InputError that says what to do, since ONNX Runtime does not follow it",
+  async (folder) => {
+    const temporary = await Deno.makeTempDir({ prefix: "prospect-test-" });
+    try {
+      await Deno.copyFile(`${folder}/onnx/model.onnx`, `${temporary}/model.onnx`);
+      await Deno.mkdir(`${temporary}/snapshot`);
+      await Deno.symlink(`${temporary}/model.onnx`, `${temporary}/snapshot/model.onnx`);
+      assert(readModel(`${temporary}/model.onnx`).nodes.length > 0);
+      assert.throws(
+        () => readModel(`${temporary}/snapshot/model.onnx`),
+        (error) => error instanceof InputError && /a link to a file of another folder, .*cp -rL/.test(error.message),
+      );
+    } finally {
+      await Deno.remove(temporary, { recursive: true });
+    }
+  },
+);

@@ -47,7 +47,10 @@ export function limits({ dtype, device }: Pick<Cell, "dtype" | "device">): { sco
   const exact = device === "cpu";
   if (dtype === "fp32") return { scoring: exact ? 2e-6 : 1e-4, gradients: exact ? 2e-4 : 1e-3 };
   // Dynamic int8 takes one activation scale per tensor, which moves with the batch.
-  if (dtype === "q8") return { scoring: 3e-2, gradients: 3e-2 };
+  if (["q8", "int8", "uint8"].includes(dtype)) return { scoring: 3e-2, gradients: 3e-2 };
+  // ONNX Runtime rounds activations of such a file to float16 before it rounds them to int8; here they are float32, and some
+  // fall to the other side of a step. (The file promoted to float32 and run by ONNX Runtime itself is as far off.)
+  if (dtype === "q4f16") return { scoring: 1e-2, gradients: 1e-2 };
   return { scoring: exact ? 1e-3 : 1e-2, gradients: 1e-2 };
 }
 

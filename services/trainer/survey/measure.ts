@@ -23,6 +23,7 @@ import { layoutFor, logProb, ReferenceScorer, scoreSequences } from "../scorer.t
 import { adapterPart } from "../trained_part.ts";
 import { holds, limits, type Stage } from "./cell.ts";
 import { findSuspect } from "./suspect.ts";
+import { withWholeFolder } from "./whole_folder.ts";
 
 /** One file of a fixture folder on one device. */
 export interface Subject {
@@ -137,10 +138,15 @@ export type Finding = { stage: "scoring" | "training"; finding: Stage } | { susp
 
 /** Measures a cell and hands over each finding when it is known. */
 export async function measureCell(subject: Subject, found: (finding: Finding) => void): Promise<void> {
+  await withWholeFolder(subject.folder, (whole) => measureIn(whole, subject, found));
+}
+
+/** @param whole where tokenizer and rows are; what is measured stays where it lies, so that sentences name that place */
+async function measureIn(whole: string, subject: Subject, found: (finding: Finding) => void): Promise<void> {
   const { folder, dtype, device, file } = subject;
-  const opened = await openModel(await findModel(folder, "fp32", createReporter({ json: false })), "fp32");
+  const opened = await openModel(await findModel(whole, "auto", createReporter({ json: false })), "auto");
   const model = { ...opened, dtype, path: join(folder, "onnx", file) };
-  const { rows: read } = await readFeedback(join(folder, "data.jsonl"));
+  const { rows: read } = await readFeedback(join(whole, "data.jsonl"));
   const { rows } = tokenizeRows(read, model.tokenizer, { maxLength: 1024, dropDuplicates: false });
   const most = limits(subject);
   let off = false;

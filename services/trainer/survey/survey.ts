@@ -30,10 +30,10 @@ export interface SurveySettings {
   program: string;
 }
 
-/** The precision that a file's name says; an unknown ending is fp32 in another dress, such as `_opset14`. */
+/** The precision that the end of a file's name says; an unknown ending is fp32 in another dress, such as `_opset14`. */
 export function dtypeOf(file: string): string {
-  const ending = file.replace(/^.*?model|\.onnx$/g, "");
-  return Object.entries(DTYPE_SUFFIXES).find(([, suffix]) => suffix === ending)?.[0] ?? "fp32";
+  const endings = Object.entries(DTYPE_SUFFIXES).filter(([, suffix]) => suffix !== "");
+  return endings.find(([, suffix]) => file.endsWith(`${suffix}.onnx`))?.[0] ?? "fp32";
 }
 
 /** Every ONNX file of the model folders in `fixtures`. @throws InputError where a folder is not there */

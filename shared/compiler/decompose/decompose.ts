@@ -11,10 +11,15 @@ import { groupedQueryAttention } from "./grouped_query_attention.ts";
 import { multiHeadAttention } from "./multi_head_attention.ts";
 import { normalizations } from "./normalization.ts";
 import { onnxAttention } from "./onnx_attention.ts";
+import { packedAttention } from "./packed_attention.ts";
+import { products } from "./product.ts";
 import type { Decomposition } from "./rule.ts";
 
 const experts: Decomposition = (_node, _build, refuse) =>
   refuse("a dense decoder; a mixture of experts picks layers token by token, which Prospect does not train");
+
+const sparse: Decomposition = (_node, _build, refuse) =>
+  refuse("attention to every key; block-sparse attention is not trained");
 
 /** Names that decompositions make begin with this and a slash. */
 export const decomposePrefix = "decompose";
@@ -23,8 +28,11 @@ export const decomposePrefix = "decompose";
 export const decompositions: Readonly<Record<string, Decomposition>> = {
   ...normalizations,
   ...activations,
+  ...products,
+  "com.microsoft.Attention": packedAttention,
   "com.microsoft.GroupQueryAttention": groupedQueryAttention,
   "com.microsoft.MultiHeadAttention": multiHeadAttention,
+  "com.microsoft.SparseAttention": sparse,
   Attention: onnxAttention,
   "com.microsoft.MoE": experts,
   "com.microsoft.QMoE": experts,
@@ -39,11 +47,12 @@ export const decompositions: Readonly<Record<string, Decomposition>> = {
  * Replaces each fused operator of the table by ordinary ones with the same result.
  *
  * @param inputShapes shapes of the model's inputs as its file declares them: head sizes are read off the cache
+ * @param table which operators; all of them where it is left out
  * @throws RefusedModelError naming operator, node and what was expected, for a variant that is not covered.
  */
-export function decompose(graph: Graph, path: string, inputShapes: Map<string, Shape>): void {
+export function decompose(graph: Graph, path: string, inputShapes: Map<string, Shape>, table = decompositions): void {
   const build = new Builder(graph, decomposePrefix, inputShapes);
-  const fused = graph.nodes.filter((node) => decompositions[operatorKey(node)]);
+  const fused = graph.nodes.filter((node) => table[operatorKey(node)]);
   for (const node of fused) {
     const refuse = (expected: string): never => {
       throw new RefusedModelError(
@@ -51,7 +60,7 @@ export function decompose(graph: Graph, path: string, inputShapes: Map<string, S
       );
     };
     graph.nodes = graph.nodes.filter((each) => each !== node);
-    decompositions[operatorKey(node)]!(node, build, refuse);
+    table[operatorKey(node)]!(node, build, refuse);
   }
   sortTopologically(graph);
 }
