@@ -1,9 +1,10 @@
 // Weights of a whole model in and out of a parameter block: read from the model's files, and written back as a copy of
 // its folder with the trained weights in place. It does not know what the weights mean.
 
+import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ensureWritableFolder, writeFailure } from "../../shared/atomic_file.ts";
-import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
+import { readModel, readTensorBytes, weightsFolder } from "../../shared/onnx/read_model.ts";
 import type { OpenModel } from "./model.ts";
 import type { ParameterBlock } from "./parameters.ts";
 
@@ -11,7 +12,7 @@ import type { ParameterBlock } from "./parameters.ts";
 export function fillFromModel(policy: ParameterBlock, path: string): void {
   const graph = readModel(path);
   policy.parameters.forEach(({ name }, i) => {
-    const bytes = readTensorBytes(graph.initializers.get(name)!, dirname(path)).slice();
+    const bytes = readTensorBytes(graph.initializers.get(name)!, weightsFolder(path)).slice();
     policy.views[i]!.set(new Float32Array(bytes.buffer));
   });
 }
@@ -21,15 +22,17 @@ export function fillFromModel(policy: ParameterBlock, path: string): void {
  * trained weight are overwritten. The folder appears whole, by a rename at the end.
  */
 export async function exportFullModel(out: string, model: OpenModel, policy: ParameterBlock): Promise<void> {
-  const graph = readModel(model.path, { inlineLimit: 0 });
+  const graph = readModel(model.path, { inlineLimit: 0, links: "kept" });
   const source = dirname(model.path);
   const temporary = `${out}.partial`;
   try {
     await Deno.remove(temporary, { recursive: true }).catch(() => {});
     await ensureWritableFolder(join(temporary, "onnx"));
     for (const entry of Deno.readDirSync(model.folder.path)) {
-      if (entry.isFile && entry.name.endsWith(".json") || entry.name.endsWith(".jinja")) {
-        await Deno.copyFile(join(model.folder.path, entry.name), join(temporary, entry.name));
+      const file = join(model.folder.path, entry.name);
+      // Links count as what they lead to.
+      if (/\.(json|jinja)$/.test(entry.name) && statSync(file, { throwIfNoEntry: false })?.isFile()) {
+        await Deno.copyFile(file, join(temporary, entry.name));
       }
     }
     const files = new Set([basename(model.path)]);

@@ -1,7 +1,6 @@
 // Readies an opened model for training: compiled graphs, parameters and the workers that hold them. One object that the
 // loop, scoring and evaluation share. It does not know data or steps.
 
-import { dirname } from "node:path";
 import {
   type CompiledModel,
   type CompiledScoring,
@@ -12,6 +11,7 @@ import {
   type Objective,
   type Trained,
 } from "../../shared/compiler/compile.ts";
+import { weightsFolder } from "../../shared/onnx/read_model.ts";
 import { withoutDefaults } from "../../shared/compiler/weight_reads.ts";
 import { checkDevice } from "../../shared/runtime/gpu.ts";
 import { hashModelFiles, type OpenModel } from "../../shared/runtime/open_model.ts";
@@ -124,7 +124,7 @@ export async function startGeneration(
 ): Promise<void> {
   await checkDevice(model, device);
   const graph = compileGeneration(model.path, model.folder.config);
-  const setup = { device, folder: dirname(model.path), graph, threads: 1 };
+  const setup = { device, folder: weightsFolder(model.path), graph, threads: 1 };
   await pool.prepare(async (worker) => void await worker.openGeneration(setup));
   if (adapter) await adaptGeneration(pool, adapter);
 }

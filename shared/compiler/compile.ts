@@ -2,11 +2,10 @@
 // `gradient` (the same forward, the objective and the gradients of what is trained) and `generation` (the original
 // graph, cache and all, with LoRA inputs). The order of the passes is the whole design. It runs nothing itself.
 
-import { dirname } from "node:path";
 import { RefusedModelError } from "../errors.ts";
 import { Builder, type RuntimeSize } from "../onnx/builder.ts";
 import { cloneGraph, type Graph, prune, type Shape, sortTopologically } from "../onnx/graph.ts";
-import { readModel } from "../onnx/read_model.ts";
+import { readModel, weightsFolder } from "../onnx/read_model.ts";
 import { writeModel } from "../onnx/write_model.ts";
 import { returnAllMemory } from "../runtime/native_memory.ts";
 import type { WeightRange } from "../runtime/shared_weights.ts";
@@ -151,7 +150,7 @@ interface Forward extends Omit<CompiledScoring, "scoring" | "tables"> {
 /** The forward pass from ids to log-probs, with what is trained (if anything) as inputs. */
 async function compileForward(path: string, config: AttentionSizes, trained: Trained | undefined): Promise<Forward> {
   const open = openForward(path);
-  const folder = dirname(path);
+  const folder = weightsFolder(path);
   const kind = trained?.kind === "full" ? frozenKind(open) : undefined;
   if (kind) {
     throw new RefusedModelError(

@@ -2,7 +2,7 @@
 // they are in (the .onnx itself or its external data). Everything is bounds-checked, since the file is untrusted.
 // It does not know what operators mean.
 
-import { dirname, join, sep } from "node:path";
+import { dirname, join, relative, sep } from "node:path";
 import protobuf from "protobufjs";
 import { InputError } from "../errors.ts";
 import type { Attribute, Dimension, Graph, Node, Tensor, Value } from "./graph.ts";
@@ -234,49 +234,64 @@ function readValue(message: Message, fail: (why: string) => never): Value {
   return { name: message.name, dataType, shape };
 }
 
-/** Checks that each file that initializers point into is there and long enough. */
-function checkExternalFiles(graph: Graph, folder: string, path: string): void {
-  const sizes = new Map<string, number>();
+/** Folder in which the places of a model's weights are: that of the file itself where `path` is a link to it. */
+export function weightsFolder(path: string): string {
+  return dirname(Deno.realPathSync(path));
+}
+
+/**
+ * Checks that each file that initializers point into is there and long enough. ONNX Runtime follows no link out of the
+ * folder that it is given: unless links are kept, initializers then point to the file behind.
+ */
+function settleExternalFiles(graph: Graph, path: string, links: "followed" | "kept"): void {
+  const folder = dirname(path), home = weightsFolder(path);
+  const files = new Map<string, { size: number; place: string }>();
   for (const tensor of graph.initializers.values()) {
     if (tensor.data.kind !== "external") continue;
-    const { location, offset, length } = tensor.data;
-    if (!sizes.has(location)) {
-      const file = join(folder, location);
+    const { location, offset, length } = tensor.data, file = join(folder, location);
+    if (!files.has(location)) {
       if (location.startsWith("/") || location.split(/[\\/]/).includes("..")) {
         throw new InputError(
           `${path}: external data "${location}" points outside the model's folder, which is refused.`,
         );
       }
       try {
-        sizes.set(location, Deno.statSync(file).size);
+        files.set(location, { size: Deno.statSync(file).size, place: relative(home, Deno.realPathSync(file)) });
       } catch {
         throw new InputError(`${file}: the external data of ${path} is missing; put the file back beside the model.`);
       }
-      if (!Deno.realPathSync(file).startsWith(Deno.realPathSync(folder) + sep)) {
-        throw new InputError(
-          `${file}: a link to a file of another folder, which ONNX Runtime does not follow; copy the model's folder with ` +
-            `what its links point to (cp -rL) and name the copy.`,
-        );
-      }
     }
-    if (offset + length > sizes.get(location)!) {
+    const { size, place } = files.get(location)!;
+    if (place.split(sep)[0] === "..") {
       throw new InputError(
-        `${join(folder, location)}: too short: weight "${tensor.name}" of ${path} ends at byte ${
-          offset + length
-        }, the file ` +
-          `has ${sizes.get(location)}; download or copy it again.`,
+        `${file}: a link to a file of another folder than the model's, which ONNX Runtime does not follow; copy the ` +
+          `model's folder with what its links point to (cp -rL) and name the copy.`,
       );
     }
+    if (offset + length > size) {
+      throw new InputError(
+        `${file}: too short: weight "${tensor.name}" of ${path} ends at byte ${
+          offset + length
+        }, the file has ${size}; ` +
+          `download or copy it again.`,
+      );
+    }
+    if (links === "followed") tensor.data.location = place;
   }
 }
 
 /**
  * Reads an ONNX model. Initializers of more than `inlineLimit` bytes (1 KiB) are returned as file ranges relative to the
  * model's folder: Infinity has everything in memory (for a small file that will be gone), 0 has every place.
+ * Where the files are links, the places are those behind, relative to {@link weightsFolder}; `links: "kept"` has them as
+ * the model names them.
  *
  * @throws InputError when the file is missing, cut short, not ONNX, or points to missing, short or foreign external data.
  */
-export function readModel(path: string, { inlineLimit = defaultInlineLimit } = {}): Graph {
+export function readModel(
+  path: string,
+  { inlineLimit = defaultInlineLimit, links = "followed" }: { inlineLimit?: number; links?: "followed" | "kept" } = {},
+): Graph {
   const fail = (why: string): never => {
     throw new InputError(`${path}: not a usable ONNX model: ${why}; download or export it again.`);
   };
@@ -316,7 +331,7 @@ export function readModel(path: string, { inlineLimit = defaultInlineLimit } = {
   if (!found || graph.nodes.length === 0 || !graph.opsets.has("")) fail("it holds no graph");
   // Old exporters list initializers among the inputs; only the others are fed.
   graph.inputs = graph.inputs.filter((input) => !graph.initializers.has(input.name));
-  checkExternalFiles(graph, dirname(path), path);
+  settleExternalFiles(graph, path, links);
   return graph;
 }
 

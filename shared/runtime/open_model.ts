@@ -76,7 +76,7 @@ export async function hashModelFiles(path: string): Promise<string> {
 
 function filesOf(path: string): string[] {
   const files = new Set([path]);
-  for (const { data } of readModel(path).initializers.values()) {
+  for (const { data } of readModel(path, { links: "kept" }).initializers.values()) {
     if (data.kind === "external") files.add(join(dirname(path), data.location));
   }
   return [...files].sort();

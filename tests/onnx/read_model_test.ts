@@ -7,7 +7,7 @@ import { basename, dirname } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { InputError } from "../../shared/errors.ts";
 import type { Graph } from "../../shared/onnx/graph.ts";
-import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
+import { readModel, readTensorBytes, weightsFolder } from "../../shared/onnx/read_model.ts";
 import { attributeTypes, messages } from "../../shared/onnx/schema.ts";
 import { writeModel } from "../../shared/onnx/write_model.ts";
 import { Random } from "../../shared/random.ts";
@@ -243,18 +243,29 @@ sharedTest(
 );
 
 sharedTest(
-  "fixtures/llama-genai",
-  "a link to a model of another folder is an InputError that says what to do, since ONNX Runtime does not follow it",
+  "fixtures/llama-dynamo",
+  "a model of links, as Hugging Face's cache has it, gives the files' own logits, and links to two folders an InputError",
   async (folder) => {
-    const temporary = await Deno.makeTempDir({ prefix: "prospect-test-" });
+    const temporary = await Deno.makeTempDir({ prefix: "prospect-test-" }), path = `${temporary}/snapshot/model.onnx`;
     try {
-      await Deno.copyFile(`${folder}/onnx/model.onnx`, `${temporary}/model.onnx`);
-      await Deno.mkdir(`${temporary}/snapshot`);
-      await Deno.symlink(`${temporary}/model.onnx`, `${temporary}/snapshot/model.onnx`);
-      assert(readModel(`${temporary}/model.onnx`).nodes.length > 0);
+      for (const each of ["blobs", "others", "snapshot"]) await Deno.mkdir(`${temporary}/${each}`);
+      await Deno.copyFile(`${folder}/onnx/model.onnx`, `${temporary}/blobs/1f0c`);
+      for (const each of ["blobs", "others"]) {
+        await Deno.copyFile(`${folder}/onnx/model.onnx_data`, `${temporary}/${each}/93ab`);
+      }
+      await Deno.symlink("../blobs/1f0c", path);
+      await Deno.symlink("../blobs/93ab", `${path}_data`);
+      const graph = readModel(path), feeds = feedsOf(graph);
+      assert.equal(weightsFolder(path), await Deno.realPath(`${temporary}/blobs`));
+      assert.deepEqual(
+        await logits(writeModel(graph), weightsFolder(path), feeds),
+        await logits(`${folder}/onnx/model.onnx`, `${folder}/onnx`, feeds),
+      );
+      await Deno.remove(`${path}_data`);
+      await Deno.symlink("../others/93ab", `${path}_data`);
       assert.throws(
-        () => readModel(`${temporary}/snapshot/model.onnx`),
-        (error) => error instanceof InputError && /a link to a file of another folder, .*cp -rL/.test(error.message),
+        () => readModel(path),
+        (error) => error instanceof InputError && /a link to a file of another folder .*cp -rL/.test(error.message),
       );
     } finally {
       await Deno.remove(temporary, { recursive: true });

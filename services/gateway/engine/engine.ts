@@ -1,9 +1,9 @@
 // The engine: one base model, any number of adapters on it, answered by workers. It checks what is asked, fixes the adapter's
 // version, and joins tokens, texts and streams. It knows neither HTTP nor storage.
 
-import { dirname } from "node:path";
 import { compileBaseGeneration, compileGeneration } from "../../../shared/compiler/compile.ts";
 import { InputError } from "../../../shared/errors.ts";
+import { weightsFolder } from "../../../shared/onnx/read_model.ts";
 import { createReporter } from "../../../shared/progress.ts";
 import { checkDevice } from "../../../shared/runtime/gpu.ts";
 import { contextLengthOf } from "../../../shared/runtime/model_sizes.ts";
@@ -256,7 +256,7 @@ export async function startEngine(
   const cores = navigator.hardwareConcurrency, on = device === "auto" ? "cpu" : device;
   const size = on === "cpu" ? workers ?? Math.ceil(cores / coresPerWorker) : workersOn(on, workers);
   const threads = Math.max(1, Math.floor(cores / size));
-  const place = { device: on, folder: dirname(path), threads } as const;
+  const place = { device: on, folder: weightsFolder(path), threads } as const;
   await checkDevice(model, place.device);
   const shelf: AdapterShelf = new AdapterShelf((version) => dispatcher.dropAdapter(version));
   const dispatcher = await Dispatcher.start({
