@@ -15,7 +15,7 @@ import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { findModel, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
+import { findModel, isStockFile, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
 import { allFinite, layoutFor, logProb, rowsPerSlice, scoreSequences } from "./scorer.ts";
 import { adapterPart, type TrainedPart } from "./trained_part.ts";
 
@@ -58,7 +58,7 @@ async function openScorer(
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     return (rows, onDone) => scoreSequences(pool, rows, layout, "policy", 0, onDone);
   } catch (error) {
-    if (!(error instanceof RefusedModelError) || part !== undefined) throw error;
+    if (!(error instanceof RefusedModelError) || part !== undefined || !isStockFile(model)) throw error;
     reporter.warn(`${error.message} Scoring with transformers.js instead, one row at a time.`);
     await pool.prepare((worker) => worker.openStock({ folder: model.folder.path, dtype: model.dtype, device }));
     return (rows, onDone) =>

@@ -25,7 +25,15 @@ import { annotateShapes, applyConstants, measureShapes } from "./measure.ts";
 import { portableAttention } from "./portable_attention.ts";
 import { recallNames } from "./recall_names.ts";
 import { cutHead, head, lowerHead } from "./score_head.ts";
-import { batch, closeInputs, foldConstants, liftConstants, refuseOperator, sequence } from "./specialize.ts";
+import {
+  batch,
+  closeInputs,
+  foldConstants,
+  liftConstants,
+  refuseMerged,
+  refuseOperator,
+  sequence,
+} from "./specialize.ts";
 import { recomputeLate } from "./recompute.ts";
 import { sharePrefixes } from "./share_prefixes.ts";
 import { holdsForTrees, mostTreeTokens } from "./try_tree.ts";
@@ -251,6 +259,7 @@ export async function compileTraining(
 /** The model's own graph, cache and all, and the layers of it that an adapter may sit on. */
 function openAdaptable(path: string, config: AttentionSizes): { graph: Graph; layers: LinearLayer[] } {
   const graph = readModel(path);
+  refuseMerged(graph, path);
   recallNames(graph, path);
   readLowPrecision(graph, path);
   sizeCaches(graph);

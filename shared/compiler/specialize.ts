@@ -26,12 +26,26 @@ export function tokenPositions(build: Builder): string {
 }
 
 /**
+ * An old optimum merged two graphs into one file: which of them runs, the one with a cache or the one without, is an input.
+ *
+ * @throws RefusedModelError for such a file
+ */
+export function refuseMerged(graph: Graph, path: string): void {
+  if (!graph.inputs.some(({ name }) => name === "use_cache_branch")) return;
+  throw new RefusedModelError(
+    `${path}: a merged export, two graphs behind the input "use_cache_branch", which Prospect does not read; use an export ` +
+      `with one graph, which optimum of today and onnx-community write as onnx/model.onnx.`,
+  );
+}
+
+/**
  * Replaces every graph input but `input_ids` by what it is for whole, right-padded sequences, and drops every output
  * but `logits`. Right padding needs no mask: under a causal mask no real token sees what stands behind it.
  *
  * @throws RefusedModelError when the model has an input that a text decoder does not have.
  */
 export function closeInputs(graph: Graph, path: string): void {
+  refuseMerged(graph, path);
   if (!graph.outputs.some((output) => output.name === "logits")) {
     const names = graph.outputs.map((output) => output.name).slice(0, 4).join(", ");
     throw new RefusedModelError(

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { readModel } from "../onnx/read_model.ts";
 import type { Progress, Reporter } from "../progress.ts";
 import { type ChatTokenizer, loadChatTokenizer } from "./chat_tokenizer.ts";
+import { type Dtype, onnxCandidates } from "./dtypes.ts";
 import { embeddedModelFolder } from "./embedded_model.ts";
 import { type ModelFolder, resolveModelFolder } from "./model_folder.ts";
 
@@ -50,6 +51,11 @@ export async function findModel(model: string | undefined, dtype: string, report
 export async function openModel(folder: ModelFolder, dtype: string): Promise<OpenModel> {
   const resolved = folder.resolveDtype(dtype);
   return { folder, tokenizer: await loadChatTokenizer(folder), path: folder.onnxFile(resolved), dtype: resolved };
+}
+
+/** Whether transformers.js would open this very file: it looks for no other than onnx/model….onnx. */
+export function isStockFile({ folder, path, dtype }: OpenModel): boolean {
+  return path === join(folder.path, onnxCandidates(dtype as Dtype)[0]!);
 }
 
 interface HashedModel {

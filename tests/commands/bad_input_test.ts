@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { existsSync, statSync } from "node:fs";
+import { readModel } from "../../shared/onnx/read_model.ts";
+import { writeModel } from "../../shared/onnx/write_model.ts";
 import { copyFolder, fixture, fixtureTest, runTask, startTask } from "./run_task.ts";
 
 const model = fixture("llama-genai"), untied = fixture("llama-untied-genai"), gpt2 = fixture("gpt2-optimum");
@@ -146,6 +148,20 @@ fixtureTest("a model that cannot be used is refused in words, by every command",
     (copy) => truncated(`${copy}/onnx/model.onnx_data`, 5000),
     /model\.onnx_data/,
   );
+  await broken("a merged export", model, async (copy) => {
+    const graph = readModel(`${copy}/onnx/model.onnx`, { inlineLimit: Infinity });
+    graph.inputs.push({ name: "use_cache_branch", dataType: "bool", shape: [1] });
+    await Deno.remove(`${copy}/onnx`, { recursive: true });
+    await Deno.mkdir(`${copy}/onnx`);
+    await Deno.writeFile(`${copy}/onnx/decoder_model_merged.onnx`, writeModel(graph));
+  }, /decoder_model_merged\.onnx: a merged export.* as onnx\/model\.onnx\.$/m);
+  const merged = cases["a merged export"]!;
+  cases["score: a merged export"] = { ...merged, task: "score" };
+  cases["generate: a merged export"] = {
+    ...merged,
+    task: "generate",
+    args: [...merged.args.slice(0, 2), "--prompt", "hi"],
+  };
   const cut = cases["ONNX file cut to 200000"]!.args, short = cases["external data short"]!.args;
   for (const task of ["score", "evaluate"]) {
     cases[`${task}: cut`] = { task, args: cut, names: /model\.onnx/ };
