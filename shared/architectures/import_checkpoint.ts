@@ -27,6 +27,8 @@ const page = 4096;
 export interface ImportOptions {
   /** Bytes of an external data file; only a larger tensor makes a larger file. Default 2e9, for browsers. */
   largestDataFile?: number;
+  /** Called once all was found fit, before anything is written. */
+  onChecked?: () => Promise<void>;
   /** Called as bytes of weights are written. */
   onProgress?: (written: number, total: number) => void;
 }
@@ -60,6 +62,7 @@ export async function importCheckpoint(folder: string, out: string, options: Imp
   }
   const partial = `${out}.${crypto.randomUUID()}.partial`;
   try {
+    await options.onChecked?.();
     await Deno.mkdir(join(partial, "onnx"), { recursive: true });
     const files = await writeOnnx(join(partial, "onnx"), decoder, checkpoint, options);
     for (const file of readdirSync(folder)) {
@@ -112,9 +115,13 @@ function configFile(config: Record<string, unknown>, decoder: Decoder, files: nu
   };
 }
 
-/** Every tensor is there in its shape, before anything is written. */
+/** What old checkpoints keep although the model computes it. */
+const computed = /(^|\.)rotary_emb\.inv_freq$/;
+
+/** Every tensor is there in its shape, as floats, and none would be left out, before anything is written. */
 function checkTensors(decoder: Decoder, checkpoint: Checkpoint, folder: string): void {
-  for (const { name, shape } of weightSlots(decoder).flatMap(({ parts }) => parts)) {
+  const wanted = weightSlots(decoder).flatMap(({ parts }) => parts);
+  for (const { name, shape } of wanted) {
     const found = checkpoint.shapes.get(name);
     if (!found) {
       const adapter = [...checkpoint.shapes.keys()].some((each) => each.includes("lora_"));
@@ -127,7 +134,19 @@ function checkTensors(decoder: Decoder, checkpoint: Checkpoint, folder: string):
     if (`${found}` !== `${shape}`) {
       throw new InputError(`${folder}: tensor "${name}" is [${found}], but config.json asks for [${shape}].`);
     }
+    checkpoint.checkFloat(name);
   }
+  const known = new Set([...wanted.map(({ name }) => name), ...(decoder.tied ? ["lm_head.weight"] : [])]);
+  const unread = [...checkpoint.shapes.keys()].filter((name) => {
+    return /^(model|lm_head)\./.test(name) && !known.has(name) && !computed.test(name);
+  });
+  if (unread.length === 0) return;
+  const more = unread.length > 1 ? ` (and ${unread.length - 1} more)` : "";
+  throw new InputError(
+    `${folder}: tensor "${unread[0]}"${more} has no place in the model that config.json describes, ` +
+      `and answers without it would be others; correct config.json (num_hidden_layers, attention_bias, mlp_bias, ` +
+      `model_type), or give an ONNX export.`,
+  );
 }
 
 /** Whether the checkpoint has a head beside the embedding table, with other numbers: transformers 5 does not tie those. */

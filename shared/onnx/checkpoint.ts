@@ -16,6 +16,8 @@ const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().
 /** The tensors of a checkpoint. */
 export interface Checkpoint {
   shapes: ReadonlyMap<string, readonly number[]>;
+  /** @throws {InputError} for a tensor that `read` cannot read as float32. */
+  checkFloat(name: string): void;
   /** `count` elements of a tensor from element `first` on, row-major, as float32. */
   read(name: string, first: number, count: number): Promise<Float32Array>;
 }
@@ -60,16 +62,20 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     }
     for (const [name, entry] of (await readSafetensorsHeader(path)).entries) places.set(name, { path, entry });
   }
+  const checkFloat = (name: string) => {
+    const { path, entry } = places.get(name)!;
+    if (["F32", "F16", "BF16", "F64"].includes(entry.dtype)) return;
+    throw new InputError(
+      `${path}: tensor "${name}" is ${entry.dtype}; Prospect imports F32, F16 and BF16 weights, so give the ` +
+        `checkpoint before it was quantised.`,
+    );
+  };
   return {
     shapes: new Map([...places].map(([name, { entry }]) => [name, entry.shape])),
+    checkFloat,
     async read(name, first, count) {
+      checkFloat(name);
       const { path, entry } = places.get(name)!;
-      if (!["F32", "F16", "BF16", "F64"].includes(entry.dtype)) {
-        throw new InputError(
-          `${path}: tensor "${name}" is ${entry.dtype}; Prospect imports F32, F16 and BF16 weights, so give the ` +
-            `checkpoint before it was quantised.`,
-        );
-      }
       return await readSafetensorsPart(path, entry, first, count);
     },
   };

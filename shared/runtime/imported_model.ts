@@ -33,11 +33,13 @@ export async function importedModel(path: string, options: ImportedModelOptions 
     options.onRemark?.(`${path} has no ONNX file: using the one that was written from its safetensors, in ${out}.`);
     return out;
   }
-  options.onRemark?.(`${path} has no ONNX file: writing one from its safetensors into ${out}, once.`);
-  await ensureWritableFolder(home);
   const file = `importing ${basename(path)}`;
   try {
     const { remark } = await importCheckpoint(path, out, {
+      onChecked: async () => {
+        options.onRemark?.(`${path} has no ONNX file: writing one from its safetensors into ${out}, once.`);
+        await ensureWritableFolder(home);
+      },
       onProgress: (loaded, total) => options.onProgress?.({ file, loaded, total }),
     });
     if (remark) options.onRemark?.(`${path}: ${remark}.`);

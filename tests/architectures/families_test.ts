@@ -297,6 +297,34 @@ Deno.test("an import that fails leaves nothing, and names the tensor", async () 
   });
 });
 
+Deno.test("tensors that the model would leave out are refused by name, but for what it computes or ties", async () => {
+  await inFolder(async (folder) => {
+    const config = { ...sizes, model_type: "llama" }, zeros = { shape: [32], data: new Float32Array(32) };
+    const path = join(folder, "checkpoint"), out = join(folder, "out");
+    const write = (change: object, extra: string[], habits = {}) => {
+      const tensors = randomTensors(config, habits, 5);
+      for (const name of extra) tensors.set(name, zeros);
+      return writeCheckpoint(path, { ...config, ...change }, tensors);
+    };
+    const refuses = (message: RegExp) =>
+      assert.rejects(
+        importCheckpoint(path, out),
+        (error) => error instanceof InputError && message.test(error.message),
+      );
+    await write({}, ["model.layers.0.self_attn.q_proj.bias"]);
+    await refuses(/tensor "model\.layers\.0\.self_attn\.q_proj\.bias" has no place in the model.*attention_bias/);
+    await write({ num_hidden_layers: 3 }, []);
+    await refuses(/tensor "model\.layers\.3\.\S+" \(and 8 more\) has no place in the model.*num_hidden_layers/);
+    await write({}, ["lm_head.bias"]);
+    await refuses(/tensor "lm_head\.bias" has no place/);
+    await write({}, ["model.layers.0.self_attn.rotary_emb.inv_freq", "v_head.summary.weight"]);
+    await importCheckpoint(path, join(folder, "computed"));
+    await write({ tie_word_embeddings: true }, []);
+    await importCheckpoint(path, join(folder, "tied"));
+    assert.ok(![...Deno.readDirSync(folder)].some(({ name }) => name.startsWith("out")));
+  });
+});
+
 Deno.test("what Prospect does not write is refused in one sentence that names it", () => {
   const refuses = (change: object, message: RegExp, kind: typeof InputError = RefusedModelError) =>
     assert.throws(

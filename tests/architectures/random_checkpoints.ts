@@ -68,6 +68,8 @@ export function randomTensors(config: SmallConfig, habits: Habits, seed: number)
 }
 
 const encoders = {
+  /** Zeros, for who looks at the type alone. */
+  F8_E4M3: (data: Float32Array) => new Uint8Array(data.length),
   F32: (data: Float32Array) => new Uint8Array(data.slice().buffer),
   BF16: (data: Float32Array) => {
     const bits = new Uint32Array(data.slice().buffer);

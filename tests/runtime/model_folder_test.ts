@@ -5,6 +5,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } fro
 import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { type DownloadProgress, openModelFolder, resolveModelFolder } from "../../shared/runtime/model_folder.ts";
+import { randomTensors, writeCheckpoint } from "../architectures/random_checkpoints.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
 
 /** A folder with just the named files, and removed after. */
@@ -118,6 +119,39 @@ sharedTest(
     });
   },
 );
+
+Deno.test("a checkpoint that cannot be imported is refused before anything is said or made", async () => {
+  const config = {
+    model_type: "llama",
+    vocab_size: 64,
+    hidden_size: 32,
+    intermediate_size: 24,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    num_key_value_heads: 2,
+    head_dim: 16,
+    max_position_embeddings: 64,
+  };
+  const whole = randomTensors(config, {}, 5), lacking = new Map([...whole].slice(1));
+  const cases: [message: RegExp, change: object, tensors: typeof whole, dtype: "F32" | "F8_E4M3"][] = [
+    [/model_type "mamba"/, { model_type: "mamba" }, whole, "F32"],
+    [/"model\.embed_tokens\.weight" is missing/, {}, lacking, "F32"],
+    [/is \[24,32\], but config\.json asks for \[25,32\]/, { intermediate_size: 25 }, whole, "F32"],
+    [/is F8_E4M3; .* before it was quantised/, {}, whole, "F8_E4M3"],
+  ];
+  await withFolder({}, async (parent) => {
+    for (const [i, [message, change, tensors, dtype]] of cases.entries()) {
+      const path = join(parent, `${i}`), importDir = join(parent, "cache"), remarks: string[] = [];
+      await writeCheckpoint(path, { ...config, ...change }, tensors, { dtype });
+      await assert.rejects(
+        resolveModelFolder(path, { importDir, onRemark: (line) => remarks.push(line) }),
+        (error) => error instanceof InputError && message.test(error.message),
+      );
+      assert.deepEqual(remarks, []);
+      assert.ok(!existsSync(importDir));
+    }
+  });
+});
 
 sharedTest(
   "fixtures/llama-genai",
