@@ -8,6 +8,7 @@ import { writeFailure } from "../atomic_file.ts";
 import { InputError } from "../errors.ts";
 import { type Checkpoint, hasCheckpoint, openCheckpoint } from "../onnx/checkpoint.ts";
 import type { Tensor } from "../onnx/graph.ts";
+import { otherWeightsIn } from "../onnx/other_weights.ts";
 import { writeModel } from "../onnx/write_model.ts";
 import type { Decoder } from "./decoder.ts";
 import { decoderGraph, rotaryTables } from "./decoder_graph.ts";
@@ -50,7 +51,9 @@ export async function importCheckpoint(folder: string, out: string, options: Imp
   const { config, decoder, remark } = readConfig(folder), remarks = remark === undefined ? [] : [remark];
   if (!hasCheckpoint(folder)) {
     throw new InputError(
-      `${folder} has neither model.safetensors nor model.safetensors.index.json: Prospect imports safetensors weights.`,
+      `${folder} has neither model.safetensors nor model.safetensors.index.json: ${
+        otherWeightsIn(folder) ?? "Prospect imports safetensors weights"
+      }.`,
     );
   }
   if (existsSync(out)) throw new InputError(`${out} is there already; remove it or choose another folder.`);

@@ -6,6 +6,7 @@ import { dirname, join, relative, sep } from "node:path";
 import protobuf from "protobufjs";
 import { InputError } from "../errors.ts";
 import type { Attribute, Dimension, Graph, Node, Tensor, Value } from "./graph.ts";
+import { refusePointer } from "./other_weights.ts";
 import { dataTypeOfCode, dataTypes, messages } from "./schema.ts";
 
 /** Initializers up to this many bytes are kept inline: shape constants, scales, small caches. */
@@ -269,6 +270,7 @@ function settleExternalFiles(graph: Graph, path: string, links: "followed" | "ke
       );
     }
     if (offset + length > size) {
+      refusePointer(file);
       throw new InputError(
         `${file}: too short: weight "${tensor.name}" of ${path} ends at byte ${
           offset + length
@@ -303,6 +305,7 @@ export function readModel(
     throw new InputError(`${path}: cannot be opened (${(error as Error).message}).`);
   }
   using _closing = file;
+  refusePointer(path);
   const window = new FileWindow(file, file.statSync().size, fail);
   const fileName = path.slice(dirname(path).length).replace(/^[\\/]/, "") || path;
   const graph: Graph = { irVersion: 0, opsets: new Map(), inputs: [], outputs: [], nodes: [], initializers: new Map() };

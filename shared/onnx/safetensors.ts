@@ -4,6 +4,7 @@
 
 import { z } from "zod";
 import { InputError } from "../errors.ts";
+import { refusePointer } from "./other_weights.ts";
 
 /** Bytes per element of every dtype of the format. */
 const BYTES_PER_ELEMENT = {
@@ -192,6 +193,7 @@ async function openFile(path: string): Promise<Deno.FsFile> {
 async function readHeader(path: string, file: Deno.FsFile): Promise<SafetensorsHeader> {
   const { size, isFile } = await file.stat();
   if (!isFile) throw new InputError(`${path}: not a file`);
+  refusePointer(path);
   if (size < 8) throw new InputError(`${path}: not a safetensors file (only ${size} bytes)`);
   const lengthBytes = await readRange(path, file, 0, 8);
   const headerLength = new DataView(lengthBytes.buffer).getBigUint64(0, true);

@@ -9,6 +9,7 @@ import { z } from "zod";
 import { readConfig } from "../architectures/import_checkpoint.ts";
 import { InputError } from "../errors.ts";
 import { hasCheckpoint } from "../onnx/checkpoint.ts";
+import { aboutOtherWeights, otherWeightsIn, refusePointer } from "../onnx/other_weights.ts";
 import { checkDtypeName, type Dtype, DTYPES, onnxCandidates } from "./dtypes.ts";
 import { downloadModel, type HubOptions, mainRevision, parseHubModel } from "./hub.ts";
 import { importedModel } from "./imported_model.ts";
@@ -73,7 +74,9 @@ export async function resolveModelFolder(model: string, options: ResolveOptions 
   if (isDirectory(model)) return await openOrImport(resolve(model), basename(resolve(model)), dtype, options);
   if (existsSync(model)) {
     throw new InputError(
-      `${model} is a file: --model takes the folder that holds config.json, tokenizer.json and onnx/.`,
+      `${model} is a file: --model takes the folder that holds config.json, tokenizer.json and onnx/${
+        clause(aboutOtherWeights(basename(model)))
+      }.`,
     );
   }
   if (looksLikePath(model)) {
@@ -117,9 +120,11 @@ export function openModelFolder(path: string, name?: string): ModelFolder {
   const need = (file: string) => {
     if (!existsSync(join(root, file))) {
       throw new InputError(
-        `${root} has no ${file}: a model folder needs config.json, tokenizer.json and onnx/model.onnx or model.safetensors.`,
+        `${root} has no ${file}: a model folder needs config.json, tokenizer.json and onnx/model.onnx or ` +
+          `model.safetensors${clause(otherWeightsIn(root))}.`,
       );
     }
+    refusePointer(join(root, file));
     return join(root, file);
   };
   const configPath = need("config.json");
@@ -158,9 +163,11 @@ function noOnnxFile(root: string, dtype: string, dtypes: Dtype[]): string {
   const wanted = dtype === "auto"
     ? "onnx/model.onnx and no model.safetensors"
     : `ONNX file for dtype ${dtype} (${onnxCandidates(dtype as Dtype)[0]})`;
-  const choice = dtypes.length > 0 ? `; choose one of --dtype ${dtypes.join(", ")}` : "";
+  const choice = dtypes.length > 0 ? `; choose one of --dtype ${dtypes.join(", ")}` : clause(otherWeightsIn(root));
   return `${root} has no ${wanted}. ONNX files there: ${there.join(", ") || "none"}${choice}.`;
 }
+
+const clause = (text: string | undefined) => text === undefined ? "" : `; ${text}`;
 
 function looksLikePath(model: string): boolean {
   return /^(\.{0,2}[/\\]|~|[A-Za-z]:[/\\])/.test(model) || model === "." || model === ".." ||

@@ -222,6 +222,8 @@ sharedTest(
         () => readModel(path),
         (error) => error instanceof InputError && error.message.includes("too short"),
       );
+      await Deno.writeTextFile(data, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+      assert.throws(() => readModel(path), /InputError: .*onnx_data: a Git LFS pointer/);
       await Deno.writeFile(data, whole);
       const graph = readModel(path);
       for (const location of ["/etc/passwd", "../model.onnx_data", "a/../../b"]) {

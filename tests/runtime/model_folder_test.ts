@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { importCheckpoint } from "../../shared/architectures/import_checkpoint.ts";
 import { InputError } from "../../shared/errors.ts";
+import { readModel } from "../../shared/onnx/read_model.ts";
 import { type DownloadProgress, openModelFolder, resolveModelFolder } from "../../shared/runtime/model_folder.ts";
 import { randomTensors, writeCheckpoint } from "../architectures/random_checkpoints.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
@@ -23,6 +25,19 @@ async function withFolder(files: Record<string, string>, run: (path: string) => 
 }
 
 const REST = { "config.json": '{"model_type":"llama","extra":1}', "tokenizer.json": "{}" };
+
+/** The configuration of a checkpoint of a few kilobytes. */
+const small = {
+  model_type: "llama",
+  vocab_size: 64,
+  hidden_size: 32,
+  intermediate_size: 24,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  num_key_value_heads: 2,
+  head_dim: 16,
+  max_position_embeddings: 64,
+};
 
 function refuses(run: () => unknown, message: RegExp): void {
   assert.throws(run, (error) => error instanceof InputError && message.test(error.message));
@@ -77,6 +92,33 @@ Deno.test("a missing folder, config.json, tokenizer.json or ONNX file is named",
   });
 });
 
+Deno.test("weights of another format, and Git LFS pointers in their place, are named with what would work", async () => {
+  const pickle =
+    /; pytorch_model\.bin is a Python pickle, which is not read: save the model as safetensors.*ONNX export\.$/;
+  const gguf = /; tiny\.Q4_0\.gguf is a GGUF file, which is not read: give the safetensors.*ONNX export\.$/;
+  await withFolder({ ...REST, "config.json": JSON.stringify(small), "pytorch_model.bin": "" }, (path) => {
+    refuses(() => openModelFolder(path).onnxFile("auto"), pickle);
+    return assert.rejects(importCheckpoint(path, `${path}/out`), /index\.json: pytorch_model\.bin is a Python pickle/);
+  });
+  await withFolder({ "tiny.Q4_0.gguf": "" }, async (path) => {
+    refuses(() => openModelFolder(path), gguf);
+    await assert.rejects(resolveModelFolder(join(path, "tiny.Q4_0.gguf")), gguf);
+  });
+  const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 17209961\n";
+  const noPointer = (file: string) => new RegExp(`${file}: a Git LFS pointer .*"git lfs pull"`);
+  await withFolder({ ...REST, "tokenizer.json": pointer }, (path) => {
+    refuses(() => openModelFolder(path), noPointer("tokenizer.json"));
+  });
+  await withFolder({ ...REST, "onnx/model.onnx": pointer }, (path) => {
+    refuses(() => readModel(openModelFolder(path).onnxFile("auto")), noPointer("model.onnx"));
+  });
+  await withFolder({}, async (path) => {
+    await writeCheckpoint(path, small, randomTensors(small, {}, 5));
+    writeFileSync(join(path, "model.safetensors"), pointer);
+    await assert.rejects(resolveModelFolder(path, { importDir: join(path, "cache") }), noPointer("model.safetensors"));
+  });
+});
+
 sharedTest(
   "fixtures/llama-genai",
   "a checkpoint without ONNX files is imported once into the cache, and its folder stays as it is",
@@ -121,18 +163,7 @@ sharedTest(
 );
 
 Deno.test("a checkpoint that cannot be imported is refused before anything is said or made", async () => {
-  const config = {
-    model_type: "llama",
-    vocab_size: 64,
-    hidden_size: 32,
-    intermediate_size: 24,
-    num_hidden_layers: 1,
-    num_attention_heads: 2,
-    num_key_value_heads: 2,
-    head_dim: 16,
-    max_position_embeddings: 64,
-  };
-  const whole = randomTensors(config, {}, 5), lacking = new Map([...whole].slice(1));
+  const whole = randomTensors(small, {}, 5), lacking = new Map([...whole].slice(1));
   const cases: [message: RegExp, change: object, tensors: typeof whole, dtype: "F32" | "F8_E4M3"][] = [
     [/model_type "mamba"/, { model_type: "mamba" }, whole, "F32"],
     [/"model\.embed_tokens\.weight" is missing/, {}, lacking, "F32"],
@@ -142,7 +173,7 @@ Deno.test("a checkpoint that cannot be imported is refused before anything is sa
   await withFolder({}, async (parent) => {
     for (const [i, [message, change, tensors, dtype]] of cases.entries()) {
       const path = join(parent, `${i}`), importDir = join(parent, "cache"), remarks: string[] = [];
-      await writeCheckpoint(path, { ...config, ...change }, tensors, { dtype });
+      await writeCheckpoint(path, { ...small, ...change }, tensors, { dtype });
       await assert.rejects(
         resolveModelFolder(path, { importDir, onRemark: (line) => remarks.push(line) }),
         (error) => error instanceof InputError && message.test(error.message),
