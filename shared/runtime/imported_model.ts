@@ -30,14 +30,16 @@ export async function importedModel(path: string, options: ImportedModelOptions 
   const home = join(options.importDir ?? join(cacheFolder(), "imported"), `${basename(path)}-${hash(path)}`);
   const out = join(home, stateOf(path));
   if (existsSync(out)) {
-    options.onRemark?.(`${path} has no ONNX file: using the one that was written from its safetensors, in ${out}.`);
+    options.onRemark?.(
+      `${path} has no fp32 ONNX file: using the one that was written from its safetensors, in ${out}.`,
+    );
     return out;
   }
   const file = `importing ${basename(path)}`;
   try {
     const { remark } = await importCheckpoint(path, out, {
       onChecked: async () => {
-        options.onRemark?.(`${path} has no ONNX file: writing one from its safetensors into ${out}, once.`);
+        options.onRemark?.(`${path} has no fp32 ONNX file: writing one from its safetensors into ${out}, once.`);
         await ensureWritableFolder(home);
       },
       onProgress: (loaded, total) => options.onProgress?.({ file, loaded, total }),

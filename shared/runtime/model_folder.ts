@@ -65,7 +65,8 @@ export interface ResolveOptions extends HubOptions {
  * Finds the model behind `--model`.
  *
  * @param model A folder (`./x`, `/x`, or any existing directory), or `owner/name` or `owner/name@revision` of the hub;
- * one without ONNX files but with safetensors is imported into the cache, and the folder itself is left as it is.
+ * one with safetensors but without ONNX files, or without that of fp32 where it is asked for, is imported into the cache,
+ * and the folder itself is left as it is.
  * @throws InputError when there is no such folder, a file is missing or broken, or the hub cannot be reached.
  */
 export async function resolveModelFolder(model: string, options: ResolveOptions = {}): Promise<ModelFolder> {
@@ -94,19 +95,17 @@ export async function resolveModelFolder(model: string, options: ResolveOptions 
   return onHub.revision === mainRevision ? folder : { ...folder, revision: onHub.revision };
 }
 
-/** The folder itself where it has ONNX files or nothing that could become one. */
+/** The folder itself where it has the ONNX file or nothing that could become it. */
 async function openOrImport(path: string, name: string, dtype: string, options: ResolveOptions): Promise<ModelFolder> {
-  const onnx = DTYPES.some((each) => onnxCandidates(each).some((file) => existsSync(join(path, file))));
-  if (onnx || !hasCheckpoint(path)) return openModelFolder(path, name);
-  if (dtype !== "auto" && dtype !== "fp32") {
-    throw new InputError(
-      `${path} has no ONNX file, only safetensors, which are imported as fp32: use --dtype fp32 in place of ${dtype}, ` +
-        `or give an ONNX export with that dtype.`,
-    );
-  }
-  // What a model folder must have is asked for before weights are written.
-  openModelFolder(path, name);
-  return openModelFolder(await importedModel(path, options), name);
+  const folder = openModelFolder(path, name), { dtypes } = folder;
+  const found = dtype === "auto" ? dtypes.length > 0 : dtypes.includes(dtype as Dtype);
+  if (found || !hasCheckpoint(path)) return folder;
+  if (dtype === "auto" || dtype === "fp32") return openModelFolder(await importedModel(path, options), name);
+  if (dtypes.length > 0) return folder;
+  throw new InputError(
+    `${path} has no ONNX file, only safetensors, which are imported as fp32: use --dtype fp32 in place of ${dtype}, ` +
+      `or give an ONNX export with that dtype.`,
+  );
 }
 
 /**

@@ -24,7 +24,7 @@ fixtureTest(
     const scored = await succeed("score", ["--model", path, "--data", data, "--out", out, "--json"], { cache });
     assert.match(
       scored.stderr,
-      /checkpoint has no ONNX file: writing one from its safetensors into .*\/cache\/imported\//,
+      /checkpoint has no fp32 ONNX file: writing one from its safetensors into .*\/cache\/imported\//,
     );
     const progress = parseLines(scored.stdout).filter(({ label }) => label === "importing checkpoint");
     assert(progress.at(-1)!["done"] === progress.at(-1)!["total"]);

@@ -140,7 +140,7 @@ sharedTest(
       assert.equal(seen.at(-1)!.loaded, seen.at(-1)!.total);
       assert.match(
         remarks[0]!,
-        /checkpoint has no ONNX file: writing one from its safetensors into .*cache.*, once\.$/,
+        /checkpoint has no fp32 ONNX file: writing one from its safetensors into .*cache.*, once\.$/,
       );
       assert.deepEqual(readdirSync(path).sort(), files.toSorted());
       const written = await Deno.stat(first.onnxFile("auto"));
@@ -161,6 +161,20 @@ sharedTest(
     });
   },
 );
+
+Deno.test("fp32 is imported where the ONNX files are of lesser precision only; auto and their own dtypes take them", async () => {
+  await withFolder({ "onnx/model_fp16.onnx": "" }, async (path) => {
+    await writeCheckpoint(path, small, randomTensors(small, {}, 5));
+    const find = (dtype: string) => resolveModelFolder(path, { dtype, importDir: join(path, "cache") });
+    for (const dtype of ["auto", "fp16"]) {
+      assert.equal((await find(dtype)).onnxFile(dtype), `${path}/onnx/model_fp16.onnx`);
+    }
+    const imported = await find("fp32");
+    assert.ok(imported.path.startsWith(join(path, "cache")) && existsSync(imported.onnxFile("fp32")));
+    const q4 = await find("q4");
+    refuses(() => q4.onnxFile("q4"), /no ONNX file for dtype q4 .*--dtype fp16/);
+  });
+});
 
 Deno.test("a checkpoint that cannot be imported is refused before anything is said or made", async () => {
   const whole = randomTensors(small, {}, 5), lacking = new Map([...whole].slice(1));
