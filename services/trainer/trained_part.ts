@@ -4,7 +4,6 @@
 import { adaptableLayers, type Lora, type Trained } from "../../shared/compiler/compile.ts";
 import { InputError } from "../../shared/errors.ts";
 import type { LinearLayer } from "../../shared/compiler/linear_layers.ts";
-import { intAttribute } from "../../shared/onnx/graph.ts";
 import {
   type Adapter,
   type AdapterConfig,
@@ -83,6 +82,9 @@ export async function trainedPart(settings: TrainSettings, model: OpenModel): Pr
   return { trained, fill: (policy) => initializeLora(policy, seed), adapter: undefined };
 }
 
+/** Model types whose checkpoints keep linear weights as [in, out], in a Conv1D, which PEFT wants to be told. */
+const conv1D = ["gpt2", "openai-gpt"];
+
 /**
  * The config of a fresh adapter on `layers` of the model.
  *
@@ -97,8 +99,7 @@ export function newAdapterConfig(settings: TrainSettings, layers: LinearLayer[],
     targetModules: targetModulesOf(modules(layers), modules(adaptableLayers(model.path, model.folder.config))),
     baseModel: settings.model === undefined ? "prospect-world" : model.folder.name,
     revision: model.folder.revision,
-    // A Gemm that takes its weight as it is stored, [in, out], is GPT-2's Conv1D, which PEFT wants to be told.
-    fanInFanOut: layers.every(({ node }) => node.operator === "Gemm" && intAttribute(node, "transB", 0) === 0),
+    fanInFanOut: conv1D.includes(model.folder.config.model_type ?? ""),
   });
 }
 
