@@ -2,8 +2,8 @@
 // onnx/model.onnx with external float32 data and copies what else belongs to the model. Weights stream through a block
 // of a few MiB at a time. It does not know families: families.ts reads the config.
 
-import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { writeFailure } from "../atomic_file.ts";
 import { InputError } from "../errors.ts";
 import { type Checkpoint, hasCheckpoint, openCheckpoint } from "../onnx/checkpoint.ts";
@@ -48,6 +48,12 @@ export interface Imported {
  * @throws {InputError} for a model that Prospect does not write, a missing or misshapen tensor, a full disk.
  */
 export async function importCheckpoint(folder: string, out: string, options: ImportOptions = {}): Promise<Imported> {
+  if (!existsSync(folder)) {
+    throw new InputError(
+      `There is no folder ${folder} here: give a checkpoint on this disk. A model of the hub is downloaded and imported by ` +
+        `every command that takes --model owner/name.`,
+    );
+  }
   const { config, decoder, remark } = readConfig(folder), remarks = remark === undefined ? [] : [remark];
   if (!hasCheckpoint(folder)) {
     throw new InputError(
@@ -69,7 +75,9 @@ export async function importCheckpoint(folder: string, out: string, options: Imp
     await Deno.mkdir(join(partial, "onnx"), { recursive: true });
     const files = await writeOnnx(join(partial, "onnx"), decoder, checkpoint, options);
     for (const file of readdirSync(folder)) {
-      if (/\.(json|jinja|model|txt)$/.test(file) && !/^config\.json$|\.index\.json$/.test(file)) {
+      if (!/\.(json|jinja|model|txt)$/.test(file) || /^config\.json$|\.index\.json$/.test(file)) continue;
+      // Neither a folder nor a link to nothing.
+      if (statSync(join(folder, file), { throwIfNoEntry: false })?.isFile()) {
         copyFileSync(join(folder, file), join(partial, file));
       }
     }
@@ -93,7 +101,10 @@ function readJson(path: string): Record<string, unknown> {
   try {
     text = readFileSync(path, "utf8");
   } catch {
-    throw new InputError(`${path} is missing: a checkpoint folder needs config.json and model.safetensors.`);
+    const other = otherWeightsIn(dirname(path));
+    throw new InputError(
+      `${path} is missing: a checkpoint folder needs config.json and model.safetensors${other ? `; ${other}` : ""}.`,
+    );
   }
   try {
     const json = JSON.parse(text);

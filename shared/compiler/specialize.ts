@@ -88,6 +88,13 @@ export function closeInputs(graph: Graph, path: string): void {
   for (const input of graph.inputs) {
     const { name, dataType } = input;
     if (name === "input_ids") continue;
+    // Of some exports the shape is not said.
+    if (/^(attention_mask|position_ids)$/.test(name) && input.shape.length !== 2 && input.shape.length !== 0) {
+      throw new RefusedModelError(
+        `${path}: input "${name}" is [${input.shape}], where a text decoder has one number per token, [batch, sequence]; ` +
+          `Prospect tunes decoder-only language models.`,
+      );
+    }
     if (name === "attention_mask" && (dataType === "int64" || dataType === "int32")) {
       build.operator("ConstantOfShape", [idsShape()], one(dataType), { output: name });
     } else if (name === "position_ids" && (dataType === "int64" || dataType === "int32")) {

@@ -61,8 +61,10 @@ export async function importedModel(path: string, options: ImportedModelOptions 
 /** A name that changes whenever a file of the folder does. */
 function stateOf(path: string): string {
   const files = readdirSync(path).sort().flatMap((name) => {
-    const { size, mtimeMs } = statSync(join(path, name));
-    return /\.(json|jinja|safetensors|model|txt)$/.test(name) ? [`${name} ${size} ${mtimeMs}`] : [];
+    if (!/\.(json|jinja|safetensors|model|txt)$/.test(name)) return [];
+    // A link to nothing is as good as no file.
+    const file = statSync(join(path, name), { throwIfNoEntry: false });
+    return file ? [`${name} ${file.size} ${file.mtimeMs}`] : [];
   });
   return hash([importVersion, ...files].join("\n"));
 }

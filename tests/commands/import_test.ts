@@ -68,6 +68,11 @@ fixtureTest("import writes a model folder, never over another, and refuses in on
   };
   await refuses(["--model", path, "--out", out], /out is there already; remove it or choose another folder\.$/m);
   await refuses(["--model", path], /--out is needed/);
+  await refuses(
+    ["--model", "owner/name", "--out", `${out}2`],
+    /no folder owner\/name here: .* of the hub is downloaded/,
+  );
+  await mkdir(`${folder}/none`);
   await refuses(["--model", `${folder}/none`, "--out", `${out}2`], /none\/config\.json is missing/);
   await refuses(["--model", fixture("gpt2-optimum"), "--out", `${out}2`], /model_type "gpt2" is not one/);
   assert(!existsSync(`${out}2`));

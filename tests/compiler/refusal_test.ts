@@ -126,6 +126,12 @@ refused(
   [/input "pixel_values" \(float32 \[images,3,224,224\]\)/, /decoder/],
 );
 
+refused(
+  "positions on three axes, as models of images have them, are refused with their shape",
+  (graph) => graph.inputs.push({ name: "position_ids", dataType: "int64", shape: [3, "batch", "sequence"] }),
+  [/input "position_ids" is \[3,batch,sequence\]/, /one number per token, \[batch, sequence\]/],
+);
+
 for (const operator of ["MoE", "QMoE"]) {
   refused(
     `a mixture of experts is refused: com.microsoft.${operator}`,

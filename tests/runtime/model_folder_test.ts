@@ -176,6 +176,18 @@ Deno.test("fp32 is imported where the ONNX files are of lesser precision only; a
   });
 });
 
+Deno.test("a link to nothing in a checkpoint's folder is as good as no file", async () => {
+  await withFolder({}, async (path) => {
+    await writeCheckpoint(path, small, randomTensors(small, {}, 5));
+    const find = () => resolveModelFolder(path, { importDir: `${path}/cache` });
+    await Deno.symlink("nowhere", `${path}/generation_config.json`);
+    const imported = await find();
+    assert.ok(existsSync(imported.onnxFile("fp32")) && !existsSync(`${imported.path}/generation_config.json`));
+    writeFileSync(`${path}/nowhere`, "{}");
+    assert.ok(existsSync(`${(await find()).path}/generation_config.json`));
+  });
+});
+
 Deno.test("a checkpoint that cannot be imported is refused before anything is said or made", async () => {
   const whole = randomTensors(small, {}, 5), lacking = new Map([...whole].slice(1));
   const cases: [message: RegExp, change: object, tensors: typeof whole, dtype: "F32" | "F8_E4M3"][] = [

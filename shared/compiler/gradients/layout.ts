@@ -133,11 +133,10 @@ const scatterElements: GradientRule = ({ node, build, outputs, wanted, refuse })
   ];
 };
 
-const cast: GradientRule = ({ node, build, outputs, refuse }) => {
+const cast: GradientRule = ({ node, outputs, refuse }) => {
   if (intAttribute(node, "to", 0) !== dataTypes.float32.code) {
     return refuse("a cast to float32 (others are not trained through)");
   }
-  void build;
   return [outputs[0]];
 };
 
