@@ -4,7 +4,8 @@
 import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ensureWritableFolder, writeFailure } from "../../shared/atomic_file.ts";
-import { readModel, readTensorBytes, weightsFolder } from "../../shared/onnx/read_model.ts";
+import { readTensorBytes, weightsFolder } from "../../shared/onnx/external_data.ts";
+import { readModel } from "../../shared/onnx/read_model.ts";
 import type { OpenModel } from "./model.ts";
 import type { ParameterBlock } from "./parameters.ts";
 

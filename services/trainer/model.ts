@@ -11,7 +11,7 @@ import {
   type Objective,
   type Trained,
 } from "../../shared/compiler/compile.ts";
-import { weightsFolder } from "../../shared/onnx/read_model.ts";
+import { weightsFolder } from "../../shared/onnx/external_data.ts";
 import { withoutDefaults } from "../../shared/compiler/weight_reads.ts";
 import { checkDevice } from "../../shared/runtime/gpu.ts";
 import { hashModelFiles, type OpenModel } from "../../shared/runtime/open_model.ts";

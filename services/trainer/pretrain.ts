@@ -13,7 +13,8 @@ import { ensureWritableFolder, writeFileAtomic } from "../../shared/atomic_file.
 import { counted } from "../../shared/counted.ts";
 import { packRows, type Sequence, sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { nextTokenInputs } from "../../shared/objectives/next_token.ts";
-import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
+import { readTensorBytes } from "../../shared/onnx/external_data.ts";
+import { readModel } from "../../shared/onnx/read_model.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import { Random } from "../../shared/random.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";

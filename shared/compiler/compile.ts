@@ -5,7 +5,8 @@
 import { RefusedModelError } from "../errors.ts";
 import { Builder, type RuntimeSize } from "../onnx/builder.ts";
 import { cloneGraph, type Graph, prune, type Shape, sortTopologically } from "../onnx/graph.ts";
-import { readModel, weightsFolder } from "../onnx/read_model.ts";
+import { weightsFolder } from "../onnx/external_data.ts";
+import { readModel } from "../onnx/read_model.ts";
 import { writeModel } from "../onnx/write_model.ts";
 import { returnAllMemory } from "../runtime/native_memory.ts";
 import type { WeightRange } from "../runtime/shared_weights.ts";

@@ -3,7 +3,7 @@
 // is fast on few rows. Scales are a sixteenth of such a file. It does not know gradients, which cast the file's own.
 
 import { type Graph, intAttribute, microsoft, producers, prune } from "../onnx/graph.ts";
-import { readTensorBytes } from "../onnx/read_model.ts";
+import { readTensorBytes } from "../onnx/external_data.ts";
 import { dataTypes } from "../onnx/schema.ts";
 import { widen } from "./half_precision.ts";
 

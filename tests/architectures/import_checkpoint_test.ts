@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { gradientName } from "../../shared/compiler/compile.ts";
 import { type Graph, inlineNumbers } from "../../shared/onnx/graph.ts";
-import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
+import { readTensorBytes } from "../../shared/onnx/external_data.ts";
+import { readModel } from "../../shared/onnx/read_model.ts";
 import { readSafetensors, toFloat32 } from "../../shared/onnx/safetensors.ts";
 import {
   ktoFeeds,

@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { gradientName } from "../../shared/compiler/compile.ts";
-import { readModel, readTensorBytes } from "../../shared/onnx/read_model.ts";
+import { readTensorBytes } from "../../shared/onnx/external_data.ts";
+import { readModel } from "../../shared/onnx/read_model.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 import {
   type Fixture,

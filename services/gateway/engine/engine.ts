@@ -3,7 +3,7 @@
 
 import { compileBaseGeneration, compileGeneration } from "../../../shared/compiler/compile.ts";
 import { InputError } from "../../../shared/errors.ts";
-import { weightsFolder } from "../../../shared/onnx/read_model.ts";
+import { weightsFolder } from "../../../shared/onnx/external_data.ts";
 import { createReporter } from "../../../shared/progress.ts";
 import { checkDevice } from "../../../shared/runtime/gpu.ts";
 import { contextLengthOf } from "../../../shared/runtime/model_sizes.ts";
