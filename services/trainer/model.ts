@@ -21,7 +21,7 @@ import { WorkerPool } from "../../workers/pool.ts";
 import type { AdapterFeeds } from "../../workers/protocol.ts";
 import { ParameterBlock } from "./parameters.ts";
 
-export { findModel, hashModelFiles, isStockFile, type OpenModel, openModel } from "../../shared/runtime/open_model.ts";
+export { findModel, hashModelFiles, type OpenModel, openModel } from "../../shared/runtime/open_model.ts";
 
 /** Raised whenever the compiled forward pass may give other numbers: cached log-probs of before are then not found. */
 const forwardVersion = 4;

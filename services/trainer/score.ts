@@ -13,9 +13,10 @@ import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
+import { isStockFile } from "../../shared/runtime/open_model.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { findModel, isStockFile, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
+import { findModel, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
 import { allFinite, layoutFor, logProb, rowsPerSlice, scoreSequences } from "./scorer.ts";
 import { adapterPart, type TrainedPart } from "./trained_part.ts";
 

@@ -21,6 +21,9 @@ import type { TrainSettings } from "./settings.ts";
 
 export { adapterFeeds, readAdapterOf } from "../../shared/runtime/adapter_of_model.ts";
 
+/** Model types whose checkpoints keep linear weights as [in, out], in a Conv1D, which PEFT wants to be told. */
+const conv1D = ["gpt2", "openai-gpt"];
+
 export interface TrainedPart<Kind extends Trained = Trained> {
   trained: Kind;
   /** Sets the parameters' first values. */
@@ -81,9 +84,6 @@ export async function trainedPart(settings: TrainSettings, model: OpenModel): Pr
   };
   return { trained, fill: (policy) => initializeLora(policy, seed), adapter: undefined };
 }
-
-/** Model types whose checkpoints keep linear weights as [in, out], in a Conv1D, which PEFT wants to be told. */
-const conv1D = ["gpt2", "openai-gpt"];
 
 /**
  * The config of a fresh adapter on `layers` of the model.

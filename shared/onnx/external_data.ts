@@ -36,17 +36,15 @@ export function settleExternalFiles(graph: Graph, path: string, links: "followed
     const { size, place } = files.get(location)!;
     if (place.split(sep)[0] === "..") {
       throw new InputError(
-        `${file}: a link to a file of another folder than the model's, which ONNX Runtime does not follow; copy the ` +
+        `${file} and ${path}: links lead to files of different folders, which ONNX Runtime does not follow; copy the ` +
           `model's folder with what its links point to (cp -rL) and name the copy.`,
       );
     }
     if (offset + length > size) {
       refusePointer(file);
       throw new InputError(
-        `${file}: too short: weight "${tensor.name}" of ${path} ends at byte ${
-          offset + length
-        }, the file has ${size}; ` +
-          `download or copy it again.`,
+        `${file}: too short: weight "${tensor.name}" of ${path} ends at byte ${offset + length}, ` +
+          `the file has ${size}; download or copy it again.`,
       );
     }
     if (links === "followed") tensor.data.location = place;

@@ -268,7 +268,8 @@ sharedTest(
       await Deno.symlink("../others/93ab", `${path}_data`);
       assert.throws(
         () => readModel(path),
-        (error) => error instanceof InputError && /a link to a file of another folder .*cp -rL/.test(error.message),
+        (error) =>
+          error instanceof InputError && /links lead to files of different folders, .*cp -rL/.test(error.message),
       );
     } finally {
       await Deno.remove(temporary, { recursive: true });
