@@ -56,7 +56,7 @@ report.html.`,
     "after",
     `
 Examples:
-  deno task train                                              the embedded world, in a few minutes
+  deno task train                                              the embedded world, in half a minute
   deno task train --model ./my-model --data thumbs.jsonl       your model, your thumbs
   deno task train --model owner/name --data thumbs.jsonl --out runs/first --epochs 1
 Exit codes: 0 done, 2 unusable input, 130 interrupted (a checkpoint was written), 1 anything else.`,
