@@ -41,6 +41,20 @@ export interface Reporter {
 /** A reporter that says nothing. */
 export const silent: Reporter = { event() {}, line() {}, warn() {}, progress: () => ({ advance() {}, done() {} }) };
 
+/** Does work that is counted: shown from its begin to its end, however it ends. */
+export async function withProgress<Result>(
+  reporter: Reporter,
+  options: ProgressOptions,
+  work: (advance: (units: number) => void) => Promise<Result>,
+): Promise<Result> {
+  const progress = reporter.progress(options);
+  try {
+    return await work((units) => progress.advance(units));
+  } finally {
+    progress.done();
+  }
+}
+
 /** Milliseconds that only grow; tests give a clock of their own. */
 type Clock = () => number;
 

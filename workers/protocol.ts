@@ -41,12 +41,11 @@ export interface GradientResult {
 export interface GenerationRequest {
   promptIds: number[];
   seed: number;
+  /** Most tokens of the answer. */
+  maxNewTokens: number;
 }
 
 export interface GenerationOptions {
-  maxNewTokens: number;
-  /** Most tokens of prompt and answer together; every prompt has fewer. */
-  contextLength?: number | undefined;
   /** 0 takes the likeliest token. */
   temperature: number;
   stopIds: number[];

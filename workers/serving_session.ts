@@ -222,7 +222,7 @@ export function answerAll(
   model: AdaptedGraph,
   padding: Padding,
   requests: readonly GenerationRequest[],
-  { maxNewTokens, contextLength = Infinity, temperature, stopIds }: GenerationOptions,
+  { temperature, stopIds }: GenerationOptions,
 ): Promise<number[][]> {
   return new Promise((resolve, reject) => {
     const answers: number[][] = requests.map(() => []);
@@ -234,12 +234,12 @@ export function answerAll(
       left -= ended.length;
       if (left === 0) resolve(answers);
     }, reject);
-    session.admit(requests.map(({ promptIds, seed }, id) => ({
+    session.admit(requests.map(({ promptIds, seed, maxNewTokens }, id) => ({
       id,
       promptIds,
       adapter: undefined,
       sampling: { temperature, topP: 1, frequencyPenalty: 0, presencePenalty: 0, logitBias: new Map(), seed },
-      maxTokens: Math.min(maxNewTokens, contextLength - promptIds.length),
+      maxTokens: maxNewTokens,
       stopIds,
       topLogProbs: undefined,
     })));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { describeReport, tokenizeRows } from "../../shared/feedback/tokenize.ts";
-import type { Reporter } from "../../shared/progress.ts";
+import { type Reporter, withProgress } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback, embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
@@ -50,22 +50,16 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   const cache = ReferenceCache.open(join(cacheFolder(), "reference.sqlite"));
   const pool = await WorkerPool.start(settings.workers, reporter.warn);
-  const counted = async <Result>(label: string, work: (onDone: (rows: number) => void) => Promise<Result>) => {
-    const progress = reporter.progress({ label, total: rows.length, unit: "rows" });
-    try {
-      return await work((count) => progress.advance(count));
-    } finally {
-      progress.done();
-    }
-  };
+  const counting = (label: string) => ({ label, total: rows.length, unit: "rows" });
   try {
     const { compiled } = await startScoring(model, part, pool, device);
     const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
     const reference = new ReferenceScorer(pool, cache, await referenceKey(model, device), layout);
-    await counted("reference", (onDone) => reference.prepare([rows], onDone));
-    const { auc, margin, rewards } = await counted(
-      "policy",
-      (onDone) => evaluateRewards(rows, pool, reference, layout, settings.beta, 0, onDone),
+    await withProgress(reporter, counting("reference"), (advance) => reference.prepare([rows], advance));
+    const { auc, margin, rewards } = await withProgress(
+      reporter,
+      counting("policy"),
+      (advance) => evaluateRewards(rows, pool, reference, layout, settings.beta, 0, advance),
     );
     const desirable = rows.filter(({ label }) => label).length;
     const result: EvaluationResult = {

@@ -25,6 +25,15 @@ export function promptIds(tokenizer: ChatTokenizer, prompt: string | Message[]):
   );
 }
 
+/** Whether a prompt leaves any of the context, where its length is known, to an answer. */
+export function leavesRoom(
+  tokenizer: ChatTokenizer,
+  prompt: string | Message[],
+  contextLength: number | undefined,
+): boolean {
+  return contextLength === undefined || promptIds(tokenizer, prompt).length < contextLength;
+}
+
 /**
  * Most tokens of the answer to a prompt: as many as were asked for, or what the prompt leaves of the context.
  *
@@ -67,7 +76,7 @@ export async function answerInTokens(
 ): Promise<TokenAnswer[]> {
   const requests = prompts.map((prompt, index) => {
     const ids = promptIds(tokenizer, prompt), room = roomFor(ids, { maxNewTokens, contextLength });
-    return { index, promptIds: ids, room, seed: (Math.imul(seed, 0x9e3779b1) + index) >>> 0 };
+    return { index, promptIds: ids, maxNewTokens: room, seed: (Math.imul(seed, 0x9e3779b1) + index) >>> 0 };
   });
   // By length, so that rows side by side need little padding. The groups do not depend on how many workers there are.
   const ordered = requests.toSorted((a, b) => a.promptIds.length - b.promptIds.length);
@@ -79,12 +88,12 @@ export async function answerInTokens(
   const answers: TokenAnswer[] = new Array(prompts.length);
   await pool.map(groups, async (worker, group) => {
     const ids = await worker.generate(
-      group.map(({ promptIds, seed }) => ({ promptIds, seed })),
-      { maxNewTokens, contextLength, temperature, stopIds: tokenizer.eosTokenIds },
+      group.map(({ promptIds, seed, maxNewTokens }) => ({ promptIds, seed, maxNewTokens })),
+      { temperature, stopIds: tokenizer.eosTokenIds },
     );
-    group.forEach(({ index, promptIds, room }, i) => {
+    group.forEach(({ index, promptIds, maxNewTokens }, i) => {
       const answerIds = ids[i]!;
-      answers[index] = { promptIds, answerIds, ended: answerIds.length < room };
+      answers[index] = { promptIds, answerIds, ended: answerIds.length < maxNewTokens };
     });
   }, (group) => onDone(group.length));
   return answers;

@@ -16,9 +16,9 @@ import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { auc, aucDifference } from "./auc.ts";
 import type { CandidateMeasurements, ProbeMeasurement } from "./gate.ts";
-import { answerInTokens, promptIds, type TokenAnswer } from "./generate.ts";
+import { answerInTokens, leavesRoom, type TokenAnswer } from "./generate.ts";
 import { readTrainedPrompts } from "./held_out.ts";
-import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
+import { adaptGeneration, findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
 import { probePrompts } from "./probe_prompts.ts";
 import { rewardsOf } from "./rewards.ts";
 import { layoutFor, logRatio, ReferenceScorer, scoreSequences } from "./scorer.ts";
@@ -78,7 +78,7 @@ export async function measureCandidate(
   const contextLength = contextLengthOf(model.folder.config);
   const { rows } = tokenizeRows(settings.heldOut, tokenizer, { maxLength: settings.maxLength, contextLength });
   const prompts = distinctPrompts(rows, settings.heldOut).slice(0, klPrompts)
-    .filter((prompt) => promptIds(tokenizer, prompt).length < (contextLength ?? Infinity));
+    .filter((prompt) => leavesRoom(tokenizer, prompt, contextLength));
   const probes = probePrompts(tokenizer.hasChatTemplate);
   const unseen = current === undefined ? undefined : await readTrainedPrompts(current);
   const compared = rows.map(({ promptKey }) => !unseen?.has(promptKey));
@@ -99,8 +99,7 @@ export async function measureCandidate(
     try {
       await startGeneration(model, pool, device);
       const baseProbes = await answerInTokens(pool, tokenizer, probes, greedy, onDone);
-      const feeds = adapterFeeds(candidate.adapter!);
-      await pool.prepare((worker) => worker.setAdapter(feeds));
+      await adaptGeneration(pool, adapterFeeds(candidate.adapter!));
       const candidateProbes = await answerInTokens(pool, tokenizer, probes, greedy, onDone);
       const sampled = await answerInTokens(pool, tokenizer, prompts, { ...greedy, temperature: 1 }, onDone);
       return { sampled, candidateProbes, baseProbes };

@@ -4,13 +4,13 @@
 
 import { InterruptedError } from "../../shared/errors.ts";
 import type { Message } from "../../shared/feedback/row.ts";
-import type { Reporter } from "../../shared/progress.ts";
+import { type Reporter, withProgress } from "../../shared/progress.ts";
 import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import type { AdapterFeeds } from "../../workers/protocol.ts";
 import type { TrainingData } from "./data.ts";
-import { type AnswerOptions, answerPrompts, promptIds } from "./generate.ts";
+import { type AnswerOptions, answerPrompts, leavesRoom } from "./generate.ts";
 import { adaptGeneration, type OpenModel, startGeneration } from "./model.ts";
 import type { ReportSample } from "./report.ts";
 import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
@@ -36,17 +36,14 @@ interface SampledRun {
  * The embedded world's unseen questions, or a few of the data's own prompts that leave room for an answer, held-out ones
  * where there are some.
  */
-function samplePrompts(
-  { model, embedded, data }: SampledRun,
-  contextLength = Infinity,
-): Prompt[] {
+function samplePrompts({ model, embedded, data }: SampledRun, contextLength: number | undefined): Prompt[] {
   if (embedded) return evaluationQuestions().map(({ text }) => [{ role: "user", content: text }]);
   const { heldOut, train, source } = data, seen = new Set<string>();
   const rows = (heldOut.length > 0 ? heldOut : train).filter(({ promptKey }) =>
     !seen.has(promptKey) && seen.add(promptKey)
   );
   return rows.slice(0, 8).map(({ index }) => source[index]!.prompt)
-    .filter((prompt) => promptIds(model.tokenizer, prompt).length < contextLength);
+    .filter((prompt) => leavesRoom(model.tokenizer, prompt, contextLength));
 }
 
 const shownText = (prompt: Prompt) =>
@@ -87,17 +84,16 @@ async function answerBoth(run: SampledRun, reporter: Reporter, interrupted: () =
   const sampling = embedded ? worldSampling : { temperature: 0, maxNewTokens: 64 };
   const options: AnswerOptions = { ...sampling, contextLength, seed };
   const pool = await WorkerPool.start(workers, reporter.warn);
-  const answer = async (label: string) => {
-    const progress = reporter.progress({ label, total: prompts.length, unit: "prompts" });
-    try {
-      return await answerPrompts(pool, model.tokenizer, prompts, options, (count) => {
-        progress.advance(count);
-        if (interrupted()) throw new InterruptedError("Interrupted while it answered; --resume answers again.");
-      });
-    } finally {
-      progress.done();
-    }
-  };
+  const answer = (label: string) =>
+    withProgress(
+      reporter,
+      { label, total: prompts.length, unit: "prompts" },
+      (advance) =>
+        answerPrompts(pool, model.tokenizer, prompts, options, (count) => {
+          advance(count);
+          if (interrupted()) throw new InterruptedError("Interrupted while it answered; --resume answers again.");
+        }),
+    );
   try {
     await startGeneration(model, pool, device);
     const before = await answer("answers before");

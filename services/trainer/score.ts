@@ -122,11 +122,11 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
     if (missing.length > 0) {
       const scorer = await openScorer(settings, model, part, pool, reporter);
       for (let start = 0; start < missing.length; start += rowsPerSlice) {
-        const part = missing.slice(start, start + rowsPerSlice);
-        const scored = await scorer(part.map(({ row }) => row), (count) => progress.advance(count));
-        part.forEach(({ i }, k) => logProbs[i] = scored[k]!);
-        const broken = await findBroken(part.filter(({ i }) => !allFinite(logProbs[i]!)), logProbs, scorer);
-        const finite = part.filter(({ i }) => allFinite(logProbs[i]!));
+        const slice = missing.slice(start, start + rowsPerSlice);
+        const scored = await scorer(slice.map(({ row }) => row), (count) => progress.advance(count));
+        slice.forEach(({ i }, k) => logProbs[i] = scored[k]!);
+        const broken = await findBroken(slice.filter(({ i }) => !allFinite(logProbs[i]!)), logProbs, scorer);
+        const finite = slice.filter(({ i }) => allFinite(logProbs[i]!));
         cache?.store(finite.map(({ i }) => ({ key: keys[i]!, logProbs: logProbs[i]! })));
         if (broken) {
           throw new Error(

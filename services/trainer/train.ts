@@ -8,7 +8,7 @@ import { ensureWritableFolder } from "../../shared/atomic_file.ts";
 import { counted } from "../../shared/counted.ts";
 import { InputError, InterruptedError } from "../../shared/errors.ts";
 import { countUnpaired } from "../../shared/feedback/pairing.ts";
-import type { Reporter } from "../../shared/progress.ts";
+import { type Reporter, withProgress } from "../../shared/progress.ts";
 import { writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
@@ -43,12 +43,11 @@ function runKeyOf(settings: TrainSettings, modelKey: string, data: TrainingData)
 /** Finds the device that `auto` stands for. A GPU is only used where asked for: sessions on it are not bit-exact. */
 const deviceOf = (settings: TrainSettings): Device => settings.device === "webgpu" ? "webgpu" : "cpu";
 
-/** Ends work that has no checkpoint of its own; what it has stored so far is kept. @throws InterruptedError */
-function stopIf(interrupted: () => boolean, during: string): void {
-  if (interrupted()) throw new InterruptedError(`Interrupted ${during}; go on with the same command and --resume.`);
-}
-
-/** Scores what the run will need of the reference: the batches that it takes, and what is held out. @throws InterruptedError */
+/**
+ * Scores what the run will need of the reference: the batches that it takes, and what is held out.
+ *
+ * @throws InterruptedError; what was scored by then is stored
+ */
 async function prepareReference(
   reference: ReferenceScorer,
   batches: KtoBatch[],
@@ -58,15 +57,18 @@ async function prepareReference(
 ): Promise<void> {
   const lists = [...batches.flatMap((batch) => [batch.rows, mismatchedPairs(batch)]), data.heldOut];
   const total = lists.reduce((sum, list) => sum + list.length, 0);
-  const progress = reporter.progress({ label: "reference", total, unit: "rows" });
-  try {
-    await reference.prepare(lists, (count) => {
-      progress.advance(count);
-      stopIf(interrupted, "while the reference was scored");
-    });
-  } finally {
-    progress.done();
-  }
+  await withProgress(
+    reporter,
+    { label: "reference", total, unit: "rows" },
+    (advance) =>
+      reference.prepare(lists, (count) => {
+        advance(count);
+        if (!interrupted()) return;
+        throw new InterruptedError(
+          "Interrupted while the reference was scored; go on with the same command and --resume.",
+        );
+      }),
+  );
 }
 
 /**

@@ -5,7 +5,7 @@
 import { InputError } from "../errors.ts";
 import { attribute, Builder } from "../onnx/builder.ts";
 import { type Graph, type Node, redirect, sortTopologically } from "../onnx/graph.ts";
-import type { LinearLayer } from "./linear_layers.ts";
+import { type LinearLayer, noLayer } from "./linear_layers.ts";
 
 /** Names of a module's LoRA inputs: PEFT's own names of the two tensors. */
 export function loraNames(module: string): { a: string; b: string } {
@@ -21,10 +21,7 @@ export function loraNames(module: string): { a: string; b: string } {
  */
 export function selectTargets(layers: LinearLayer[], targets: string[], path: string, asker: string): LinearLayer[] {
   if (layers.length === 0) {
-    throw new InputError(
-      `${path}: no linear layer was found under a name that Prospect knows; LoRA has nothing to adapt. (Of torch's dynamo ` +
-        `exporter, a quantised file needs the float32 file beside it, which has the names.)`,
-    );
+    throw new InputError(noLayer(path, "LoRA has nothing to adapt"));
   }
   if (targets.includes("all-linear")) return layers;
   const matches = (layer: LinearLayer, target: string) =>

@@ -18,7 +18,7 @@ import { decompose } from "./decompose/decompose.ts";
 import { products } from "./decompose/product.ts";
 import { differentiate } from "./differentiate.ts";
 import { dropEmptyRowGuards } from "./empty_rows.ts";
-import { type AttentionSizes, type LinearLayer, linearLayers } from "./linear_layers.ts";
+import { type AttentionSizes, type LinearLayer, linearLayers, noLayer } from "./linear_layers.ts";
 import { widenScales } from "./kernel_scales.ts";
 import { sumAsKernels } from "./kernel_sums.ts";
 import { frozenKind, readLowPrecision } from "./low_precision.ts";
@@ -257,14 +257,19 @@ export async function compileTraining(
   return { ...rest, treeTokens, tables: tablesOf(scoring), scoring: scoringBytes, gradient: gradientBytes };
 }
 
+/** Makes the model's own graph, cache and all, one that this runtime answers with. */
+function makeAnswerable(graph: Graph, path: string): void {
+  readLowPrecision(graph, path);
+  sizeCaches(graph);
+  portableAttention(graph);
+}
+
 /** The model's own graph, cache and all, and the layers of it that an adapter may sit on. */
 function openAdaptable(path: string, config: AttentionSizes): { graph: Graph; layers: LinearLayer[] } {
   const graph = readModel(path);
   refuseMerged(graph, path);
   recallNames(graph, path);
-  readLowPrecision(graph, path);
-  sizeCaches(graph);
-  portableAttention(graph);
+  makeAnswerable(graph, path);
   decompose(graph, path, new Map(), products);
   return { graph, layers: linearLayers(graph, config) };
 }
@@ -277,10 +282,7 @@ function openAdaptable(path: string, config: AttentionSizes): { graph: Graph; la
 export function adaptableLayers(path: string, config: AttentionSizes): LinearLayer[] {
   const { layers } = openAdaptable(path, config);
   if (layers.length > 0) return layers;
-  throw new RefusedModelError(
-    `${path}: no linear layer was found under a name that Prospect knows; an adapter has nothing to sit on. ` +
-      `(Of torch's dynamo exporter, a quantised file needs the float32 file beside it, which has the names.)`,
-  );
+  throw new RefusedModelError(noLayer(path, "an adapter has nothing to sit on"));
 }
 
 /**
@@ -292,9 +294,7 @@ export function adaptableLayers(path: string, config: AttentionSizes): LinearLay
  */
 export function compileBaseGeneration(path: string): Uint8Array {
   const graph = readModel(path);
-  readLowPrecision(graph, path);
-  sizeCaches(graph);
-  portableAttention(graph);
+  makeAnswerable(graph, path);
   return writeModel(graph);
 }
 

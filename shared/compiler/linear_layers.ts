@@ -53,6 +53,11 @@ const packedInCheckpoint: Record<string, { module: string; parts: string[] }[]> 
 /** Modules that the GenAI builder calls as most checkpoints do, by the model_type of those that do not. */
 const otherNames: Record<string, Record<string, string>> = { phi: { o_proj: "dense" } };
 
+/** The sentence about a graph without layers. @param what what that means for the caller */
+export const noLayer = (path: string, what: string): string =>
+  `${path}: no linear layer was found under a name that Prospect knows; ${what}. (Of torch's dynamo exporter, a ` +
+  `quantised file needs the float32 file beside it, which has the names.)`;
+
 /** Where torch's dynamo exporter keeps the modules around a node. */
 const scopesKey = "pkg.torch.onnx.name_scopes";
 

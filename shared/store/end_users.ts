@@ -18,7 +18,8 @@ export interface DeletedEndUser {
 
 /**
  * Deletes a person's labels and their history, their completions with whatever was said of those, and kept answers that
- * hold any of it. Jobs that may have seen them are marked, for `forgetSamples`. On SQLite the bytes are overwritten too; PostgreSQL does so with its next VACUUM.
+ * hold any of it. Jobs that may have seen them are marked, for `forgetSamples`. On SQLite the bytes are overwritten too;
+ * PostgreSQL does so with its next VACUUM.
  *
  * @throws InputError for an end user without a name: that would be everybody who gave none.
  */

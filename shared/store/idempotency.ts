@@ -36,8 +36,8 @@ export class IdempotencyConflictError extends Error {
 }
 
 /**
- * Does `work` unless a request of the same key was answered within the last day: then that answer is given again. The answer is kept in the
- * same transaction as what `work` writes; where `work` fails nothing is kept, and the request may be tried again.
+ * Does `work` unless a request of the same key was answered within the last day: then that answer is given again. The
+ * answer is kept in the same transaction as what `work` writes; where `work` fails nothing is kept, and the request may be tried again.
  *
  * @param queries Those of `Database.write`.
  * @param idempotency undefined: `work` is simply done.

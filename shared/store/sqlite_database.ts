@@ -4,6 +4,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 import { InputError } from "../errors.ts";
+import { lockFile } from "../file_lock.ts";
 import { GroupCommit, type WriteConnection } from "./group_commit.ts";
 import { checkText, type Database, type Lock, type Queries, type Value } from "./queries.ts";
 import { openSqlite } from "./sqlite.ts";
@@ -36,7 +37,7 @@ export function openSqliteDatabase(path: string): Database {
     all: (sql, values) => reads.all(sql, values),
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
     write: (work) => writes.write(work),
-    lock: (name) => lockFile(`${path}.${name}.lock`),
+    lock: (name) => lockBeside(`${path}.${name}.lock`),
     close: () =>
       closed ??= writes.close().then(() => {
         reader.close();
@@ -45,13 +46,10 @@ export function openSqliteDatabase(path: string): Database {
   };
 }
 
-/** A lock on a file, which the system gives back when the process ends. */
-async function lockFile(path: string): Promise<Lock | undefined> {
-  const file = await Deno.open(path, { create: true, write: true });
-  if (!await file.tryLock(true)) {
-    file.close();
-    return undefined;
-  }
+/** A lock on a file beside the database. */
+async function lockBeside(path: string): Promise<Lock | undefined> {
+  const file = await lockFile(path);
+  if (!file) return undefined;
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const release = () => {
     file.close();

@@ -116,8 +116,8 @@ for (const name of FIXTURES) {
         graph: compileGeneration(model.path, model.folder.config),
         threads: 1,
       });
-      const options = { maxNewTokens: greedy.max_new_tokens, temperature: 0, stopIds: model.tokenizer.eosTokenIds };
-      const request = { promptIds: greedy.prompt_ids, seed: 0 };
+      const options = { temperature: 0, stopIds: model.tokenizer.eosTokenIds };
+      const request = { promptIds: greedy.prompt_ids, seed: 0, maxNewTokens: greedy.max_new_tokens };
       assert.deepEqual(await answerAll({ graph, adapter: graph.adapter(feeds) }, "none", [request], options), [
         greedy.lora,
       ]);

@@ -50,8 +50,8 @@ for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum"]) {
       const { greedy } = JSON.parse(await Deno.readTextFile(`${folder}/golden.json`)) as { greedy: Greedy };
       await withPool(1, async (pool) => {
         await startGeneration(await open(folder), pool, "cpu");
-        const request = { promptIds: greedy.prompt_ids, seed: 0 };
-        const options = { maxNewTokens: greedy.max_new_tokens, temperature: 0, stopIds: [2] };
+        const request = { promptIds: greedy.prompt_ids, seed: 0, maxNewTokens: greedy.max_new_tokens };
+        const options = { temperature: 0, stopIds: [2] };
         const answer = async () => (await pool.map([request], (worker) => worker.generate([request], options)))[0];
         assert.deepEqual(await answer(), [greedy.base]);
         const feeds = await adapterFeeds(folder);
@@ -83,8 +83,9 @@ sharedTest(
         const [first, second] = prompts.slice(0, 2).map((prompt) => ({
           promptIds: model.tokenizer.encode(model.tokenizer.render(prompt, { addGenerationPrompt: true })),
           seed: 9,
+          maxNewTokens: 16,
         }));
-        const options = { maxNewTokens: 16, temperature: 1, stopIds: [2] };
+        const options = { temperature: 1, stopIds: [2] };
         const [[alone], [, together], [other]] = await pool.map(
           [[first!], [{ ...second!, seed: 8 }, first!], [{ ...first!, seed: 10 }]],
           (worker, requests) => worker.generate(requests, options),

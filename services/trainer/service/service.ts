@@ -4,6 +4,7 @@
 
 import { join } from "node:path";
 import { InputError, InterruptedError, WriteError } from "../../../shared/errors.ts";
+import { lockFile } from "../../../shared/file_lock.ts";
 import type { Database, Lock } from "../../../shared/store/database.ts";
 import { findJob, finishJob, type Job, openJobs, returnJob, takeJob } from "../../../shared/store/jobs.ts";
 import { openStore } from "../../../shared/store/open_store.ts";
@@ -32,9 +33,8 @@ export interface TrainerService {
 
 async function lockRuns(dataFolder: string): Promise<Deno.FsFile> {
   await Deno.mkdir(join(dataFolder, "runs"), { recursive: true });
-  const file = await Deno.open(join(dataFolder, "runs", "trainer.lock"), { create: true, write: true });
-  if (await file.tryLock(true)) return file;
-  file.close();
+  const file = await lockFile(join(dataFolder, "runs", "trainer.lock"));
+  if (file) return file;
   throw new InputError(`${dataFolder}: another trainer is at work on this data folder; one does all jobs in turn.`);
 }
 

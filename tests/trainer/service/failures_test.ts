@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { startTrainerService } from "../../../services/trainer/service/service.ts";
-import { embeddedModelFolder } from "../../../shared/runtime/embedded_model.ts";
 import { openDatabase } from "../../../shared/store/database.ts";
 import { addFile, newFileId } from "../../../shared/store/files.ts";
 import { addJob, findJob, type Job } from "../../../shared/store/jobs.ts";
@@ -10,6 +9,7 @@ import { trainerNotice } from "../../../shared/store/presence.ts";
 import { withFolder } from "../../commands/run_task.ts";
 import { jobRequest } from "../../gateway/registered.ts";
 import { feedbackRows, pause } from "./service_processes.ts";
+import { trainerSettings } from "./trainer_settings.ts";
 
 Deno.test("a deleted file, a lost parent, labels that are gone and a disk that takes nothing fail their own job alone, and say so", () =>
   withFolder(async (folder) => {
@@ -44,17 +44,7 @@ Deno.test("a deleted file, a lost parent, labels that are gone and a disk that t
       ],
       [await add({}, 1), "invalid_training_data", /^No label is left to train on/],
     ];
-    const service = await startTrainerService({
-      dataFolder: folder,
-      databaseUrl: undefined,
-      model: embeddedModelFolder,
-      dtype: "auto",
-      device: "cpu",
-      workers: 1,
-      every: undefined,
-      cron: undefined,
-      promote: false,
-    }, () => {});
+    const service = await startTrainerService(trainerSettings({ dataFolder: folder, workers: 1 }), () => {});
     try {
       assert.equal(await trainerNotice(database), null, "it is known to be at work");
       for (const [{ id }, code, message] of cases) {

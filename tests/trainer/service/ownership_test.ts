@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { startTrainerService } from "../../../services/trainer/service/service.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
-import { embeddedFeedback, embeddedModelFolder } from "../../../shared/runtime/embedded_model.ts";
+import { embeddedFeedback } from "../../../shared/runtime/embedded_model.ts";
 import { type Database, openDatabase } from "../../../shared/store/database.ts";
 import { importFeedback } from "../../../shared/store/import_feedback.ts";
 import { addJob, eventsAfter, findJob, finishJob, type Job } from "../../../shared/store/jobs.ts";
@@ -14,6 +14,7 @@ import { startTask, withFolder } from "../../commands/run_task.ts";
 import { jobRequest } from "../../gateway/registered.ts";
 import { placeTest } from "../../store/databases.ts";
 import { crash, modelFlags, pause } from "./service_processes.ts";
+import { trainerSettings } from "./trainer_settings.ts";
 
 /** Hands out a database with labels and a job over them, and a folder. */
 function ownershipTest(
@@ -91,17 +92,10 @@ ownershipTest(
   "a trainer whose hold on the database breaks ends at once and leaves the job to the next; a job that is over stays as it ended",
   async ({ database, where, folder, id }) => {
     const start = (name: string) =>
-      startTrainerService({
-        dataFolder: `${folder}/${name}`,
-        databaseUrl: where,
-        model: embeddedModelFolder,
-        dtype: "auto",
-        device: "cpu",
-        workers: 1,
-        every: undefined,
-        cron: undefined,
-        promote: false,
-      }, () => {});
+      startTrainerService(
+        trainerSettings({ dataFolder: `${folder}/${name}`, databaseUrl: where, workers: 1 }),
+        () => {},
+      );
     const first = await start("a");
     await untilJob(database, id, trains);
     const ended = assert.rejects(first.ended, /makes this the database's only trainer broke/);

@@ -20,23 +20,11 @@ import { adapterNamed, jobRequest } from "../../gateway/registered.ts";
 import { databaseTest } from "../../store/databases.ts";
 import { storeAll, thumb } from "../../store/records.ts";
 import { pause } from "./service_processes.ts";
-
-const settings = (changes: Partial<TrainerSettings>): TrainerSettings => ({
-  dataFolder: "nowhere",
-  databaseUrl: undefined,
-  model: embeddedModelFolder,
-  dtype: "auto",
-  device: "cpu",
-  workers: 2,
-  every: undefined,
-  cron: undefined,
-  promote: false,
-  ...changes,
-});
+import { trainerSettings } from "./trainer_settings.ts";
 
 /** A schedule whose clock goes on by so many milliseconds before it looks. @returns jobs that were added since */
 function scripted(database: Database, changes: Partial<TrainerSettings>) {
-  const schedule = createSchedule(settings(changes), database, () => {});
+  const schedule = createSchedule(trainerSettings(changes), database, () => {});
   const now = Date.now;
   let ahead = 0;
   return async (milliseconds: number): Promise<Job[]> => {
@@ -140,7 +128,10 @@ async function unattended(
     for (const row of rows.slice(0, 400)) yield { ...row, label: flip(row.index) ? !row.label : row.label };
   }
   await importFeedback(database, imported());
-  const service = await startTrainerService(settings({ dataFolder: folder, every: 100, promote: true }), () => {});
+  const service = await startTrainerService(
+    trainerSettings({ dataFolder: folder, every: 100, promote: true }),
+    () => {},
+  );
   try {
     let job: Job | undefined;
     while (!job || job.finishedAt === null) {
