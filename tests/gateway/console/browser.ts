@@ -6,7 +6,8 @@ import { existsSync } from "node:fs";
 import "./outside_wsl.ts";
 import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { createStandIn, type State } from "./stand_in.ts";
+import { createStandIn } from "./stand_in.ts";
+import type { State } from "./stand_in_state.ts";
 
 const programs = [
   "/usr/bin/chromium",

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { consoleTest } from "./browser.ts";
 import { emptyState, sampleState } from "./sample.ts";
-import type { State } from "./stand_in.ts";
+import type { State } from "./stand_in_state.ts";
 
 const promotions = (state: State) =>
   state.received.filter(({ request }) => request === "POST /v1/registry/promote").map(({ body }) => body);

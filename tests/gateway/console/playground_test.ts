@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { consoleTest } from "./browser.ts";
 import { emptyState, sampleState } from "./sample.ts";
-import { sayings, type State } from "./stand_in.ts";
+import { sayings } from "./stand_in.ts";
+import type { State } from "./stand_in_state.ts";
 
 const bodies = (state: State, request: string) =>
   state.received.filter((each) => each.request === request).map(({ body }) => body as Record<string, unknown>);

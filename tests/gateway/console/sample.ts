@@ -1,9 +1,9 @@
 // A stand-in's state with something of everything, as a team has it after some weeks.
 
-import type { State } from "./stand_in.ts";
-import { type Answer, giveThumb } from "./stand_in_feedback.ts";
+import { giveThumb } from "./stand_in_feedback.ts";
 import { gate, newAdapter } from "./stand_in_registry.ts";
 import { newRun, takeStep, tell } from "./stand_in_runs.ts";
+import type { Answer, State } from "./stand_in_state.ts";
 
 const minute = 60_000, day = 1440 * minute;
 

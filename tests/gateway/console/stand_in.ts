@@ -5,60 +5,12 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { secureHeaders } from "hono/secure-headers";
 import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
 import { addConsole } from "../../../services/gateway/routes/console.ts";
-import { addFeedback, type Answer, type Thumb } from "./stand_in_feedback.ts";
-import { type Adapter, addRegistry, type Promotion } from "./stand_in_registry.ts";
-import { addRuns, type Run } from "./stand_in_runs.ts";
-
-export interface Arm {
-  model: string;
-  weight: number;
-}
-
-/** Everything that the stand-in knows. Tests read it to see what the console did, and change it. */
-export interface State {
-  /** Whether requests need `Authorization: Bearer secret`. */
-  keyNeeded: boolean;
-  adapters: Adapter[];
-  promotions: Promotion[];
-  aliases: Map<string, Arm[]>;
-  answers: Answer[];
-  thumbs: Thumb[];
-  /** Every version of every thumb, in order. */
-  history: (Thumb & { change: "set" | "replaced" | "deleted"; at: number })[];
-  runs: Run[];
-  /** Milliseconds between pieces of an answer. */
-  pace: number;
-  /** How many pieces an answer has before it waits for this to go away, or for the client to hang up. */
-  pauseAfter?: number;
-  /** Bodies of requests that changed something, by method and path. */
-  received: { request: string; body: unknown }[];
-}
+import { addFeedback } from "./stand_in_feedback.ts";
+import { addRegistry } from "./stand_in_registry.ts";
+import { addRuns } from "./stand_in_runs.ts";
+import { type Answer, refusal, type State, stream, wait } from "./stand_in_state.ts";
 
 export const minute = 60_000;
-
-/** OpenAI's shape of an error. */
-export const refusal = (message: string, code: string | null = null) => ({
-  error: { message, type: "invalid_request_error", param: null, code },
-});
-
-/** A stream of server-sent events. */
-export function stream(source: AsyncGenerator<unknown>): Response {
-  const encoder = new TextEncoder();
-  const send = (text: string) => encoder.encode(`data: ${text}\n\n`);
-  const body = new ReadableStream({
-    async pull(controller) {
-      const { done, value } = await source.next();
-      controller.enqueue(send(done ? "[DONE]" : JSON.stringify(value)));
-      if (done) controller.close();
-    },
-    async cancel() {
-      await source.return(undefined);
-    },
-  });
-  return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
-}
-
-export const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** What each model says, so that a comparison can be told apart. */
 export const sayings: Record<string, string> = {

@@ -2,33 +2,7 @@
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
-import { refusal, type State } from "./stand_in.ts";
-
-export interface Answer {
-  id: string;
-  created_at: number;
-  source: "chat" | "text" | "import";
-  model: string;
-  arm: string;
-  alias: string | null;
-  prompt: string | { role: string; content: string }[];
-  end_user: string | null;
-  choices: { index: number; content: string; finish_reason: string; tokens: number }[];
-}
-
-export interface Thumb {
-  id: string;
-  completion_id: string;
-  choice: number;
-  end_user: string | null;
-  label: boolean;
-  reason: string | null;
-  tags: string[];
-  correction: string | null;
-  version: number;
-  created_at: number;
-  updated_at: number;
-}
+import { type Answer, refusal, type State, type Thumb } from "./stand_in_state.ts";
 
 /** Keeps a thumb; a second one of the same person on the same choice replaces the first. */
 export function giveThumb(state: State, body: Partial<Thumb> & { completion_id: string; label: boolean }): Thumb {

@@ -2,36 +2,7 @@
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
-import { type Arm, refusal, type State } from "./stand_in.ts";
-
-export interface Gate {
-  passed: boolean;
-  auc: { value: number; low: number; high: number } | null;
-  findings: { rule: string; passed: boolean; message: string }[];
-}
-
-export interface Adapter {
-  fits: boolean;
-  name: string;
-  model: string;
-  created_at: number;
-  parent: string;
-  job_id: string | null;
-  data: Record<string, unknown>;
-  metrics: Record<string, unknown>;
-  gate: Gate | null;
-  files: Record<string, string>;
-}
-
-export interface Promotion {
-  at: number;
-  kind: "promote" | "rollback";
-  from: string;
-  to: string;
-  reason: string | null;
-  override: boolean;
-  by: string | null;
-}
+import { type Adapter, type Arm, type Gate, type Promotion, refusal, type State } from "./stand_in_state.ts";
 
 /** A gate's verdict over the four rules. */
 export function gate(value: number, failing: Record<string, string> = {}): Gate {

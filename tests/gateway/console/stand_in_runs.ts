@@ -2,39 +2,7 @@
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
-import { refusal, type State, stream, wait } from "./stand_in.ts";
-import type { Gate } from "./stand_in_registry.ts";
-
-export interface RunEvent {
-  id: string;
-  object: "fine_tuning.job.event";
-  created_at: number;
-  level: "info" | "warn" | "error";
-  type: "message" | "metrics" | "progress";
-  message: string;
-  data: Record<string, unknown> | null;
-}
-
-export interface Run {
-  id: string;
-  status: "queued" | "running" | "succeeded" | "failed" | "cancelled";
-  created_at: number;
-  started_at: number | null;
-  finished_at: number | null;
-  model: string;
-  fine_tuned_model: string | null;
-  training_file: string;
-  suffix: string | null;
-  hyperparameters: Record<string, number | string>;
-  data: Record<string, unknown> | null;
-  gate: Gate | null;
-  error: { code: string; message: string; param: null } | null;
-  notice: string | null;
-  result_files: string[];
-  events: RunEvent[];
-  step: number;
-  steps: number;
-}
+import { refusal, type Run, type RunEvent, type State, stream, wait } from "./stand_in_state.ts";
 
 const seconds = () => Math.floor(Date.now() / 1000);
 const isOver = ({ status }: Run) => !["queued", "running"].includes(status);
