@@ -61,22 +61,6 @@ async function chooseModel(
   return { model, adapter, alias: arms ? asked : null };
 }
 
-/** No text has so many characters a token, so one that is longer is not worth the seconds of tokenising it. */
-const mostCharactersPerToken = 128;
-
-/** Ids of a prompt's text. @throws ApiError where the text could not fit the context whatever its tokens are */
-export function encodePrompt({ tokenizer, contextLength }: Engine, text: string, field: string): number[] {
-  if (text.length > contextLength * mostCharactersPerToken) {
-    throw new ApiError(
-      400,
-      `This model's context is ${contextLength} tokens, but the prompt has ${text.length} characters; shorten it.`,
-      field,
-      "context_length_exceeded",
-    );
-  }
-  return tokenizer.encode(text);
-}
-
 /** Tokens that an answer may have. @throws ApiError where prompt and answer do not fit the context */
 function room({ contextLength }: Engine, { promptIds, maxTokens, source }: Question): number {
   const left = contextLength - promptIds.length;

@@ -12,6 +12,7 @@ import {
   EngineClosedError,
   QueueFullError,
 } from "../../services/gateway/engine/answers.ts";
+import { promptsOf } from "../../services/gateway/engine/prompts.ts";
 
 export interface Script {
   /** The pieces of every answer. */
@@ -34,6 +35,7 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
     onProgress: () => {},
   });
   const tokenizer = await loadChatTokenizer(folder);
+  const contextLength = 64;
   const adapters = new Map<string, { name: string; version: string; since: number }>();
   const requests: AnswerRequest[] = [];
   let active = 0, closed = false;
@@ -62,8 +64,9 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
 
   const engine: Engine = {
     base: "scripted@0123456789abcdef",
-    contextLength: 64,
+    contextLength,
     tokenizer,
+    prompts: promptsOf(tokenizer, contextLength),
     adapters: () => [...adapters.values()],
     setAdapter(name, path) {
       if (path === "nowhere") return Promise.reject(new InputError(`${path}: there is no adapter here.`));

@@ -3,6 +3,7 @@
 import type { Device } from "../../../shared/runtime/session.ts";
 import type { ChatTokenizer } from "../../../shared/runtime/chat_tokenizer.ts";
 import type { FinishReason, Sampling } from "../../../workers/protocol.ts";
+import type { Prompts } from "./prompts.ts";
 
 export type { Sampling };
 
@@ -97,6 +98,7 @@ export interface Engine {
   /** Tokens of prompt and answer together. */
   readonly contextLength: number;
   readonly tokenizer: ChatTokenizer;
+  readonly prompts: Prompts;
   adapters(): LoadedAdapter[];
   /**
    * Loads or replaces an adapter, hot: answers under way keep the one they began with.

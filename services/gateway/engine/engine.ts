@@ -23,9 +23,11 @@ import {
   QueueFullError,
 } from "./answers.ts";
 import { Dispatcher, type Job } from "./dispatcher.ts";
+import { type Prompts, promptsOf } from "./prompts.ts";
 import { readTokenBytes } from "./token_bytes.ts";
 
 export * from "./answers.ts";
+export * from "./prompts.ts";
 
 /**
  * Cores that one worker's sessions share. Against a worker a core, one on both cores of a machine gave a lone client 1.3
@@ -41,6 +43,7 @@ const assumedContextLength = 2048;
 
 class ServingEngine implements Engine {
   readonly tokenizer;
+  readonly prompts: Prompts;
   #closed = false;
   /** Tells `close` that a sequence has left. */
   #onLeave = () => {};
@@ -60,6 +63,7 @@ class ServingEngine implements Engine {
     readonly texts: Pick<TextSettings, "tokenizer" | "tokenBytes">,
   ) {
     this.tokenizer = model.tokenizer;
+    this.prompts = promptsOf(model.tokenizer, contextLength);
   }
 
   adapters(): LoadedAdapter[] {

@@ -6,7 +6,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { InputError } from "../../../shared/errors.ts";
-import { EngineClosedError, QueueFullError } from "../engine/engine.ts";
+import { EngineClosedError, PromptError, QueueFullError } from "../engine/engine.ts";
 
 /** Body of every error. */
 export const errorSchema = z.object({
@@ -91,6 +91,9 @@ export function asApiError(error: unknown): ApiError | undefined {
   }
   if (error instanceof EngineClosedError) {
     return new ApiError(503, "The gateway is ending and takes no new requests.", null, "not_ready");
+  }
+  if (error instanceof PromptError) {
+    return new ApiError(400, error.message, error.source === "chat" ? "messages" : "prompt", error.code);
   }
   if (error instanceof InputError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {

@@ -2,7 +2,7 @@
 
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { Message } from "../../../shared/feedback/row.ts";
-import { encodePrompt, type Question } from "../answering.ts";
+import type { Question } from "../answering.ts";
 import { deliver, type Shape } from "../delivery.ts";
 import type { TokenLogProb } from "../engine/engine.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
@@ -38,8 +38,8 @@ function readMessages({ messages }: ChatRequest): Message[] {
   }));
 }
 
-function readQuestion(gateway: Gateway, body: ChatRequest): Question {
-  const engine = readyEngine(gateway), { tokenizer } = engine;
+async function readQuestion(gateway: Gateway, body: ChatRequest): Promise<Question> {
+  const { tokenizer, prompts } = readyEngine(gateway);
   if (!tokenizer.hasChatTemplate) {
     throw new ApiError(
       400,
@@ -60,7 +60,7 @@ function readQuestion(gateway: Gateway, body: ChatRequest): Question {
     source: "chat",
     body,
     prompt,
-    promptIds: encodePrompt(engine, tokenizer.render(prompt, { addGenerationPrompt: true }), "messages"),
+    promptIds: await prompts.chat(prompt),
     maxTokens: max_completion_tokens ?? max_tokens ?? undefined,
     topLogProbs: logprobs ? top_logprobs ?? 0 : undefined,
   };
@@ -105,7 +105,7 @@ export function addChat(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   app.use(route.path, requireScope("inference"));
   // A stream is outside what OpenAPI describes for a route whose content is JSON.
   app.openapi(route, async (context) => {
-    const question = readQuestion(gateway, context.req.valid("json"));
+    const question = await readQuestion(gateway, context.req.valid("json"));
     return await deliver(context, gateway, question, shape(question.topLogProbs !== undefined)) as never;
   });
 }

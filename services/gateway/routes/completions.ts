@@ -1,7 +1,7 @@
 // POST /v1/completions: goes on from a text as it is, without a chat template.
 
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
-import { encodePrompt, type Question } from "../answering.ts";
+import type { Question } from "../answering.ts";
 import { deliver, type Shape } from "../delivery.ts";
 import type { TokenLogProb } from "../engine/engine.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
@@ -30,13 +30,13 @@ const route = createRoute({
   },
 });
 
-function readQuestion(gateway: Gateway, body: CompletionRequest): Question {
+async function readQuestion(gateway: Gateway, body: CompletionRequest): Promise<Question> {
   const prompt = typeof body.prompt === "string" ? body.prompt : body.prompt[0]!;
   return {
     source: "text",
     body,
     prompt,
-    promptIds: encodePrompt(readyEngine(gateway), prompt, "prompt"),
+    promptIds: await readyEngine(gateway).prompts.text(prompt),
     maxTokens: body.max_tokens ?? defaultMaxTokens,
     topLogProbs: body.logprobs ?? undefined,
   };
@@ -77,7 +77,7 @@ export function addCompletions(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): 
   app.use(route.path, requireScope("inference"));
   // A stream is outside what OpenAPI describes for a route whose content is JSON.
   app.openapi(route, async (context) => {
-    const question = readQuestion(gateway, context.req.valid("json"));
+    const question = await readQuestion(gateway, context.req.valid("json"));
     return await deliver(context, gateway, question, shape(question.topLogProbs !== undefined)) as never;
   });
 }

@@ -1,0 +1,56 @@
+// Prompts to ids: what a model reads of a conversation or a text. It refuses what could never fit the context. It knows
+// neither HTTP nor answers.
+
+import { InputError } from "../../../shared/errors.ts";
+import type { Message } from "../../../shared/feedback/row.ts";
+import type { ChatTokenizer, RenderOptions } from "../../../shared/runtime/chat_tokenizer.ts";
+
+/** Reads prompts for one model. */
+export interface Prompts {
+  /**
+   * Ids of a conversation as its chat template writes it.
+   *
+   * @throws PromptError
+   */
+  chat(messages: Message[], options?: RenderOptions): Promise<number[]>;
+  /**
+   * Ids of a text as it is.
+   *
+   * @throws PromptError
+   */
+  text(text: string): Promise<number[]>;
+}
+
+/** A prompt that cannot be read; `code` as OpenAI's errors have it, where they have one. */
+export class PromptError extends InputError {
+  constructor(message: string, readonly source: "chat" | "text", readonly code: string | null = null) {
+    super(message);
+  }
+}
+
+/** No text has so many characters a token, so one that is longer is not worth the seconds of tokenising it. */
+const mostCharactersPerToken = 128;
+
+/** Reads prompts with a tokenizer for a model whose context has `contextLength` tokens. */
+export function promptsOf(tokenizer: ChatTokenizer, contextLength: number): Prompts {
+  const encode = (text: string, source: "chat" | "text") => {
+    if (text.length > contextLength * mostCharactersPerToken) {
+      const message =
+        `This model's context is ${contextLength} tokens, but the prompt has ${text.length} characters; shorten it.`;
+      throw new PromptError(message, source, "context_length_exceeded");
+    }
+    return tokenizer.encode(text);
+  };
+  const render = (messages: Message[], options: RenderOptions) => {
+    try {
+      return tokenizer.render(messages, options);
+    } catch (error) {
+      throw error instanceof InputError ? new PromptError(error.message, "chat") : error;
+    }
+  };
+  return {
+    chat: (messages, options = { addGenerationPrompt: true }) =>
+      Promise.try(() => encode(render(messages, options), "chat")),
+    text: (text) => Promise.try(() => encode(text, "text")),
+  };
+}
