@@ -72,7 +72,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   if (options.corsOrigins.length > 0) {
     app.use(cors({
       origin: options.corsOrigins,
-      allowHeaders: ["Authorization", "Content-Type", "Idempotency-Key"],
+      // No list of headers: those that the page asks for are allowed. Clients add their own (x-stainless-…).
       exposeHeaders: ["X-Request-Id", "Retry-After"],
       maxAge: 3600,
     }));

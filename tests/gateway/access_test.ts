@@ -116,6 +116,18 @@ Deno.test("a revoked key ends within a second, with a sentence that says so", as
   });
 });
 
+Deno.test("a key is taken from api-key, as Azure's clients send it, and Authorization goes before it", async () => {
+  await withGateway({ options: { keysRequired: true, hosts: undefined } }, async (open) => {
+    const { headers } = await keyFor(open, "inference"), secret = headers.Authorization.slice("Bearer ".length);
+    const status = async (headers: Record<string, string>) =>
+      (await open.call("GET", "/v1/models", undefined, headers)).status;
+    assert.equal(await status({ "api-key": secret }), 200);
+    assert.equal(await status({ "api-key": "pk-unknown" }), 401);
+    assert.equal(await status({ "api-key": secret, Authorization: "Bearer pk-unknown" }), 401);
+    assert.equal(await status({ "api-key": "pk-unknown", ...headers }), 200);
+  });
+});
+
 Deno.test("on loopback an unknown key is as good as none, and a known one keeps to its scopes", async () => {
   await withGateway({}, async (open) => {
     for (const headers of [{}, { Authorization: "Bearer anything-that-a-client-insists-on" }]) {
@@ -156,18 +168,21 @@ Deno.test("a page of another site cannot post to a gateway without keys, not eve
   });
 });
 
-Deno.test("pages of allowed origins may call, with the headers they need; others are told nothing", async () => {
+Deno.test("pages of allowed origins may call, with whatever headers their client sends; others are told nothing", async () => {
   await withGateway({ options: { corsOrigins: ["https://app.example.com"] } }, async ({ call }) => {
     const preflight = (Origin: string) =>
       call("OPTIONS", "/v1/feedback", undefined, {
         Origin,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,x-stainless-arch",
       });
     const { status, headers } = await preflight("https://app.example.com");
     assert.equal(status, 204);
     assert.equal(headers.get("Access-Control-Allow-Origin"), "https://app.example.com");
-    assert.match(headers.get("Access-Control-Allow-Headers")!, /Authorization.*Content-Type.*Idempotency-Key/);
+    assert.equal(
+      headers.get("Access-Control-Allow-Headers"),
+      "authorization,content-type,idempotency-key,x-stainless-arch",
+    );
     assert.equal((await preflight("https://evil.example")).headers.get("Access-Control-Allow-Origin"), null);
     const answer = await call("GET", "/v1/models", undefined, { Origin: "https://app.example.com" });
     assert.equal(answer.headers.get("Access-Control-Allow-Origin"), "https://app.example.com");

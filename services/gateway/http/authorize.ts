@@ -27,6 +27,12 @@ function keyLookup(database: Database): (secret: string) => Promise<ApiKey | "re
   };
 }
 
+/** The key that a request sends: as OpenAI's clients do, or else as Azure's. */
+function sentKey(headers: Headers): string | undefined {
+  const [, bearer] = /^Bearer +(\S{1,200})$/i.exec(headers.get("Authorization") ?? "") ?? [];
+  return bearer ?? /^\S{1,200}$/.exec(headers.get("api-key") ?? "")?.[0];
+}
+
 /**
  * Finds the request's key and its scopes. Where keys are not required, a request without one may do everything; a
  * request with a key of this gateway may do what the key may, there too.
@@ -34,7 +40,7 @@ function keyLookup(database: Database): (secret: string) => Promise<ApiKey | "re
 export function identify({ database, options }: Gateway): MiddlewareHandler<GatewayEnv> {
   const find = keyLookup(database);
   return async (context, next) => {
-    const [, secret] = /^Bearer +(\S{1,200})$/i.exec(context.req.header("Authorization") ?? "") ?? [];
+    const secret = sentKey(context.req.raw.headers);
     const found = secret === undefined ? undefined : await find(secret);
     if (found === "revoked") throw new ApiError(401, "This API key was revoked.", null, "invalid_api_key");
     context.set("key", found);
