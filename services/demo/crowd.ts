@@ -3,7 +3,7 @@
 
 import { Random } from "../../shared/random.ts";
 import type { Progress } from "../../shared/progress.ts";
-import { servedAlias } from "../../shared/store/registry.ts";
+import { servedAlias } from "../../shared/store/aliases.ts";
 import { splitQuestions } from "../../shared/world/corpus.ts";
 import type { Question } from "../../shared/world/grammar.ts";
 import { judge } from "../../shared/world/judge.ts";

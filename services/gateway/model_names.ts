@@ -3,7 +3,8 @@
 
 import { createHash } from "node:crypto";
 import { InputError } from "../../shared/errors.ts";
-import { adapterOf, type Arm } from "../../shared/store/registry.ts";
+import type { Arm } from "../../shared/store/aliases.ts";
+import { adapterOf } from "../../shared/store/registry.ts";
 
 export type { Arm };
 

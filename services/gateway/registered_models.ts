@@ -5,7 +5,8 @@
 import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import type { Database } from "../../shared/store/database.ts";
-import { type Alias, listAdapters, listAliases, type RegisteredAdapter } from "../../shared/store/registry.ts";
+import { type Alias, listAliases } from "../../shared/store/aliases.ts";
+import { listAdapters, type RegisteredAdapter } from "../../shared/store/registry.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { Arm } from "./model_names.ts";
 

@@ -3,7 +3,8 @@
 
 import { InputError } from "../../shared/errors.ts";
 import { countKeys } from "../../shared/store/keys.ts";
-import { adapterOf, type Alias, servedAlias } from "../../shared/store/registry.ts";
+import { type Alias, servedAlias } from "../../shared/store/aliases.ts";
+import { adapterOf } from "../../shared/store/registry.ts";
 import { createApp } from "./app.ts";
 import { openStore } from "../../shared/store/open_store.ts";
 import { noteServedBase } from "../../shared/store/presence.ts";

@@ -3,19 +3,14 @@
 import assert from "node:assert/strict";
 import type { Database } from "../../shared/store/database.ts";
 import { noteServedBase } from "../../shared/store/presence.ts";
+import { listAliases, setAlias } from "../../shared/store/aliases.ts";
+import { listPromotions, promote, rollback, standing, UnservedBaseError } from "../../shared/store/promotions.ts";
 import {
   findAdapter,
   listAdapters,
-  listAliases,
-  listPromotions,
-  promote,
   registerAdapter,
   type RegisteredAdapter,
   removeAdapter,
-  rollback,
-  setAlias,
-  standing,
-  UnservedBaseError,
 } from "../../shared/store/registry.ts";
 import { databaseTest } from "./databases.ts";
 

@@ -2,20 +2,9 @@
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { InputError } from "../../../shared/errors.ts";
-import {
-  adapterOf,
-  findAdapter,
-  listAdapters,
-  listPromotions,
-  modelOf,
-  promote,
-  removeAdapter,
-  rollback,
-  servedAlias,
-  setAlias,
-  standing,
-  UnservedBaseError,
-} from "../../../shared/store/registry.ts";
+import { servedAlias, setAlias } from "../../../shared/store/aliases.ts";
+import { listPromotions, promote, rollback, standing, UnservedBaseError } from "../../../shared/store/promotions.ts";
+import { adapterOf, findAdapter, listAdapters, modelOf, removeAdapter } from "../../../shared/store/registry.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError, errorBody, errorSchema } from "../http/errors.ts";

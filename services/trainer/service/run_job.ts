@@ -10,18 +10,9 @@ import { findModel, identityOf, openModel } from "../../../shared/runtime/open_m
 import type { Database, Queries } from "../../../shared/store/database.ts";
 import { addFile, newFileId, type StoredFile } from "../../../shared/store/files.ts";
 import { addEvent, finishJob, type Job, noteData } from "../../../shared/store/jobs.ts";
-import {
-  adapterOf,
-  findAdapter,
-  type GateResult,
-  listPromotions,
-  modelOf,
-  promote,
-  registerAdapter,
-  servedAlias,
-  standing,
-  UnservedBaseError,
-} from "../../../shared/store/registry.ts";
+import { servedAlias } from "../../../shared/store/aliases.ts";
+import { listPromotions, promote, standing, UnservedBaseError } from "../../../shared/store/promotions.ts";
+import { adapterOf, findAdapter, type GateResult, modelOf, registerAdapter } from "../../../shared/store/registry.ts";
 import { removeCheckpoint } from "../checkpoint.ts";
 import { defaultBudgets, judge } from "../gate.ts";
 import { readHeldOut } from "../held_out.ts";
