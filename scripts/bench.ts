@@ -1,17 +1,20 @@
-// `deno task bench`: measures speed and memory. Thin: what is measured is in services/trainer/bench and
-// services/gateway/bench.
+// `deno task bench`: measures speed and memory. Thin: what is measured is in services/trainer/bench,
+// services/gateway/bench and services/guard.
 
 import { fileURLToPath } from "node:url";
 import { answerBare } from "../services/gateway/bench/bare.ts";
 import { benchGateway, type Measure, measures } from "../services/gateway/bench/gateway_bench.ts";
 import { answerJob } from "../services/trainer/bench/jobs.ts";
+import { guard } from "../services/guard/guard.ts";
+import { tolerance } from "../services/guard/comparison.ts";
 import { peerProtocol } from "../services/trainer/bench/peer.ts";
 import { lengthSpread } from "../services/trainer/bench/rows.ts";
 import { parseStepSettings } from "../services/trainer/bench/settings.ts";
+import { percent } from "../services/trainer/bench/tables.ts";
 import { benchTrain } from "../services/trainer/bench/train_bench.ts";
 import { InputError } from "../shared/errors.ts";
 import { createReporter } from "../shared/progress.ts";
-import { command, number, runCommand, workerCount } from "./command.ts";
+import { command, count, number, runCommand, workerCount } from "./command.ts";
 
 const program = command("bench", "Measures speed and memory. Which bench?")
   .argument("[bench]")
@@ -101,6 +104,31 @@ store is SQLite in the system's temporary folder (TMPDIR): its disk is the one t
       measures: asked.length > 0 ? asked as Measure[] : [...measures],
       quick: options.quick === true,
     }, createReporter({ json: options.json === true }));
+  });
+
+program.command("guard")
+  .summary("this tree against another commit: what has become slower")
+  .description(
+    `Measures this tree and another commit, turn about: training, scoring, first token, decoding at 1, 4 and 16 clients,
+durable thumbs. Prints the ratio of each, how far the rounds are apart, and the noise that a ratio has to stand out from.`,
+  )
+  .argument("<commit>", "what to compare with, as git names it, e.g. HEAD~3")
+  .option("--model <folder|hub id>", "a model to measure with beside the embedded one")
+  .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there", "auto")
+  .option("--data <file>", "feedback for that model (default: the embedded feedback)")
+  .option("--rounds <n>", "readings of each tree", count, 5)
+  .option("--quick", "tiny settings, to see that it works")
+  .option("--json", "progress and result as JSON lines on stdout")
+  .addHelpText(
+    "after",
+    `
+The other commit is checked out into the system's temporary folder, with its packages. Close everything else meanwhile.
+"slower" and "faster" are more than ${percent(tolerance)} and more than the noise.`,
+  )
+  .action(async (commit: string, options) => {
+    const { model, dtype, data, rounds, quick, json } = options;
+    const reporter = createReporter({ json: json === true });
+    await guard({ commit, model, dtype, data, rounds, quick: quick === true }, reporter);
   });
 
 // What measurements run in processes of their own.

@@ -1,9 +1,8 @@
-// A gateway as people run it: `deno task gateway` in a process of its own with the task's permissions, over a data folder
-// that is thrown away. It tells what Prometheus would be told: memory and processor time. It does not know what is measured.
+// A gateway as people run it: `deno task gateway` of this tree or another, over a data folder that is thrown away. It tells
+// what Prometheus would be told: memory and processor time. It does not know what is measured.
 
 import { fileURLToPath } from "node:url";
 import { InputError } from "../../../shared/errors.ts";
-import { taskArguments } from "../../../shared/tasks.ts";
 
 /** What is served, and how. */
 export interface ServedModel {
@@ -30,16 +29,23 @@ export interface GatewayProcess {
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** Starts a gateway and waits until it listens with its model loaded. @throws InputError where it finds its input unusable */
-export async function startGatewayProcess({ folder, dtype, workers }: ServedModel): Promise<GatewayProcess> {
+/**
+ * Starts a gateway and waits until it listens with its model loaded.
+ *
+ * @param tree the project's folder that it is started from
+ * @throws InputError where it finds its input unusable
+ */
+export async function startGatewayProcess(
+  { folder, dtype, workers }: ServedModel,
+  tree: string = root,
+): Promise<GatewayProcess> {
   const data = await Deno.makeTempDir({ prefix: "prospect-bench-" });
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...taskArguments("gateway"),
+      ...["task", "--cwd", tree, "gateway"],
       ...["--port", "0", "--data-dir", data, "--model", folder, "--dtype", dtype],
       ...(workers === undefined ? [] : ["--workers", String(workers)]),
     ],
-    cwd: root,
     // The measured store is SQLite, whatever this shell works with.
     env: { DATABASE_URL: "" },
     stdin: "null",
