@@ -10,6 +10,7 @@ interface KeyOptions {
   dataDir: string;
   scope?: string[];
   name?: string;
+  owner?: string;
 }
 
 const program = command("keys", "Makes, lists and revokes the gateway's API keys. They are kept hashed.");
@@ -21,6 +22,12 @@ function readScopes(given: string[] | undefined): Scope[] {
   const unknown = given.find((scope) => !scopes.includes(scope as Scope));
   if (unknown !== undefined) throw new InputError(`--scope ${unknown}: there are ${scopes.join(", ")}.`);
   return [...new Set(given as Scope[])];
+}
+
+/** A name that fits a line, and is no longer than one that a label may have. */
+function ownerName(text: string): string {
+  if (/^[^\s\p{C}][^\p{C}]{0,254}[^\s\p{C}]$|^[^\s\p{C}]$/u.test(text)) return text;
+  throw new InputError("--owner: write a name of 1 to 256 characters on one line.");
 }
 
 /** Opens the store that the gateway uses under the same options. */
@@ -39,16 +46,16 @@ program.command("create")
   .description("make a key and print it, once")
   .option("--scope <list>", `what it may do: ${scopes.join(", ")} (admin may do everything)`, list)
   .option("--name <text>", "to tell keys apart")
+  .option("--owner <name>", "who uses it; keys of one owner share their labels", ownerName)
   .option(...dataDir)
   .action(async (options: KeyOptions) => {
     const granted = readScopes(options.scope);
     await withStore(options, async (database) => {
-      const { secret, id } = await createKey(database, {
-        scopes: granted,
-        ...(options.name === undefined ? {} : { name: options.name }),
-      });
+      const { name, owner } = options;
+      const { secret, id } = await createKey(database, { scopes: granted, name, owner });
       console.log(secret);
-      console.error(`Key ${id} with ${granted.join(", ")}. It is not shown again.`);
+      const whose = owner === undefined ? "" : ` of ${owner}`;
+      console.error(`Key ${id}${whose} with ${granted.join(", ")}. It is not shown again.`);
     });
   });
 
@@ -57,9 +64,16 @@ program.command("list")
   .option(...dataDir)
   .action((options: KeyOptions) =>
     withStore(options, async (database) => {
-      for (const { id, name, scopes, createdAt, revokedAt } of await listKeys(database)) {
-        const state = revokedAt === null ? "" : ` revoked ${new Date(revokedAt).toISOString()}`;
-        console.log(`${id} ${scopes.join(",")} ${new Date(createdAt).toISOString()}${state} ${name ?? ""}`.trimEnd());
+      for (const { id, name, owner, scopes, createdAt, revokedAt } of await listKeys(database)) {
+        const words = [
+          id,
+          scopes.join(","),
+          new Date(createdAt).toISOString(),
+          ...(revokedAt === null ? [] : [`revoked ${new Date(revokedAt).toISOString()}`]),
+          ...(owner === null ? [] : [`owner=${owner}`]),
+          ...(name === null ? [] : [name]),
+        ];
+        console.log(words.join(" "));
       }
     })
   );

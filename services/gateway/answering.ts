@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { trace } from "@opentelemetry/api";
 import type { Message } from "../../shared/feedback/row.ts";
 import { timeOrderedId } from "../../shared/store/ids.ts";
+import type { Caller } from "../../shared/store/keys.ts";
 import { adapterOf } from "../../shared/store/registry.ts";
 import { storeCompletion, type StoredChoice } from "../../shared/store/completions.ts";
 import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine } from "./engine/engine.ts";
@@ -107,7 +108,12 @@ function requestFor(engine: Engine, question: Question, adapter: string | undefi
  * @throws ApiError for a model that is not there, a prompt that does not fit, an engine that is not ready
  * @throws QueueFullError
  */
-export async function beginAnswers(gateway: Gateway, question: Question, signal: AbortSignal): Promise<Answering> {
+export async function beginAnswers(
+  gateway: Gateway,
+  question: Question,
+  { writer }: Caller,
+  signal: AbortSignal,
+): Promise<Answering> {
   const engine = readyEngine(gateway);
   const { body } = question;
   const { model, adapter, alias } = await chooseModel(gateway, engine, body.model, body.user ?? undefined);
@@ -141,6 +147,7 @@ export async function beginAnswers(gateway: Gateway, question: Question, signal:
       prompt: question.prompt,
       parameters,
       endUser: body.user ?? null,
+      writer,
       promptTokens: question.promptIds.length,
       choices,
     });

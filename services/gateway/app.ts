@@ -21,6 +21,7 @@ import { addFeedbackFiles, importPath } from "./routes/feedback_files.ts";
 import { addFiles, filesPath } from "./routes/files.ts";
 import { addFineTuning } from "./routes/fine_tuning.ts";
 import { addHygiene } from "./routes/hygiene.ts";
+import { addMe } from "./routes/me.ts";
 import { addModels } from "./routes/models.ts";
 import { addOperation } from "./routes/operation.ts";
 import { addRegistry } from "./routes/registry.ts";
@@ -110,6 +111,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
 
   addChat(app, gateway);
   addCompletions(app, gateway);
+  addMe(app, gateway);
   addModels(app, gateway);
   addAdapters(app, gateway);
   addFeedbackFiles(app, gateway);

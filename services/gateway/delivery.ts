@@ -97,7 +97,7 @@ export async function deliver(
   shape: Shape<unknown>,
 ): Promise<Response> {
   const { body, prompt } = question, choices = body.n ?? 1;
-  const answering = await beginAnswers(gateway, question, context.req.raw.signal);
+  const answering = await beginAnswers(gateway, question, context.get("caller"), context.req.raw.signal);
   const fields = context.get("logFields");
   Object.assign(fields, { completion_id: answering.id, model: answering.model });
   if (gateway.options.logPrompts) fields.prompt = prompt;

@@ -1,7 +1,7 @@
 // What every route of the gateway works with. It starts nothing and knows no route.
 
 import type { Database } from "../../shared/store/database.ts";
-import type { ApiKey, Scope } from "../../shared/store/keys.ts";
+import type { ApiKey, Caller, Scope } from "../../shared/store/keys.ts";
 import type { Engine } from "./engine/engine.ts";
 import { ApiError } from "./http/errors.ts";
 import type { Log } from "./http/log.ts";
@@ -40,6 +40,8 @@ export interface RequestVariables {
   key: ApiKey | undefined;
   /** Scopes that the request has; all of them where no key is needed. */
   scopes: ReadonlySet<Scope>;
+  /** Whose is what the request writes, and what it may see of others'. */
+  caller: Caller;
   /** Further fields of the request's log line. */
   logFields: Record<string, unknown>;
 }

@@ -35,6 +35,8 @@ export interface StoredCompletion {
   prompt: string | Message[];
   parameters: Record<string, unknown>;
   endUser: string | null;
+  /** Who asked, as `Caller.writer` says. */
+  writer: string | null;
   promptTokens: number;
   choices: StoredChoice[];
 }
@@ -44,8 +46,8 @@ export async function storeCompletion(database: Database, completion: StoredComp
   await database.write(async (queries) => {
     await queries.run(
       `INSERT INTO completions (id, created_at, source, model, base, adapter, adapter_version, alias, prompt, parameters,
-         end_user, prompt_tokens)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+         end_user, prompt_tokens, writer)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
       [
         completion.id,
         completion.createdAt,
@@ -59,6 +61,7 @@ export async function storeCompletion(database: Database, completion: StoredComp
         JSON.stringify(completion.parameters),
         completion.endUser,
         completion.promptTokens,
+        completion.writer,
       ],
     );
     for (const { index, content, messages, finishReason, tokens, logProb } of completion.choices) {
@@ -132,7 +135,7 @@ type CompletionRow = Omit<StoredCompletion, "prompt" | "parameters" | "choices">
 
 const columns = `c.id, c.created_at AS "createdAt", c.source, c.model, c.base, c.adapter,
   c.adapter_version AS "adapterVersion", c.alias, c.prompt, c.parameters, c.end_user AS "endUser",
-  c.prompt_tokens AS "promptTokens"`;
+  c.writer, c.prompt_tokens AS "promptTokens"`;
 
 async function withChoices(database: Database, rows: CompletionRow[]): Promise<StoredCompletion[]> {
   if (rows.length === 0) return [];

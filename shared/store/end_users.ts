@@ -3,6 +3,7 @@
 
 import { InputError } from "../errors.ts";
 import { markForgetting } from "./job_reports.ts";
+import { type Caller, withoutKey } from "./keys.ts";
 import type { Database } from "./queries.ts";
 
 /** How many were deleted of each. */
@@ -21,25 +22,36 @@ export interface DeletedEndUser {
  * hold any of it. Jobs that may have seen them are marked, for `forgetSamples`. On SQLite the bytes are overwritten too;
  * PostgreSQL does so with its next VACUUM.
  *
+ * A caller that sees only what it wrote deletes only that: its labels of the person, and answers that it asked for in
+ * their name unless others have judged them.
+ *
  * @throws InputError for an end user without a name: that would be everybody who gave none.
  */
-export function deleteEndUser(database: Database, endUser: string): Promise<DeletedEndUser> {
+export function deleteEndUser(
+  database: Database,
+  endUser: string,
+  caller: Caller = withoutKey,
+): Promise<DeletedEndUser> {
   if (endUser === "") return Promise.reject(new InputError("end_user: name the person whose data is to be deleted."));
+  const { everyones, writer } = caller;
+  const values = everyones ? [endUser] : [endUser, writer];
+  const said = everyones ? "end_user = $1" : "end_user = $1 AND writer = $2";
+  const asked = everyones ? said : `${said} AND NOT EXISTS (
+    SELECT 1 FROM label_events o WHERE o.completion_id = completions.id AND (o.writer IS NULL OR o.writer <> $2))`;
   return database.write(async (queries) => {
-    const remove = (table: string, condition: string) =>
-      queries.run(`DELETE FROM ${table} WHERE ${condition}`, [endUser]);
-    const theirs = "completion_id IN (SELECT id FROM completions WHERE end_user = $1)";
+    const remove = (table: string, condition: string) => queries.run(`DELETE FROM ${table} WHERE ${condition}`, values);
+    const theirs = `completion_id IN (SELECT id FROM completions WHERE ${asked})`;
     const [first] = await queries.all<{ sequence: number | null }>(
-      `SELECT MIN(sequence) AS sequence FROM label_events WHERE end_user = $1 OR ${theirs}`,
-      [endUser],
+      `SELECT MIN(sequence) AS sequence FROM label_events WHERE ${said} OR ${theirs}`,
+      values,
     );
     if (first && first.sequence !== null) await markForgetting(queries, first.sequence);
-    const labels = await remove("labels", `end_user = $1 OR ${theirs}`);
-    const events = await remove("label_events", `end_user = $1 OR ${theirs}`);
-    const answers = await remove("idempotent_answers", `end_user = $1 OR ${theirs}`);
+    const labels = await remove("labels", `${said} OR ${theirs}`);
+    const events = await remove("label_events", `${said} OR ${theirs}`);
+    const answers = await remove("idempotent_answers", `${said} OR ${theirs}`);
     await remove("choices", theirs);
-    const completions = await remove("completions", "end_user = $1");
-    await remove("staged_rows", "end_user = $1");
+    const completions = await remove("completions", asked);
+    if (everyones) await remove("staged_rows", said);
     return { labels, events, completions, answers };
   });
 }

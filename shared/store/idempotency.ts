@@ -24,6 +24,8 @@ export interface Idempotency {
 export interface Concerned {
   endUser?: string;
   completionId?: string;
+  /** Whose request it was, as `Caller.writer` says. */
+  writer?: string | null;
 }
 
 /** The same key came with another body. */
@@ -65,10 +67,11 @@ export async function answerOnce<Answer>(
   const answer = await work();
   // One that has had its day may still be there.
   await queries.run(
-    `INSERT INTO idempotent_answers (scope, key, body_hash, answer, created_at, end_user, completion_id)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)
+    `INSERT INTO idempotent_answers (scope, key, body_hash, answer, created_at, end_user, completion_id, writer)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
      ON CONFLICT (scope, key) DO UPDATE SET body_hash = excluded.body_hash, answer = excluded.answer,
-       created_at = excluded.created_at, end_user = excluded.end_user, completion_id = excluded.completion_id`,
+       created_at = excluded.created_at, end_user = excluded.end_user, completion_id = excluded.completion_id,
+       writer = excluded.writer`,
     [
       scope,
       key,
@@ -77,6 +80,7 @@ export async function answerOnce<Answer>(
       Date.now(),
       concerned.endUser ?? null,
       concerned.completionId ?? null,
+      concerned.writer ?? null,
     ],
   );
   return answer;

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { InputError } from "../errors.ts";
 import { answerOnce, type Idempotency } from "./idempotency.ts";
 import { timeOrderedId } from "./ids.ts";
+import { type Caller, withoutKey } from "./keys.ts";
 import { labelConditions, type LabelFilters } from "./label_filters.ts";
 import { type Page, pageOf, type PageRequest, readCursor } from "./pages.ts";
 import type { Database, Queries, Value } from "./queries.ts";
@@ -41,6 +42,10 @@ export interface StoredLabel {
   version: number;
   /** Number of the event that made it what it is. */
   sequence: number;
+  /** Id of the API key that made it what it is; null where none was needed. */
+  keyId: string | null;
+  /** Whose it is, as `Caller.writer` says: its first writer's, also where an admin key replaced it. */
+  writer: string | null;
 }
 
 /** Something that happened to a label. */
@@ -69,23 +74,41 @@ export class UnknownChoiceError extends Error {
   }
 }
 
+/** The label is another writer's. */
+export class ForeignLabelError extends Error {
+  override readonly name = "ForeignLabelError";
+
+  constructor(readonly endUser: string) {
+    const whose = endUser === "" ? "A thumb that names no end_user" : `The thumb of ${JSON.stringify(endUser)}`;
+    super(
+      `${whose} was put on this answer with another API key; send an end_user of your own, or use a key of the same ` +
+        `owner or with the scope "admin".`,
+    );
+  }
+}
+
 /**
  * Sets or replaces the label of an end user on a choice; resolves once it is durable.
  *
- * @throws UnknownCompletionError, UnknownChoiceError, IdempotencyConflictError.
+ * @throws UnknownCompletionError, UnknownChoiceError, ForeignLabelError, IdempotencyConflictError.
  * @throws InputError for a correction of a desirable answer.
  */
-export function putLabel(database: Database, judgement: Judgement, idempotency?: Idempotency): Promise<StoredLabel> {
-  const { completionId, endUser } = judgement;
+export function putLabel(
+  database: Database,
+  judgement: Judgement,
+  idempotency?: Idempotency,
+  caller: Caller = withoutKey,
+): Promise<StoredLabel> {
+  const { completionId, endUser } = judgement, { writer } = caller;
   return database.write((queries) =>
-    answerOnce(queries, idempotency, () => put(queries, judgement), { completionId, endUser })
+    answerOnce(queries, idempotency, () => put(queries, judgement, caller), { completionId, endUser, writer })
   );
 }
 
 /** No completion has more: the largest integer of 32 bits. */
 const mostChoices = 0x7fffffff;
 
-async function put(queries: Queries, judgement: Judgement): Promise<StoredLabel> {
+async function put(queries: Queries, judgement: Judgement, caller: Caller): Promise<StoredLabel> {
   const { completionId, choice, endUser, label } = judgement;
   const reason = judgement.reason ?? null, correction = judgement.correction ?? null;
   const tags = [...new Set(judgement.tags)];
@@ -97,9 +120,15 @@ async function put(queries: Queries, judgement: Judgement): Promise<StoredLabel>
     throw new UnknownChoiceError(completionId, choice);
   }
   const [place] = await queries.all<
-    { choice: number | null; id: string | null; createdAt: number | null; version: number | null }
+    {
+      choice: number | null;
+      id: string | null;
+      createdAt: number | null;
+      version: number | null;
+      writer: string | null;
+    }
   >(
-    `SELECT a.choice, l.id, l.created_at AS "createdAt", e.version
+    `SELECT a.choice, l.id, l.created_at AS "createdAt", e.version, l.writer
      FROM completions c
      LEFT JOIN choices a ON a.completion_id = c.id AND a.choice = $2
      LEFT JOIN labels l ON l.completion_id = c.id AND l.choice = $2 AND l.end_user = $3
@@ -111,40 +140,31 @@ async function put(queries: Queries, judgement: Judgement): Promise<StoredLabel>
   if (place.choice === null) throw new UnknownChoiceError(completionId, choice);
   const at = Date.now();
   const replaced = place.id !== null;
+  if (replaced && !caller.everyones && place.writer !== caller.writer) throw new ForeignLabelError(endUser);
+  const { keyId } = caller, writer = replaced ? place.writer : caller.writer;
   const id = place.id ?? timeOrderedId("label-");
   const version = (place.version ?? 0) + 1;
-  const event = { labelId: id, kind: replaced ? "replaced" : "set", at, version, completionId, choice, endUser, label };
-  const sequence = await addEvent(queries, { ...event, reason, tags, correction } as Omit<LabelEvent, "sequence">);
+  const kind = replaced ? "replaced" as const : "set" as const;
+  const about = { completionId, choice, endUser, label, reason, tags, correction, version, keyId, writer };
+  const sequence = await addEvent(queries, { ...about, labelId: id, kind, at });
   const createdAt = place.createdAt ?? at;
   if (replaced) await queries.run("UPDATE labels SET sequence = $1 WHERE id = $2", [sequence, id]);
   else {
     await queries.run(
-      `INSERT INTO labels (id, completion_id, choice, end_user, created_at, sequence) VALUES ($1, $2, $3, $4, $5, $6)`,
-      [id, completionId, choice, endUser, createdAt, sequence],
+      `INSERT INTO labels (id, completion_id, choice, end_user, created_at, sequence, writer)
+       VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+      [id, completionId, choice, endUser, createdAt, sequence, writer],
     );
   }
-  return {
-    id,
-    completionId,
-    choice,
-    endUser,
-    label,
-    reason,
-    tags,
-    correction,
-    createdAt,
-    updatedAt: at,
-    version,
-    sequence,
-  };
+  return { id, ...about, createdAt, updatedAt: at, sequence };
 }
 
 /** @returns The event's sequence number. */
 async function addEvent(queries: Queries, event: Omit<LabelEvent, "sequence">): Promise<number> {
   const [added] = await queries.all<{ sequence: number }>(
     `INSERT INTO label_events (label_id, kind, at, version, completion_id, choice, end_user, label, reason, tags,
-       correction)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING sequence`,
+       correction, key_id, writer)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING sequence`,
     [
       event.labelId,
       event.kind,
@@ -157,6 +177,8 @@ async function addEvent(queries: Queries, event: Omit<LabelEvent, "sequence">): 
       toJson(event.reason),
       JSON.stringify(event.tags),
       toJson(event.correction),
+      event.keyId,
+      event.writer,
     ],
   );
   const sequence = (added as { sequence: number }).sequence;
@@ -166,14 +188,25 @@ async function addEvent(queries: Queries, event: Omit<LabelEvent, "sequence">): 
   return sequence;
 }
 
-/** The label of that id, or undefined. */
-export async function getLabel(database: Database, id: string): Promise<StoredLabel | undefined> {
-  const [row] = await database.all<LabelRow>(`${selectLabels} WHERE l.id = $1`, [id]);
+/** The condition that what has a `writer` may be seen and changed by the caller. */
+function mayTouch({ everyones, writer }: Caller, values: Value[], table: "l" | "e"): string {
+  return everyones ? "1 = 1" : `${table}.writer = $${values.push(writer)}`;
+}
+
+/** The label of that id, or undefined where there is none of the caller's. */
+export async function getLabel(
+  queries: Queries,
+  id: string,
+  caller: Caller = withoutKey,
+): Promise<StoredLabel | undefined> {
+  const values: Value[] = [id];
+  const sql = `${selectLabels} WHERE l.id = $1 AND ${mayTouch(caller, values, "l")}`;
+  const [row] = await queries.all<LabelRow>(sql, values);
   return row && labelOf(row);
 }
 
 /**
- * Labels, newest first (by when they were first set), in pages that new labels and replacements do not move.
+ * The caller's labels, newest first (by when they were first set), in pages that new labels and replacements do not move.
  *
  * @throws InputError for a cursor that is none.
  */
@@ -181,9 +214,10 @@ export async function listLabels(
   database: Database,
   filters: LabelFilters,
   { cursor, limit }: PageRequest,
+  caller: Caller = withoutKey,
 ): Promise<Page<StoredLabel>> {
   const values: Value[] = [];
-  const conditions = labelConditions(filters, values);
+  const conditions = [...labelConditions(filters, values), mayTouch(caller, values, "l")];
   if (cursor !== undefined) {
     const [id] = readCursor(cursor, z.tuple([z.string()]));
     conditions.push(`l.id < $${values.push(id)}`);
@@ -196,25 +230,30 @@ export async function listLabels(
   return pageOf(rows.map(labelOf), limit, ({ id }) => [id]);
 }
 
-/** All that happened to a label, oldest first, also where it was deleted; empty where there never was one. */
-export async function labelHistory(database: Database, id: string): Promise<LabelEvent[]> {
+/** All that happened to a label, oldest first, also where it was deleted; empty where the caller never had one. */
+export async function labelHistory(
+  database: Database,
+  id: string,
+  caller: Caller = withoutKey,
+): Promise<LabelEvent[]> {
   type EventRow = Encoded<LabelEvent>;
+  const values: Value[] = [id];
   const rows = await database.all<EventRow>(
-    `SELECT e.label_id AS "labelId", e.kind, e.at, ${eventColumns} FROM label_events e WHERE e.label_id = $1
-     ORDER BY e.sequence`,
-    [id],
+    `SELECT e.label_id AS "labelId", e.kind, e.at, ${eventColumns} FROM label_events e
+     WHERE e.label_id = $1 AND ${mayTouch(caller, values, "e")} ORDER BY e.sequence`,
+    values,
   );
   return rows.map((row) => ({ ...row, ...decoded(row) }));
 }
 
-/** Takes a label back; its history keeps it. @returns Whether there was one. */
-export function deleteLabel(database: Database, id: string): Promise<boolean> {
+/** Takes a label back; its history keeps it. @returns Whether there was one of the caller's. */
+export function deleteLabel(database: Database, id: string, caller: Caller = withoutKey): Promise<boolean> {
   return database.write(async (queries) => {
-    const [row] = await queries.all<LabelRow>(`${selectLabels} WHERE l.id = $1`, [id]);
-    if (!row) return false;
-    const { createdAt: _, updatedAt: __, id: labelId, ...was } = labelOf(row);
+    const label = await getLabel(queries, id, caller);
+    if (!label) return false;
+    const { createdAt: _, updatedAt: __, id: labelId, ...was } = label;
     await queries.run("DELETE FROM labels WHERE id = $1", [id]);
-    await addEvent(queries, { ...was, labelId, kind: "deleted", at: Date.now() });
+    await addEvent(queries, { ...was, labelId, kind: "deleted", at: Date.now(), keyId: caller.keyId });
     return true;
   });
 }
@@ -235,7 +274,7 @@ type Encoded<Label extends { label: boolean; tags: string[] }> = Omit<Label, "la
 type LabelRow = Encoded<StoredLabel>;
 
 const eventColumns = `e.completion_id AS "completionId", e.choice, e.end_user AS "endUser", e.label, e.reason, e.tags,
-  e.correction, e.version, e.sequence`;
+  e.correction, e.version, e.sequence, e.key_id AS "keyId", e.writer`;
 const selectLabels = `SELECT l.id, l.created_at AS "createdAt", e.at AS "updatedAt", ${eventColumns}
   FROM labels l JOIN label_events e ON e.sequence = l.sequence`;
 

@@ -189,6 +189,34 @@ const steps: Step[] = [
     `ALTER TABLE jobs ADD COLUMN forgets INTEGER NOT NULL DEFAULT 0`,
     `CREATE INDEX idempotent_answers_by_time ON idempotent_answers (created_at)`,
   ],
+  (sequence) => [
+    `ALTER TABLE api_keys ADD COLUMN owner TEXT`,
+    `ALTER TABLE api_keys ADD COLUMN requests_per_day BIGINT`,
+    `ALTER TABLE api_keys ADD COLUMN bytes_per_day BIGINT`,
+    // The key of each event, and whose the label is. What was written before has neither: it is for admin keys alone.
+    `ALTER TABLE label_events ADD COLUMN key_id TEXT`,
+    `ALTER TABLE label_events ADD COLUMN writer TEXT`,
+    `ALTER TABLE labels ADD COLUMN writer TEXT`,
+    `CREATE INDEX labels_by_writer ON labels (writer, id)`,
+    `ALTER TABLE completions ADD COLUMN writer TEXT`,
+    `ALTER TABLE idempotent_answers ADD COLUMN writer TEXT`,
+    // People whose deletion may have come while something of theirs was under way, by the hash of their name.
+    `CREATE TABLE forgotten (
+      sequence ${sequence},
+      person TEXT NOT NULL,
+      writer TEXT,
+      at BIGINT NOT NULL
+    )`,
+    `CREATE INDEX forgotten_by_person ON forgotten (person, sequence)`,
+    // What a key has used on a day, counted in days since 1970.
+    `CREATE TABLE key_usage (
+      key_id TEXT NOT NULL REFERENCES api_keys (id),
+      day INTEGER NOT NULL,
+      requests BIGINT NOT NULL,
+      bytes BIGINT NOT NULL,
+      PRIMARY KEY (key_id, day)
+    )`,
+  ],
 ];
 
 /** The version that this Prospect writes and reads. */
@@ -200,12 +228,13 @@ const sequenceType = {
 };
 
 /**
- * Brings a database to the newest version, step by step. Processes that do so at once take turns.
+ * Brings a database to a version, step by step. Processes that do so at once take turns.
  *
  * @param name The database's name in errors.
+ * @param wanted The newest, but for tests of what comes after an older one.
  * @throws InputError when a newer Prospect has written it.
  */
-export async function migrate(database: Database, name: string): Promise<void> {
+export async function migrate(database: Database, name: string, wanted = newestVersion): Promise<void> {
   let version: number;
   do {
     version = await database.write(async (queries) => {
@@ -226,5 +255,5 @@ export async function migrate(database: Database, name: string): Promise<void> {
       await queries.run("INSERT INTO migrations (version, at) VALUES ($1, $2)", [found + 1, Date.now()]);
       return found + 1;
     });
-  } while (version < newestVersion);
+  } while (version < wanted);
 }

@@ -1,12 +1,18 @@
 // API keys are shown once, found by their secret alone, and end when revoked.
 
 import assert from "node:assert/strict";
-import { allows, countKeys, createKey, findKey, listKeys, revokeKey } from "../../shared/store/keys.ts";
+import { allows, callerOf, countKeys, createKey, findKey, listKeys, revokeKey } from "../../shared/store/keys.ts";
 import { databaseTest } from "./databases.ts";
 import { everything } from "./records.ts";
 
 databaseTest("a secret finds its key, and is nowhere in the database", async (database) => {
-  const one = await createKey(database, { scopes: ["inference", "feedback"], name: "product" });
+  const limits = { requestsPerDay: 1000, bytesPerDay: 2 ** 40 };
+  const one = await createKey(database, {
+    scopes: ["inference", "feedback"],
+    name: "product",
+    owner: "ann",
+    ...limits,
+  });
   const two = await createKey(database, { scopes: ["admin"] });
   assert.match(one.secret, /^pk-[\w-]{43}$/);
   assert.notEqual(one.secret, two.secret);
@@ -14,8 +20,11 @@ databaseTest("a secret finds its key, and is nowhere in the database", async (da
     id: one.id,
     scopes: ["inference", "feedback"],
     name: "product",
+    owner: "ann",
+    ...limits,
   });
-  assert.deepEqual(await findKey(database, two.secret), { id: two.id, scopes: ["admin"], name: null });
+  const nothing = { name: null, owner: null, requestsPerDay: null, bytesPerDay: null };
+  assert.deepEqual(await findKey(database, two.secret), { id: two.id, scopes: ["admin"], ...nothing });
   for (const wrong of ["", one.id, one.secret.slice(3), `${one.secret}x`, one.secret.toLowerCase()]) {
     assert.equal(await findKey(database, wrong), undefined, wrong);
   }
@@ -41,4 +50,14 @@ Deno.test("admin may do everything, other scopes only what they name", () => {
   assert(allows({ scopes: ["inference", "feedback"] }, "feedback"));
   assert(!allows({ scopes: ["inference"] }, "feedback"));
   assert(!allows({ scopes: ["inference", "feedback"] }, "admin"));
+});
+
+Deno.test("keys of one owner are one writer, a key without an owner is its own, and neither can be mistaken for the other", () => {
+  const key = { scopes: ["feedback" as const], name: null, requestsPerDay: null, bytesPerDay: null };
+  const writer = (id: string, owner: string | null) => callerOf({ ...key, id, owner }).writer;
+  assert.equal(writer("key-1", "ann"), writer("key-2", "ann"));
+  assert.notEqual(writer("key-1", null), writer("key-2", null));
+  assert.notEqual(writer("key-1", null), writer("key-2", "key-1"));
+  assert.equal(callerOf({ ...key, id: "key-1", owner: null }).everyones, false);
+  assert.equal(callerOf({ ...key, id: "key-1", owner: "ann", scopes: ["admin"] }).everyones, true);
 });

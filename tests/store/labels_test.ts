@@ -5,9 +5,11 @@ import { InputError } from "../../shared/errors.ts";
 import { storeCompletion } from "../../shared/store/completions.ts";
 import { answerOnce, IdempotencyConflictError } from "../../shared/store/idempotency.ts";
 import type { LabelFilters } from "../../shared/store/label_filters.ts";
+import { type Caller, withoutKey } from "../../shared/store/keys.ts";
 import {
   currentWatermark,
   deleteLabel,
+  ForeignLabelError,
   getLabel,
   labelHistory,
   listLabels,
@@ -41,12 +43,39 @@ databaseTest("a label replaces that of the same person on the same answer and no
     correction: "better \0",
     createdAt: first.createdAt,
     version: 2,
+    keyId: null,
+    writer: null,
   });
   assert(updatedAt >= first.updatedAt && sequence > others[1]!.sequence);
   assert.deepEqual(await getLabel(database, first.id), second);
   for (const other of others) assert.deepEqual(await getLabel(database, other.id), other);
   assert.equal(await count(database, "labels"), 3);
   assert.equal(await currentWatermark(database), sequence);
+});
+
+databaseTest("a caller with a key finds, lists, replaces and deletes what its writer wrote alone", async (database) => {
+  await storeAll(database, "a");
+  const ann: Caller = { keyId: "key-1", writer: "owner ann", everyones: false };
+  const bob: Caller = { keyId: "key-2", writer: "key-2", everyones: false };
+  const admin: Caller = { keyId: "key-3", writer: "key-3", everyones: true };
+  const set = (caller: Caller, endUser: string) => putLabel(database, thumb("a", { endUser }), undefined, caller);
+  const listed = async (caller: Caller) =>
+    (await listLabels(database, {}, { limit: 1 }, caller)).items.map(({ endUser }) => endUser);
+  const before = await set(withoutKey, "nobody"), hers = await set(ann, "ann");
+  await set(bob, "bob");
+  assert.deepEqual([hers.keyId, hers.writer], ["key-1", "owner ann"]);
+  assert.deepEqual([await listed(ann), await listed(bob), await listed(admin)], [["ann"], ["bob"], ["bob"]]);
+  for (const [caller, foreign] of [[bob, hers], [bob, before], [ann, before]] as const) {
+    await assert.rejects(set(caller, foreign.endUser), ForeignLabelError);
+    assert.equal(await getLabel(database, foreign.id, caller), undefined);
+    assert.equal(await deleteLabel(database, foreign.id, caller), false);
+    assert.deepEqual(await labelHistory(database, foreign.id, caller), []);
+  }
+  assert.equal((await set({ ...ann, keyId: "key-4" }, "ann")).version, 2);
+  assert.deepEqual((({ keyId, writer }) => [keyId, writer])(await set(admin, "ann")), ["key-3", "owner ann"]);
+  assert.equal(await deleteLabel(database, hers.id, ann), true);
+  const keys = (await labelHistory(database, hers.id, ann)).map(({ kind, keyId }) => `${kind} ${keyId}`);
+  assert.deepEqual(keys, ["set key-1", "replaced key-4", "replaced key-3", "deleted key-1"]);
 });
 
 databaseTest("history tells what a label was, also after it is taken back and set again", async (database) => {

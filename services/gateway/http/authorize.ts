@@ -3,25 +3,28 @@
 
 import type { MiddlewareHandler } from "hono";
 import { type Database } from "../../../shared/store/database.ts";
-import { type ApiKey, findKey, type Scope, scopes } from "../../../shared/store/keys.ts";
+import { type ApiKey, callerOf, findKey, type Scope, scopes, withoutKey } from "../../../shared/store/keys.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { ApiError } from "./errors.ts";
 
 const everyScope: ReadonlySet<Scope> = new Set(scopes);
 
-/** How long a key that was found is trusted before it is looked up again, in milliseconds: a revoked key ends within it. */
+/**
+ * How long a key that was found is trusted before it is looked up again, in milliseconds of a clock that nobody sets: a
+ * revoked key ends within it.
+ */
 const trust = 1000;
 
 function keyLookup(database: Database): (secret: string) => Promise<ApiKey | "revoked" | undefined> {
   const known = new Map<string, { until: number; found: ApiKey | "revoked" }>();
   return async (secret) => {
     const remembered = known.get(secret);
-    if (remembered && remembered.until > Date.now()) return remembered.found;
+    if (remembered && remembered.until > performance.now()) return remembered.found;
     const found = await findKey(database, secret);
     known.delete(secret);
     if (found) {
       if (known.size >= 10_000) known.clear();
-      known.set(secret, { until: Date.now() + trust, found });
+      known.set(secret, { until: performance.now() + trust, found });
     }
     return found;
   };
@@ -47,16 +50,19 @@ export function identify({ database, options }: Gateway): MiddlewareHandler<Gate
     // OpenAI's clients insist on sending a key, so where none is needed an unknown one is as good as none.
     const open = options.keysRequired ? new Set<Scope>() : everyScope;
     context.set("scopes", found ? (found.scopes.includes("admin") ? everyScope : new Set(found.scopes)) : open);
+    context.set("caller", found ? callerOf(found) : withoutKey);
     await next();
   };
 }
 
-/** Lets a request pass that has the scope. */
-export function requireScope(scope: Scope): MiddlewareHandler<GatewayEnv> {
+/** Lets a request pass that has one of the scopes. */
+export function requireScope(...wanted: readonly Scope[]): MiddlewareHandler<GatewayEnv> {
   return async (context, next) => {
-    if (context.get("scopes").has(scope)) return await next();
+    const granted = context.get("scopes");
+    if (wanted.some((scope) => granted.has(scope))) return await next();
     if (context.get("key")) {
-      throw new ApiError(403, `This API key lacks the scope "${scope}".`, null, "insufficient_scope");
+      const lacking = wanted.map((scope) => `"${scope}"`).join(" or ");
+      throw new ApiError(403, `This API key lacks the scope ${lacking}.`, null, "insufficient_scope");
     }
     const message =
       "A valid API key is needed: send Authorization: Bearer KEY. Keys are made with deno task keys create.";

@@ -2,6 +2,7 @@
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { findCompletion, listCompletions, type StoredCompletion } from "../../../shared/store/completions.ts";
+import type { Caller } from "../../../shared/store/keys.ts";
 import { listLabels } from "../../../shared/store/labels.ts";
 import { modelOf } from "../../../shared/store/registry.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
@@ -26,7 +27,7 @@ const answerSchema = z.object({
   prompt: promptSchema,
   end_user: z.string().nullable(),
   choices: z.array(z.object({ index: z.int(), content: z.string(), finish_reason: z.string(), tokens: z.int() })),
-  labels: z.array(feedbackSchema),
+  labels: z.array(feedbackSchema).openapi({ description: "Those that this caller may see." }),
 }).openapi("Answer");
 
 const listRoute = createRoute({
@@ -60,7 +61,7 @@ const oneRoute = createRoute({
 
 /** Adds the routes. */
 export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway): void {
-  const described = async (answer: StoredCompletion): Promise<z.infer<typeof answerSchema>> => ({
+  const described = async (answer: StoredCompletion, caller: Caller): Promise<z.infer<typeof answerSchema>> => ({
     id: answer.id,
     object: "answer",
     created_at: answer.createdAt,
@@ -77,15 +78,15 @@ export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway):
       finish_reason: finishReason,
       tokens,
     })),
-    labels: (await listLabels(database, { completionId: answer.id }, { limit: 100 })).items.map(labelDescribed),
+    labels: (await listLabels(database, { completionId: answer.id }, { limit: 100 }, caller)).items.map(labelDescribed),
   });
-  app.use("/v1/answers/*", requireScope("admin"));
+  app.use("/v1/answers/*", requireScope("reviewer"));
 
   app.openapi(listRoute, async (context) => {
     const { limit, cursor, unlabelled, model } = context.req.valid("query");
     const judged = unlabelled === undefined ? undefined : unlabelled === "true";
     const page = await listCompletions(database, { unlabelled: judged, model, limit, cursor });
-    const data = await Promise.all(page.items.map(described));
+    const data = await Promise.all(page.items.map((answer) => described(answer, context.get("caller"))));
     return context.json(cursorPage(page, data), 200);
   });
 
@@ -93,6 +94,6 @@ export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway):
     const { id } = context.req.valid("param");
     const answer = await findCompletion(database, id);
     if (!answer) throw new ApiError(404, `There is no answer "${id}".`, "id", "answer_not_found");
-    return context.json(await described(answer), 200);
+    return context.json(await described(answer, context.get("caller")), 200);
   });
 }

@@ -102,7 +102,7 @@ const shape = (withLogProbs: boolean): Shape<ChatResponse["choices"][number]> =>
 
 /** Adds the route. */
 export function addChat(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
-  app.use(route.path, requireScope("inference"));
+  app.use(route.path, requireScope("inference", "reviewer"));
   // A stream is outside what OpenAPI describes for a route whose content is JSON.
   app.openapi(route, async (context) => {
     const question = await readQuestion(gateway, context.req.valid("json"));

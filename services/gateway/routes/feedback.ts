@@ -8,6 +8,7 @@ import { forgetSamples } from "../../../shared/store/job_reports.ts";
 import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
 import {
   deleteLabel,
+  ForeignLabelError,
   getLabel,
   labelHistory,
   listLabels,
@@ -23,6 +24,7 @@ import {
   feedbackFilterSchema,
   feedbackRequestSchema,
   feedbackSchema,
+  keySchema,
   readFilter,
   readThumb,
 } from "../schemas/feedback.ts";
@@ -41,10 +43,13 @@ const putRoute = createRoute({
   path: "/v1/feedback",
   tags: ["Feedback"],
   summary: "Judge an answer; a second thumb of the same person on the same choice replaces the first",
+  description:
+    "A thumb belongs to the owner of the key that put it, or to the key where it has no owner. Keys without the scope " +
+    "`admin` see, list, replace and delete only their own; a thumb of that person that is another's is 409.",
   request: { headers: idempotencyHeader, body: jsonBody(feedbackRequestSchema) },
   responses: {
     201: jsonResponse(feedbackSchema, "The thumb is on disk."),
-    ...refusals(400, 401, 403, 404, 413, 415, 422, 429),
+    ...refusals(400, 401, 403, 404, 409, 413, 415, 422, 429),
   },
 });
 
@@ -84,6 +89,7 @@ const historyRoute = createRoute({
         version: z.int(),
         kind: z.enum(["set", "replaced", "deleted"]),
         at: z.int(),
+        key: keySchema,
         label: z.boolean(),
         reason: z.string().nullable(),
         tags: z.array(z.string()),
@@ -116,6 +122,8 @@ const forgetRoute = createRoute({
   tags: ["Feedback"],
   summary: "Forget a person: their thumbs, their history, the answers they asked for, and examples in reports of runs",
   description:
+    "A key without the scope `admin` deletes what it wrote of that person: its own thumbs, and answers that it asked " +
+    "for in their name unless others have judged them. It is refused where it wrote nothing of them. " +
     "A run under way keeps the rows that it began with until it ends. Files that were uploaded are not looked " +
     "into: delete them by their id.",
   request: { query: z.object({ end_user: z.string().min(1).max(256) }) },
@@ -140,6 +148,7 @@ export const described = (label: StoredLabel): z.infer<typeof feedbackSchema> =>
   tags: label.tags,
   correction: label.correction,
   version: label.version,
+  key: label.keyId ?? null,
   created_at: label.createdAt,
   updated_at: label.updatedAt,
 });
@@ -160,6 +169,7 @@ export function storeRefusal(error: unknown): unknown {
     return new ApiError(404, error.message, "completion_id", "completion_not_found");
   }
   if (error instanceof UnknownChoiceError) return new ApiError(404, error.message, "choice", "choice_not_found");
+  if (error instanceof ForeignLabelError) return new ApiError(409, error.message, "end_user", "label_of_another_key");
   if (error instanceof IdempotencyConflictError) {
     return new ApiError(422, error.message, "Idempotency-Key", "idempotency_key_reused");
   }
@@ -169,23 +179,26 @@ export function storeRefusal(error: unknown): unknown {
 /** Adds the routes. */
 export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   const { database, dataFolder, metrics } = gateway;
-  // The greater scope first, so that a refusal names what is needed in the end.
-  app.on("DELETE", forgetRoute.path, requireScope("admin"));
-  app.use("/v1/feedback/*", requireScope("feedback"));
+  app.use("/v1/feedback/*", requireScope("feedback", "reviewer"));
 
   app.openapi(putRoute, async (context) => {
     const body = context.req.valid("json");
     const label = readThumb(body.label);
     try {
-      const stored = await putLabel(database, {
-        completionId: body.completion_id,
-        choice: body.choice ?? 0,
-        endUser: body.end_user ?? "",
-        label,
-        reason: body.reason,
-        tags: body.tags ?? undefined,
-        correction: body.correction,
-      }, idempotencyOf(context, JSON.stringify(body)));
+      const stored = await putLabel(
+        database,
+        {
+          completionId: body.completion_id,
+          choice: body.choice ?? 0,
+          endUser: body.end_user ?? "",
+          label,
+          reason: body.reason,
+          tags: body.tags ?? undefined,
+          correction: body.correction,
+        },
+        idempotencyOf(context, JSON.stringify(body)),
+        context.get("caller"),
+      );
       metrics.labels.inc({ label: label ? "desirable" : "undesirable" });
       return context.json(described(stored), 201);
     } catch (error) {
@@ -195,32 +208,38 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
 
   app.openapi(listRoute, async (context) => {
     const { limit, cursor, ...filter } = context.req.valid("query");
-    const page = await listLabels(database, readFilter(filter), { limit, cursor });
+    const page = await listLabels(database, readFilter(filter), { limit, cursor }, context.get("caller"));
     return context.json(cursorPage(page, page.items.map(described)), 200);
   });
 
   app.openapi(forgetRoute, async (context) => {
     const { end_user } = context.req.valid("query");
-    const { labels, completions } = await deleteEndUser(database, end_user);
+    const caller = context.get("caller");
+    const { labels, events, completions } = await deleteEndUser(database, end_user, caller);
+    if (!caller.everyones && labels + events + completions === 0) {
+      const message = 'This API key wrote nothing of that person; deleting what others wrote needs the scope "admin".';
+      throw new ApiError(403, message, "end_user", "insufficient_scope");
+    }
     await forgetSamples(database, dataFolder);
     return context.json({ end_user, deleted: { labels, completions } }, 200);
   });
 
   app.openapi(oneRoute, async (context) => {
     const { id } = context.req.valid("param");
-    const label = await getLabel(database, id);
+    const label = await getLabel(database, id, context.get("caller"));
     if (!label) throw noSuchThumb(id);
     return context.json(described(label), 200);
   });
 
   app.openapi(historyRoute, async (context) => {
     const { id } = context.req.valid("param");
-    const history = await labelHistory(database, id);
+    const history = await labelHistory(database, id, context.get("caller"));
     if (history.length === 0) throw noSuchThumb(id);
-    const data = history.map(({ version, kind, at, label, reason, tags, correction }) => ({
+    const data = history.map(({ version, kind, at, keyId, label, reason, tags, correction }) => ({
       version,
       kind,
       at,
+      key: keyId,
       label,
       reason,
       tags,
@@ -231,7 +250,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
 
   app.openapi(deleteRoute, async (context) => {
     const { id } = context.req.valid("param");
-    if (!await deleteLabel(database, id)) throw noSuchThumb(id);
+    if (!await deleteLabel(database, id, context.get("caller"))) throw noSuchThumb(id);
     return context.json({ id, object: "feedback" as const, deleted: true as const }, 200);
   });
 }

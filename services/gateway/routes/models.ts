@@ -66,7 +66,7 @@ function models(gateway: Gateway, started: number): Model[] {
 /** Adds the routes. */
 export function addModels(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   const started = Math.floor(Date.now() / 1000);
-  app.use("/v1/models/*", requireScope("inference"));
+  app.use("/v1/models/*", requireScope("inference", "reviewer"));
   app.openapi(listRoute, (context) => context.json(list(models(gateway, started)), 200));
   app.openapi(oneRoute, (context) => {
     const { model } = context.req.valid("param");

@@ -38,6 +38,10 @@ export const feedbackRequestSchema = z.strictObject({
 
 export type FeedbackRequest = z.infer<typeof feedbackRequestSchema>;
 
+export const keySchema = z.string().nullable().openapi({
+  description: "Id of the API key that wrote it; null where none was needed.",
+});
+
 export const feedbackSchema = z.object({
   id: z.string(),
   object: z.literal("feedback"),
@@ -48,6 +52,7 @@ export const feedbackSchema = z.object({
   reason: z.string().nullable(),
   tags: z.array(z.string()),
   correction: z.string().nullable(),
+  key: keySchema,
   version: z.int().openapi({ description: "1, and one more each time the label was replaced." }),
   created_at: z.int().openapi({ description: "Milliseconds since 1970." }),
   updated_at: z.int(),
