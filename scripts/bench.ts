@@ -4,6 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { answerBare } from "../services/gateway/bench/bare.ts";
 import { benchGateway, type Measure, measures } from "../services/gateway/bench/gateway_bench.ts";
+import { soak } from "../services/gateway/bench/soak/soak.ts";
 import { answerJob } from "../services/trainer/bench/jobs.ts";
 import { guard } from "../services/guard/guard.ts";
 import { tolerance } from "../services/guard/comparison.ts";
@@ -14,7 +15,7 @@ import { percent } from "../services/trainer/bench/tables.ts";
 import { benchTrain } from "../services/trainer/bench/train_bench.ts";
 import { InputError } from "../shared/errors.ts";
 import { createReporter } from "../shared/progress.ts";
-import { command, count, number, runCommand, workerCount } from "./command.ts";
+import { command, count, notNegative, number, positive, runCommand, workerCount } from "./command.ts";
 
 const program = command("bench", "Measures speed and memory. Which bench?")
   .argument("[bench]")
@@ -129,6 +130,22 @@ The other commit is checked out into the system's temporary folder, with its pac
     const { model, dtype, data, rounds, quick, json } = options;
     const reporter = createReporter({ json: json === true });
     await guard({ commit, model, dtype, data, rounds, quick: quick === true }, reporter);
+  });
+
+program.command("soak")
+  .summary("the gateway under hostile and honest clients together, for minutes")
+  .description(
+    `Runs a gateway for so many minutes under honest clients (answers, thumbs, lists, exports, probes) and hostile ones (silent
+and slow connections, streams that nobody reads, bodies made to be slow). Prints how the honest ones fared and how memory
+went; ends with 1 where one of them got no answer, or an error of the server's other than 503.`,
+  )
+  .argument("[minutes]", "how long", positive, 10)
+  .option("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model")
+  .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there", "auto")
+  .option("--hostile <n>", "attempts of each hostile way at a time; 0 leaves the honest ones alone", notNegative, 8)
+  .option("--json", "progress and result as JSON lines on stdout")
+  .action(async (minutes: number, { model, dtype, hostile, json }) => {
+    await soak({ minutes, model, dtype, hostile }, createReporter({ json: json === true }));
   });
 
 // What measurements run in processes of their own.
