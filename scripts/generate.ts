@@ -19,7 +19,7 @@ const program = modelOptions(command("generate", "Answers one prompt; a chat mod
   .action(async (options) => {
     const prompt = required(options.prompt, "--prompt") as string;
     const reporter = createReporter({ json: false });
-    const model = await openModel(await findModel(options.model, options.dtype, reporter), options.dtype);
+    const model = openModel(await findModel(options.model, options.dtype, reporter), options.dtype);
     const adapter = options.adapter === undefined ? undefined : await readAdapterOf(model, options.adapter);
     const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
     const ids = promptIds(model.tokenizer, asked), contextLength = contextLengthOf(model.folder.config);

@@ -36,7 +36,7 @@ export interface EvaluationResult {
 /** Evaluates an adapter (or the base model, whose rewards are all 0). @throws InputError for unusable input */
 export async function evaluate(settings: EvaluateSettings, reporter: Reporter): Promise<EvaluationResult> {
   const { device } = settings;
-  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
+  const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const embedded = model.folder.path === embeddedModelFolder;
   if (settings.data === undefined && !embedded) throw new InputError("--data: say which feedback file to evaluate on.");
   const path = settings.data ?? embeddedFeedback;

@@ -20,9 +20,9 @@ const sideBySide = { least: 4, most: 32 };
 
 /** Ids of a prompt as serving sees it: a conversation through the chat template, or plain text. */
 export function promptIds(tokenizer: ChatTokenizer, prompt: string | Message[]): number[] {
-  return tokenizer.encode(
-    typeof prompt === "string" ? prompt : tokenizer.render(prompt, { addGenerationPrompt: true }),
-  );
+  return typeof prompt === "string"
+    ? tokenizer.encode(prompt)
+    : tokenizer.encodeChat(prompt, { addGenerationPrompt: true });
 }
 
 /** Whether a prompt leaves any of the context, where its length is known, to an answer. */

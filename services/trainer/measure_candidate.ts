@@ -71,7 +71,7 @@ export async function measureCandidate(
   interrupted: () => boolean = () => false,
 ): Promise<CandidateMeasurements> {
   const { device, adapter, current } = settings;
-  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
+  const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const { tokenizer } = model;
   const candidate = await adapterPart(adapter, model);
   const other = current === undefined ? undefined : await adapterPart(current, model);

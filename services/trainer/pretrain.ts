@@ -64,8 +64,8 @@ const corpusSize = 40_000;
 function sequencesOf({ messages }: Conversation, tokenizer: ChatTokenizer): Sequence[] {
   return messages.flatMap((message, turn) => {
     if (message.role !== "assistant") return [];
-    const promptIds = tokenizer.encode(tokenizer.render(messages.slice(0, turn), { addGenerationPrompt: true }));
-    const joint = tokenizer.encode(tokenizer.render(messages.slice(0, turn + 1)));
+    const promptIds = tokenizer.encodeChat(messages.slice(0, turn), { addGenerationPrompt: true });
+    const joint = tokenizer.encodeChat(messages.slice(0, turn + 1));
     return [{ promptIds, completionIds: joint.slice(promptIds.length) }];
   });
 }
@@ -88,7 +88,7 @@ async function trainWeights(
   pool: WorkerPool,
 ): Promise<void> {
   const { out, steps, batchSize, seed } = settings;
-  const opened = await openModel(openModelFolder(out), "fp32");
+  const opened = openModel(openModelFolder(out), "fp32");
   const graph = readModel(opened.path);
   const model = await startTraining(opened, { kind: "full" }, { kind: "next-token" }, pool, "cpu", (policy) => {
     policy.parameters.forEach(({ name }, i) => {
@@ -148,7 +148,7 @@ async function trainWeights(
 
 /** Samples answers to training questions, judges them, flips some labels and writes TRL's unpaired rows. */
 async function writeFeedback(settings: PretrainSettings, reporter: Reporter, pool: WorkerPool): Promise<void> {
-  const model = await openModel(openModelFolder(settings.out), "fp32");
+  const model = openModel(openModelFolder(settings.out), "fp32");
   await startGeneration(model, pool, "cpu");
   const random = new Random(settings.seed + 1);
   const questions = random.shuffle(splitQuestions().train).slice(0, settings.feedbackRows);

@@ -96,7 +96,7 @@ async function findBroken<Suspect extends { row: TokenizedRow; i: number }>(
  */
 export async function score(settings: ScoreSettings, reporter: Reporter): Promise<RowScore[]> {
   const { device } = settings;
-  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
+  const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   const file = await readFeedback(settings.data);
   const { rows, report } = tokenizeRows(file.rows, model.tokenizer, {

@@ -96,7 +96,7 @@ export async function train(
     );
   }
   const device = deviceOf(settings);
-  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
+  const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const trainedBefore = settings.initAdapter ? await readTrainedPrompts(settings.initAdapter) : new PromptSet();
   const data = await prepareData(settings.data ?? embeddedFeedback, model, settings, trainedBefore);
   const { trained, fill, adapter } = await trainedPart(settings, model);

@@ -1,5 +1,5 @@
 // Rows to token ids, exactly as TRL 1.13's KTOTrainer makes them, and a report of every row that was changed or dropped.
-// Knows the tokenizer only as encode/render; nothing of batches, pairs or models.
+// Knows the tokenizer only as what encodes texts and conversations; nothing of batches, pairs or models.
 
 import { createHash } from "node:crypto";
 import { counted } from "../counted.ts";
@@ -8,7 +8,7 @@ import type { ChatTokenizer } from "../runtime/chat_tokenizer.ts";
 import { type FeedbackRow, isEmptyCompletion, listLines, type Message } from "./row.ts";
 
 /** What tokenising needs of a tokenizer. */
-export type RowTokenizer = Pick<ChatTokenizer, "encode" | "render" | "eosToken" | "eosTokenId" | "eosTokenIds">;
+export type RowTokenizer = Pick<ChatTokenizer, "encode" | "encodeChat" | "eosToken" | "eosTokenId" | "eosTokenIds">;
 
 /** A row ready for the model: the sequence is promptIds followed by completionIds. */
 export interface TokenizedRow {
@@ -157,8 +157,8 @@ function idsOfRow(row: FeedbackRow, tokenizer: RowTokenizer): { promptIds: numbe
   };
   try {
     return {
-      promptIds: tokenizer.encode(tokenizer.render(before, { ...shared, addGenerationPrompt: true })),
-      jointIds: tokenizer.encode(tokenizer.render([...before, ...after], shared)),
+      promptIds: tokenizer.encodeChat(before, { ...shared, addGenerationPrompt: true }),
+      jointIds: tokenizer.encodeChat([...before, ...after], shared),
     };
   } catch (error) {
     if (error instanceof InputError) throw new InputError(`Row at line ${row.line}: ${error.message}`);

@@ -1,26 +1,19 @@
-// Text to ids and conversations to text, as transformers.js does both, for training and serving alike.
-// Adds to transformers.js: a folder's chat_template.jinja, the end tokens of generation_config.json, and a content hash.
+// Text to ids and conversations to ids, with the libraries that transformers.js itself uses, for training and serving alike.
+// Adds to them: a folder's chat_template.jinja, the end tokens of generation_config.json, and a content hash.
 // Knows nothing of rows, labels or models.
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { AutoTokenizer, PreTrainedTokenizer } from "@huggingface/transformers";
+import { Tokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
 import type { Message } from "../feedback/row.ts";
+import { ChatTemplate, type RenderOptions, type TemplateSource, templateText } from "./chat_template.ts";
+import { ControlTokens, type TokenizerFile } from "./control_tokens.ts";
 import type { ModelFolder } from "./model_folder.ts";
 
-/** How a conversation is rendered. */
-export interface RenderOptions {
-  /** End with the words that open an assistant's turn. Default false. */
-  addGenerationPrompt?: boolean;
-  tools?: unknown[];
-  /** Leave the last message open, so that the model goes on with it (transformers' `continue_final_message`). */
-  continueFinal?: boolean;
-  /** Further variables for the template, e.g. `enable_thinking`. */
-  templateArguments?: Record<string, unknown>;
-}
+export type { RenderOptions };
 
 /** A model's tokenizer with its chat template. */
 export interface ChatTokenizer {
@@ -29,6 +22,11 @@ export interface ChatTokenizer {
   decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
   /** The conversation as the model reads it. Throws InputError without a template, or where the template refuses. */
   render(messages: Message[], options?: RenderOptions): string;
+  /**
+   * Ids of a conversation as `render` writes it. Control tokens are the template's alone: where messages, tools or
+   * arguments have the words of one, they are text. Throws as `render` does.
+   */
+  encodeChat(messages: Message[], options?: RenderOptions): number[];
   /** The text of the end token, e.g. `<|im_end|>`. Empty where the model names none. */
   eosToken: string;
   /** The end token's id; undefined where the model names none. */
@@ -44,13 +42,21 @@ export interface ChatTokenizer {
 
 const TokenSchema = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
 const TokenizerConfigSchema = z.looseObject({
+  bos_token: TokenSchema,
   eos_token: TokenSchema,
+  unk_token: TokenSchema,
+  sep_token: TokenSchema,
+  pad_token: TokenSchema,
+  cls_token: TokenSchema,
+  mask_token: TokenSchema,
+  additional_special_tokens: z.array(z.union([z.string(), z.looseObject({ content: z.string() })])).nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
   chat_template: z.union([
     z.string(),
     z.array(z.object({ name: z.string(), template: z.string() })),
   ]).nullish(),
 });
+type TokenizerConfig = z.infer<typeof TokenizerConfigSchema>;
 const EndTokensSchema = z.looseObject({ eos_token_id: z.union([z.number(), z.array(z.number())]).nullish() });
 const SpecialTokensSchema = z.looseObject({ eos_token: TokenSchema });
 
@@ -59,15 +65,16 @@ const SpecialTokensSchema = z.looseObject({ eos_token: TokenSchema });
  *
  * @throws InputError when tokenizer.json or tokenizer_config.json cannot be read.
  */
-export async function loadChatTokenizer(folder: ModelFolder): Promise<ChatTokenizer> {
+export function loadChatTokenizer(folder: ModelFolder): ChatTokenizer {
   const tokenizerPath = join(folder.path, "tokenizer.json");
   if (!existsSync(tokenizerPath)) throw new InputError(`${folder.path} has no tokenizer.json.`);
   const bytes = readFileSync(tokenizerPath);
   const config = readJson(folder.path, "tokenizer_config.json", TokenizerConfigSchema);
-  const tokenizer = await openTokenizer(folder.path, bytes, config !== undefined);
-  const template = chatTemplate(folder.path, config);
+  const { file, tokenizer } = openTokenizer(folder.path, bytes, config ?? {});
+  const source = chatTemplate(folder.path, config);
+  const template = new ChatTemplate(source, folder.name, namedWords(config));
   const eosToken = endToken(folder, config, tokenizer);
-  const eosTokenId = eosToken === "" ? undefined : tokenizer.convert_tokens_to_ids(eosToken) as number | undefined;
+  const eosTokenId = eosToken === "" ? undefined : tokenizer.token_to_id(eosToken);
   const generation = readJson(folder.path, "generation_config.json", EndTokensSchema);
   const eosTokenIds = [
     ...new Set([eosTokenId, generation?.eos_token_id ?? folder.config.eos_token_id].flat()),
@@ -75,109 +82,84 @@ export async function loadChatTokenizer(folder: ModelFolder): Promise<ChatTokeni
   // transformers.js' own default is true, which would change the text between two thumbs.
   const cleansUpSpaces = config?.clean_up_tokenization_spaces ?? false;
   const hash = createHash("sha256").update(bytes).update("\0").update(
-    template === undefined ? "" : templateText(template),
+    source === undefined ? "" : templateText(source),
   );
+  const furtherControls = new Set([config?.bos_token, ...config?.additional_special_tokens ?? []].map(wordOf));
+  const controls = new ControlTokens(
+    tokenizer,
+    file,
+    config ?? {},
+    ({ id, content, special }) => special === true || eosTokenIds.includes(id) || furtherControls.has(content),
+  );
+  const encode: ChatTokenizer["encode"] = (text, { addSpecialTokens = false } = {}) =>
+    text === "" && !addSpecialTokens ? [] : tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
 
   return {
-    encode: (text, { addSpecialTokens = false } = {}) =>
-      text === "" && !addSpecialTokens ? [] : tokenizer.encode(text, { add_special_tokens: addSpecialTokens }),
+    encode,
     decode: (ids, { skipSpecialTokens = false } = {}) =>
       ids.length === 0 ? "" : tokenizer.decode(Array.from(ids), {
         skip_special_tokens: skipSpecialTokens,
         clean_up_tokenization_spaces: cleansUpSpaces,
       }),
-    render: (messages, options = {}) => render(tokenizer, template, folder, messages, options),
+    render: (messages, options) => template.render(messages, options),
+    encodeChat(messages, options = {}) {
+      const sealed = controls.seal({ messages, options });
+      return sealed === undefined
+        ? encode(template.render(messages, options))
+        : sealed.encode(template.render(sealed.value.messages, sealed.value.options));
+    },
     eosToken,
     eosTokenId,
     eosTokenIds,
-    hasChatTemplate: template !== undefined,
+    hasChatTemplate: source !== undefined,
     cleansUpSpaces,
     contentHash: hash.digest("hex"),
   };
 }
 
-type Template = string | { name: string; template: string }[];
-
 /** As transformers resolves it: a chat_template.jinja beside the tokenizer goes before the one in its config. */
-function chatTemplate(path: string, config: z.infer<typeof TokenizerConfigSchema> | undefined): Template | undefined {
+function chatTemplate(path: string, config: TokenizerConfig | undefined): TemplateSource | undefined {
   const file = join(path, "chat_template.jinja");
   if (existsSync(file)) return readFileSync(file, "utf8");
   return config?.chat_template || undefined;
 }
 
-function templateText(template: Template): string {
-  return typeof template === "string" ? template : JSON.stringify(template);
-}
-
-function pickTemplate(template: Template, tools: unknown[] | undefined): string | undefined {
-  if (typeof template === "string") return template;
-  const named = (name: string) => template.find((entry) => entry.name === name)?.template;
-  return (tools === undefined ? undefined : named("tool_use")) ?? named("default") ?? template[0]?.template;
-}
-
-function render(
-  tokenizer: PreTrainedTokenizer,
-  template: Template | undefined,
-  folder: ModelFolder,
-  messages: Message[],
-  { addGenerationPrompt = false, tools, continueFinal = false, templateArguments = {} }: RenderOptions,
-): string {
-  const chosen = template === undefined ? undefined : pickTemplate(template, tools);
-  if (chosen === undefined) {
-    throw new InputError(
-      `${folder.name} has no chat template (neither chat_template.jinja nor chat_template in tokenizer_config.json): ` +
-        `it cannot read conversations, use plain text prompts or an instruct model.`,
-    );
-  }
-  if (continueFinal && messages.at(-1)?.content === "") {
-    // Nothing to leave open yet: the turn has only been opened.
-    messages = messages.slice(0, -1);
-    addGenerationPrompt = true;
-    continueFinal = false;
-  }
-  let text: string;
+/** What templates and texts are made of, as tokenizer.json says it. @throws InputError for a broken file */
+function openTokenizer(path: string, bytes: Uint8Array, config: object): { file: TokenizerFile; tokenizer: Tokenizer } {
   try {
-    text = tokenizer.apply_chat_template(messages, {
-      ...templateArguments,
-      chat_template: chosen,
-      tools: tools === undefined ? null : tools as object[],
-      add_generation_prompt: addGenerationPrompt && !continueFinal,
-      tokenize: false,
-    });
-  } catch (error) {
-    // Templates refuse by raise_exception (roles that do not alternate, a system message …): the input's fault.
-    throw new InputError(`The chat template of ${folder.name} refuses this conversation: ${(error as Error).message}`);
-  }
-  return continueFinal ? leaveOpen(text, messages) : text;
-}
-
-/** Cuts the rendered text after the last message's words, as transformers' `continue_final_message` does. */
-function leaveOpen(text: string, messages: Message[]): string {
-  const last = messages.at(-1)?.content ?? "";
-  const at = text.lastIndexOf(last.trim());
-  if (at < 0) throw new InputError("The chat template changes the last message, so it cannot be continued.");
-  // A template may trim the message; where it did not, its last spaces belong to it.
-  const whole = text.startsWith(last.trimStart(), at) ? last.trimStart() : last.trim();
-  return text.slice(0, at + whole.length);
-}
-
-async function openTokenizer(path: string, bytes: Uint8Array, hasConfig: boolean): Promise<PreTrainedTokenizer> {
-  try {
-    if (hasConfig) return await AutoTokenizer.from_pretrained(path, { local_files_only: true });
-    return new PreTrainedTokenizer(JSON.parse(new TextDecoder().decode(bytes)), {});
+    const file = JSON.parse(new TextDecoder().decode(bytes)) as TokenizerFile;
+    return { file, tokenizer: new Tokenizer(file, config) };
   } catch (error) {
     throw new InputError(`${join(path, "tokenizer.json")} cannot be loaded: ${(error as Error).message}`);
   }
 }
 
+/** The tokens that templates know by name. */
+const namedTokens = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+] as const;
+
+const wordOf = (token: z.infer<typeof TokenSchema>) => typeof token === "string" ? token : token?.content;
+
+function namedWords(config: TokenizerConfig | undefined): Record<string, string> {
+  const words = namedTokens.map((name) => [name, wordOf(config?.[name])] as const);
+  return Object.fromEntries(words.filter((entry): entry is [typeof entry[0], string] => Boolean(entry[1])));
+}
+
 /** The end token's text from where repositories keep it: tokenizer_config, special_tokens_map, or config's id. */
 function endToken(
   folder: ModelFolder,
-  config: z.infer<typeof TokenizerConfigSchema> | undefined,
-  tokenizer: PreTrainedTokenizer,
+  config: TokenizerConfig | undefined,
+  tokenizer: Tokenizer,
 ): string {
   const named = config?.eos_token ?? readJson(folder.path, "special_tokens_map.json", SpecialTokensSchema)?.eos_token;
-  if (named) return typeof named === "string" ? named : named.content;
+  if (named) return wordOf(named)!;
   const id = [folder.config.eos_token_id].flat()[0];
   return typeof id === "number" ? tokenizer.decode([id], { skip_special_tokens: false }) : "";
 }

@@ -48,9 +48,9 @@ export async function findModel(model: string | undefined, dtype: string, report
 }
 
 /** Opens folder and tokenizer and finds the ONNX file of `dtype`. @throws InputError naming what is missing. */
-export async function openModel(folder: ModelFolder, dtype: string): Promise<OpenModel> {
+export function openModel(folder: ModelFolder, dtype: string): OpenModel {
   const resolved = folder.resolveDtype(dtype);
-  return { folder, tokenizer: await loadChatTokenizer(folder), path: folder.onnxFile(resolved), dtype: resolved };
+  return { folder, tokenizer: loadChatTokenizer(folder), path: folder.onnxFile(resolved), dtype: resolved };
 }
 
 /** Whether transformers.js would open this very file: it looks for no other than onnx/model….onnx. */

@@ -143,7 +143,7 @@ fixtureTest(
   "generate prints the model's own greedy answer, the adapter's with one, and draws by its seed",
   async (cache) => {
     const { greedy } = golden(),
-      { tokenizer } = await openModel(await findModel(model, "fp32", createReporter({ json: false })), "fp32");
+      { tokenizer } = openModel(await findModel(model, "fp32", createReporter({ json: false })), "fp32");
     const args = [
       "--model",
       model,

@@ -18,7 +18,7 @@ const model = fixture("llama-untied-genai"), data = `${model}/data.jsonl`;
 fixtureTest("score names the row whose log-prob is not finite and keeps only the others", async (folder) => {
   const broken = `${folder}/broken`, path = `${broken}/onnx/model.onnx`, out = `${folder}/scores.jsonl`;
   await copyFolder(model, broken);
-  const { tokenizer } = await openModel(await findModel(model, "fp32", silent), "fp32");
+  const { tokenizer } = openModel(await findModel(model, "fp32", silent), "fp32");
   const { rows } = tokenizeRows((await readFeedback(data)).rows, tokenizer, { maxLength: 1024, dropDuplicates: false });
   // A token of one row alone: its embedding is what breaks.
   const idsOf = rows.map(({ promptIds, completionIds }) => [...promptIds, ...completionIds.slice(0, -1)]);

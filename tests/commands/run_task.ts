@@ -83,7 +83,7 @@ export async function succeed(task: string, args: (string | number)[], options: 
 }
 
 /** Hands out a new folder and removes it after. */
-export async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
+export async function withFolder(use: (folder: string) => void | Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "prospect-test-" });
   try {
     await use(folder);
@@ -93,7 +93,7 @@ export async function withFolder(use: (folder: string) => Promise<void>): Promis
 }
 
 /** A test over the fixtures, with a folder of its own; without fixtures it says so and passes. */
-export function fixtureTest(sentence: string, use: (folder: string) => Promise<void>): void {
+export function fixtureTest(sentence: string, use: (folder: string) => void | Promise<void>): void {
   Deno.test(sentence, async () => {
     if (!FIXTURES.every((name) => existsSync(fixture(name)))) return console.log(`skipped: no ${SHARED}/fixtures`);
     await withFolder(use);

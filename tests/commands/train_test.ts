@@ -142,7 +142,7 @@ for (const name of ["llama-genai", "llama-untied-genai"]) {
         assert(Math.abs(log_prob - after[i]!.log_prob) > 1e-3, `row ${i} is unchanged`)
       );
 
-      const opened = await openModel(await findModel(`${out}/model`, "fp32", createReporter({ json: false })), "fp32");
+      const opened = openModel(await findModel(`${out}/model`, "fp32", createReporter({ json: false })), "fp32");
       const tokenized = tokenizeRows((await readFeedback(rows)).rows, opened.tokenizer, { maxLength: 1024 });
       const stock = await StockSession.open({ folder: `${out}/model`, dtype: "fp32", device: "cpu" });
       try {

@@ -83,7 +83,7 @@ for (const [model, name] of [["qwen3-genai", "model_q4f16"], ["gemma2-genai", "m
   Deno.test(`${model}/${name}, which the CPU's kernel refuses as it is, answers with its oracle's log-probs`, async () => {
     const root = join(folder, "../..", model), path = `${root}/onnx/${name}.onnx`;
     const { tokenizer, read } = await withWholeFolder(root, async (whole) => ({
-      tokenizer: await loadChatTokenizer(openModelFolder(whole)),
+      tokenizer: loadChatTokenizer(openModelFolder(whole)),
       read: (await readFeedback(`${whole}/data.jsonl`)).rows[0],
     }));
     const { rows: [row] } = tokenizeRows([read!], tokenizer, { maxLength: 1024, dropDuplicates: false });

@@ -38,9 +38,10 @@ Deno.test("duplicates, contradictions and empty answers are told apart and named
 });
 
 Deno.test("counts, duplicates and contradictions are those that training reports of the same rows", () => {
+  const encode = (text: string) => [...text].map((character) => character.codePointAt(0)!);
   const tokenizer: RowTokenizer = {
-    encode: (text) => [...text].map((character) => character.codePointAt(0)!),
-    render: (messages) => messages.map(({ role, content }) => `<${role}>${content}`).join("") + "\n",
+    encode,
+    encodeChat: (messages) => encode(messages.map(({ role, content }) => `<${role}>${content}`).join("") + "\n"),
     eosToken: "\n",
     eosTokenId: 10,
     eosTokenIds: [10],

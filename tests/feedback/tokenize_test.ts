@@ -18,7 +18,7 @@ interface GoldenRow {
 for (const fixture of FIXTURES) {
   sharedTest(`fixtures/${fixture}`, `${fixture}: chat and plain rows get exactly TRL's token ids`, async (path) => {
     const golden = JSON.parse(await Deno.readTextFile(`${path}/golden.json`));
-    const tokenizer = await loadChatTokenizer(openModelFolder(path));
+    const tokenizer = loadChatTokenizer(openModelFolder(path));
     for (const [name, key] of [["data.jsonl", "tokens"], ["data_standard.jsonl", "tokens_standard"]] as const) {
       const { rows, report } = tokenizeRows((await readFeedback(`${path}/${name}`)).rows, tokenizer, {
         maxLength: 1024,
@@ -39,11 +39,15 @@ for (const fixture of FIXTURES) {
   });
 }
 
+const codePoints = (text: string) => [...text].map((c) => c.codePointAt(0) as number);
+
 /** One id per character, the end token is `$`. */
 const characters: RowTokenizer = {
-  encode: (text) => [...text].map((c) => c.codePointAt(0) as number),
-  render: (messages, options) =>
-    messages.map((m) => `${m.role[0]}:${m.content}$`).join("") + (options?.addGenerationPrompt ? "a:" : ""),
+  encode: codePoints,
+  encodeChat: (messages, options) =>
+    codePoints(
+      messages.map((m) => `${m.role[0]}:${m.content}$`).join("") + (options?.addGenerationPrompt ? "a:" : ""),
+    ),
   eosToken: "$",
   eosTokenId: 36,
   eosTokenIds: [36],
@@ -157,7 +161,7 @@ Deno.test("a long list of lines is cut after five", () => {
 Deno.test("a conversation the template refuses is an InputError that names the line", () => {
   const refusing = {
     ...characters,
-    render: () => {
+    encodeChat: () => {
       throw new InputError("roles must alternate");
     },
   };
@@ -180,7 +184,7 @@ sharedTest(
     // SmolLM2's tokenizer.json (and transformers 4, and transformers.js) has: "\n\n1" is then one token more.
     const golden = JSON.parse(await Deno.readTextFile(`${path}/golden.json`)).held_out.tokens as number[];
     const { rows: input } = await readFeedback(`${SHARED}/data/rasbt-preference/held_out.jsonl`);
-    const { rows } = tokenizeRows(input, await loadChatTokenizer(openModelFolder(path)), { maxLength: 1024 });
+    const { rows } = tokenizeRows(input, loadChatTokenizer(openModelFolder(path)), { maxLength: 1024 });
     const differ = rows.filter((row) => row.completionIds.length !== golden[row.index]);
     assert.deepEqual(differ.map((row) => row.line), [61, 141, 149]);
     for (const row of differ) assert.match(JSON.stringify(input[row.index]?.completion), /\\n\\n1/);

@@ -17,7 +17,7 @@ export interface GatewayProcess {
 /** A bias that keeps the embedded model from ending its answer. */
 export async function neverEnding(): Promise<Record<string, number>> {
   const options = { dtype: "auto", onRemark: () => {}, onProgress: () => {} };
-  const { eosTokenIds } = await loadChatTokenizer(await resolveModelFolder(embeddedModelFolder, options));
+  const { eosTokenIds } = loadChatTokenizer(await resolveModelFolder(embeddedModelFolder, options));
   return Object.fromEntries(eosTokenIds.map((id) => [id, -100]));
 }
 

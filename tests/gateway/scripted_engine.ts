@@ -34,7 +34,7 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
     onRemark: () => {},
     onProgress: () => {},
   });
-  const tokenizer = await loadChatTokenizer(folder);
+  const tokenizer = loadChatTokenizer(folder);
   const contextLength = 64;
   const adapters = new Map<string, { name: string; version: string; since: number }>();
   const requests: AnswerRequest[] = [];

@@ -27,7 +27,7 @@ async function changed(fixture: string, change: (folder: string) => void): Promi
       cpSync(join(fixture, file), join(folder, file));
     }
     change(folder);
-    return await loadChatTokenizer(openModelFolder(folder));
+    return loadChatTokenizer(openModelFolder(folder));
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -42,8 +42,8 @@ function editJson(path: string, edit: (value: Record<string, unknown>) => void):
 sharedTest(
   FIXTURE,
   "text survives encoding and decoding, special tokens are recognised and can be skipped",
-  async (path) => {
-    const tokenizer = await loadChatTokenizer(openModelFolder(path));
+  (path) => {
+    const tokenizer = loadChatTokenizer(openModelFolder(path));
     const text = "Return  a list , don't you?\n\tπ 漢字 <|im_end|>";
     const ids = tokenizer.encode(text);
     assert.equal(ids.at(-1), 2);
@@ -54,8 +54,8 @@ sharedTest(
   },
 );
 
-sharedTest(FIXTURE, "conversations are rendered closed, with a generation prompt, and left open", async (path) => {
-  const tokenizer = await loadChatTokenizer(openModelFolder(path));
+sharedTest(FIXTURE, "conversations are rendered closed, with a generation prompt, and left open", (path) => {
+  const tokenizer = loadChatTokenizer(openModelFolder(path));
   const closed = "<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\n Hello. <|im_end|>\n";
   assert.equal(tokenizer.render(CHAT), closed);
   assert.equal(tokenizer.render(CHAT, { addGenerationPrompt: true }), `${closed}<|im_start|>assistant\n`);
@@ -72,7 +72,7 @@ sharedTest(
   FIXTURE,
   "chat_template.jinja is read, goes before the config's, and changes the content hash",
   async (path) => {
-    const original = await loadChatTokenizer(openModelFolder(path));
+    const original = loadChatTokenizer(openModelFolder(path));
     const jinja = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}\n{% endfor %}" +
       "{% if tools %}{{ tools | length }} tools{% endif %}{{ mood }}";
     const tokenizer = await changed(path, (folder) => writeFileSync(join(folder, "chat_template.jinja"), jinja));
@@ -147,8 +147,8 @@ sharedTest(FIXTURE, "a tokenizer.json that is broken is an InputError that names
 sharedTest(
   "models/SmolLM2-135M-Instruct",
   "SmolLM2 adds its system prompt and ends an answer with the end token and a newline",
-  async (path) => {
-    const tokenizer = await loadChatTokenizer(openModelFolder(path));
+  (path) => {
+    const tokenizer = loadChatTokenizer(openModelFolder(path));
     const text = tokenizer.render(CHAT);
     assert.ok(text.startsWith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM"));
     const ids = tokenizer.encode(text);

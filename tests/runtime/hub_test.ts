@@ -128,7 +128,7 @@ sharedTest(
         assert.deepEqual([folder.name, folder.revision], ["owner/name", "v1"]);
         assert.deepEqual(readdirSync(main), ["v1"]);
         // PEFT finds an adapter's base by these two.
-        const model = await openModel(folder, "q4"), layers = adaptableLayers(model.path, folder.config);
+        const model = openModel(folder, "q4"), layers = adaptableLayers(model.path, folder.config);
         const settings = parseTrainSettings({ model: "owner/name@v1", out: "unused" });
         const { base_model_name_or_path, revision } = newAdapterConfig(settings, layers, model) as Record<
           string,

@@ -34,7 +34,7 @@ interface Batch {
 type Feeds = ReturnType<typeof adapterFeeds>;
 
 const open = async (folder: string, dtype: string): Promise<OpenModel> =>
-  await openModel(await findModel(folder, dtype, createReporter({ json: false })), dtype);
+  openModel(await findModel(folder, dtype, createReporter({ json: false })), dtype);
 
 /** The precisions that a folder has, as `--dtype` calls them. */
 function dtypesOf(folder: string): string[] {

@@ -43,7 +43,7 @@ export async function withTraining(
   { workers = 1, tokensPerMicroBatch = 1024, beta = 0.1, adapter = true }: TrainingOptions,
   use: (training: OpenTraining) => Promise<void>,
 ): Promise<void> {
-  const opened = await openModel(await findModel(folder, "fp32", createReporter({ json: false })), "fp32");
+  const opened = openModel(await findModel(folder, "fp32", createReporter({ json: false })), "fp32");
   const { rows } = tokenizeRows((await readFeedback(`${folder}/data.jsonl`)).rows, opened.tokenizer, {
     maxLength: 1024,
   });

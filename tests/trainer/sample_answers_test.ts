@@ -7,7 +7,7 @@ import type { TrainingData } from "../../services/trainer/data.ts";
 import { silent } from "../../shared/progress.ts";
 
 Deno.test("answers that cannot be given leave the report without samples and say so, and end no run", async () => {
-  const model = await openModel(await findModel(undefined, "auto", silent), "auto");
+  const model = openModel(await findModel(undefined, "auto", silent), "auto");
   const warnings: string[] = [], reporter = { ...silent, warn: (text: string) => void warnings.push(text) };
   const prompt = [{ role: "user", content: "What is 3 plus 4?" }];
   const data = { source: [{ prompt }], heldOut: [], train: [{ index: 0, promptKey: "a" }] } as unknown as TrainingData;

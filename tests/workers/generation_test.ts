@@ -21,7 +21,7 @@ interface Greedy {
 }
 
 const open = async (folder: string): Promise<OpenModel> =>
-  await openModel(await findModel(folder, "fp32", createReporter({ json: false })), "fp32");
+  openModel(await findModel(folder, "fp32", createReporter({ json: false })), "fp32");
 
 async function withPool(size: number, use: (pool: WorkerPool) => Promise<void>): Promise<void> {
   const pool = await WorkerPool.start(size, assert.fail);
@@ -81,7 +81,7 @@ sharedTest(
         await pool.prepare(async (worker) => await worker.setAdapter(feeds));
         texts = await answerPrompts(pool, model.tokenizer, prompts, { maxNewTokens: 16, temperature: 1, seed: 5 });
         const [first, second] = prompts.slice(0, 2).map((prompt) => ({
-          promptIds: model.tokenizer.encode(model.tokenizer.render(prompt, { addGenerationPrompt: true })),
+          promptIds: model.tokenizer.encodeChat(prompt, { addGenerationPrompt: true }),
           seed: 9,
           maxNewTokens: 16,
         }));

@@ -13,7 +13,7 @@ import { ServingSession } from "../../workers/serving_session.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
 
 async function openGraph(folder: string, dtype: string): Promise<GenerationGraph> {
-  const model = await openModel(await findModel(folder, dtype, silent), dtype);
+  const model = openModel(await findModel(folder, dtype, silent), dtype);
   const graph = compileGeneration(model.path, model.folder.config);
   return await GenerationGraph.open({ device: "cpu", folder: dirname(model.path), graph, threads: 1 });
 }

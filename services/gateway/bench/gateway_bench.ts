@@ -120,7 +120,7 @@ function printMemory(measured: MemoryMeasurement, { line }: Reporter): void {
  */
 export async function benchGateway(options: GatewayBenchOptions, reporter: Reporter): Promise<void> {
   const { program, workers, quick } = options;
-  const { folder, dtype, tokenizer } = await openModel(
+  const { folder, dtype, tokenizer } = openModel(
     await findModel(options.model, options.dtype, reporter),
     options.dtype,
   );

@@ -256,7 +256,7 @@ export async function startEngine(
   url?: URL,
 ): Promise<Engine> {
   const found = await findModel(asked, dtype, { ...createReporter({ json }), warn });
-  const model = await openModel(found, dtype), { folder, path, tokenizer } = model;
+  const model = openModel(found, dtype), { folder, path, tokenizer } = model;
   const cores = navigator.hardwareConcurrency, on = device === "auto" ? "cpu" : device;
   const size = on === "cpu" ? workers ?? Math.ceil(cores / coresPerWorker) : workersOn(on, workers);
   const threads = Math.max(1, Math.floor(cores / size));

@@ -33,24 +33,26 @@ const mostCharactersPerToken = 128;
 
 /** Reads prompts with a tokenizer for a model whose context has `contextLength` tokens. */
 export function promptsOf(tokenizer: ChatTokenizer, contextLength: number): Prompts {
-  const encode = (text: string, source: "chat" | "text") => {
-    if (text.length > contextLength * mostCharactersPerToken) {
-      const message =
-        `This model's context is ${contextLength} tokens, but the prompt has ${text.length} characters; shorten it.`;
-      throw new PromptError(message, source, "context_length_exceeded");
-    }
-    return tokenizer.encode(text);
+  const check = (length: number, source: "chat" | "text") => {
+    if (length <= contextLength * mostCharactersPerToken) return;
+    const message =
+      `This model's context is ${contextLength} tokens, but the prompt has ${length} characters; shorten it.`;
+    throw new PromptError(message, source, "context_length_exceeded");
   };
-  const render = (messages: Message[], options: RenderOptions) => {
+  const encodeChat = (messages: Message[], options: RenderOptions) => {
+    check(messages.reduce((sum, { content }) => sum + content.length, 0), "chat");
     try {
-      return tokenizer.render(messages, options);
+      return tokenizer.encodeChat(messages, options);
     } catch (error) {
       throw error instanceof InputError ? new PromptError(error.message, "chat") : error;
     }
   };
+  const encodeText = (text: string) => {
+    check(text.length, "text");
+    return tokenizer.encode(text);
+  };
   return {
-    chat: (messages, options = { addGenerationPrompt: true }) =>
-      Promise.try(() => encode(render(messages, options), "chat")),
-    text: (text) => Promise.try(() => encode(text, "text")),
+    chat: (messages, options = { addGenerationPrompt: true }) => Promise.try(() => encodeChat(messages, options)),
+    text: (text) => Promise.try(() => encodeText(text)),
   };
 }

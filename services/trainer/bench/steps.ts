@@ -34,7 +34,7 @@ export interface Steps {
 /** Compiles the model in `pool`, makes the rows and, where asked for, precomputes their reference log-probs. */
 export async function prepareSteps(settings: StepSettings, pool: WorkerPool): Promise<Steps> {
   const train = trainSettingsOf(settings);
-  const model = await openModel(
+  const model = openModel(
     await findModel(settings.model, settings.dtype, createReporter({ json: true })),
     settings.dtype,
   );

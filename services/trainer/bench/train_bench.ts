@@ -126,7 +126,7 @@ function printGrowth(plan: GrowthPlan, rows: GrowthRow[], { line }: Reporter): v
  */
 export async function benchTrain(options: TrainBenchOptions, reporter: Reporter): Promise<void> {
   const { program, quick } = options;
-  const { folder, dtype } = await openModel(
+  const { folder, dtype } = openModel(
     await findModel(options.settings.model, options.settings.dtype, reporter),
     options.settings.dtype,
   );

@@ -39,7 +39,7 @@ export async function measureStaleness(
   const every = all ? 1 : Math.max(1, Math.ceil(known.length / sample));
   const chosen = known.filter((_, index) => index % every === 0);
   if (chosen.length === 0) return staleness([]);
-  const model = await openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
+  const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const asRows = chosen.map(({ prompt, completion, label }, index) => ({
     index,
     line: index + 1,

@@ -156,7 +156,7 @@ export async function runJob(
     const initAdapter = await adapterFolder(database, dataFolder, parent);
     const training = await trainSettings(settings, job, path, folder, initAdapter);
     const result = await train(training, reporter, interrupted);
-    const model = await openModel(await findModel(settings.model, settings.dtype, silent), settings.dtype);
+    const model = openModel(await findModel(settings.model, settings.dtype, silent), settings.dtype);
     const base = await identityOf(model);
     const current = await currentFolder(database, dataFolder, base, reporter);
     const heldOut = await readHeldOut(folder);

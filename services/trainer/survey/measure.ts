@@ -144,7 +144,7 @@ export async function measureCell(subject: Subject, found: (finding: Finding) =>
 /** @param whole where tokenizer and rows are; what is measured stays where it lies, so that sentences name that place */
 async function measureIn(whole: string, subject: Subject, found: (finding: Finding) => void): Promise<void> {
   const { folder, dtype, device, file } = subject;
-  const opened = await openModel(await findModel(whole, "auto", createReporter({ json: false })), "auto");
+  const opened = openModel(await findModel(whole, "auto", createReporter({ json: false })), "auto");
   const model = { ...opened, dtype, path: join(folder, "onnx", file) };
   const { rows: read } = await readFeedback(join(whole, "data.jsonl"));
   const { rows } = tokenizeRows(read, model.tokenizer, { maxLength: 1024, dropDuplicates: false });

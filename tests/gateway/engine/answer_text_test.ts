@@ -7,7 +7,7 @@ import { Random } from "../../../shared/random.ts";
 import type { DrawnToken } from "../../../workers/protocol.ts";
 import { type NamedTokenizer, randomIds, texts, tokenizers } from "./text_fixtures.ts";
 
-const all = await tokenizers();
+const all = tokenizers();
 
 const drawn = (token: number, i: number): DrawnToken => ({
   token,

@@ -6,7 +6,7 @@ import { readTokenBytes } from "../../../services/gateway/engine/token_bytes.ts"
 import { Random } from "../../../shared/random.ts";
 import { randomIds, texts, tokenizers } from "./text_fixtures.ts";
 
-const all = await tokenizers();
+const all = tokenizers();
 
 for (const each of all) {
   const { name, tokenizer } = each;

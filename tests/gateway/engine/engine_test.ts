@@ -44,7 +44,7 @@ async function generated(folder: string, promptIds: number[], maxTokens: number,
 
 /** The log-probs that `deno task score` gives for a completion, under an adapter where one is named. */
 async function scored(folder: string, adapter: string | undefined, promptIds: number[], completionIds: number[]) {
-  const model = await openModel(await findModel(folder, "fp32", silent), "fp32");
+  const model = openModel(await findModel(folder, "fp32", silent), "fp32");
   const pool = await WorkerPool.start(1, assert.fail);
   try {
     const part = adapter === undefined ? undefined : await adapterPart(adapter, model);
@@ -69,7 +69,7 @@ Deno.test("the embedded model's greedy answers are transformers.js' own, side by
     const { tokenizer } = engine;
     const questions = ["What is the opposite of hot?", "Hi!", "Count from one to five.", "What sound does a cow make?"];
     const prompts = questions.map((content) =>
-      tokenizer.encode(tokenizer.render([{ role: "user", content }], { addGenerationPrompt: true }))
+      tokenizer.encodeChat([{ role: "user", content }], { addGenerationPrompt: true })
     );
     const answers = await answerAll(engine, prompts.map((ids) => request(ids, { maxTokens: 40, topLogProbs: 3 })));
     for (const [i, { text, pieces, logProb, completionTokens, finishReason }] of answers.entries()) {

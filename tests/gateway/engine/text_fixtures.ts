@@ -24,12 +24,12 @@ export interface NamedTokenizer {
 }
 
 /** The tokenizers that are there. */
-export async function tokenizers(): Promise<NamedTokenizer[]> {
+export function tokenizers(): NamedTokenizer[] {
   const found = Object.entries(folders).filter(([, folder]) => existsSync(folder));
-  return await Promise.all(found.map(async ([name, path]) => {
-    const folder = openModelFolder(path), tokenizer = await loadChatTokenizer(folder);
+  return found.map(([name, path]) => {
+    const folder = openModelFolder(path), tokenizer = loadChatTokenizer(folder);
     return { name, folder: path, tokenizer, vocabulary: folder.config.vocab_size! };
-  }));
+  });
 }
 
 /** Texts whose characters take one to four bytes, joined emoji among them. */

@@ -108,8 +108,7 @@ Deno.test("a cron expression that is none, and promotion without a time to train
 const foreignBase = "another@ffff";
 
 /** What a gateway with the trainer's own `--model` says that it serves. */
-const sameBase = async () =>
-  await identityOf(await openModel(await findModel(embeddedModelFolder, "auto", silent), "auto"));
+const sameBase = async () => await identityOf(openModel(await findModel(embeddedModelFolder, "auto", silent), "auto"));
 
 /** Imports labels, lets a service train without being asked until its job is over, and looks at what is promoted. */
 async function unattended(

@@ -16,7 +16,7 @@ const rank = 2;
 
 /** Writes adapters of these names into a data folder and registers them, as having passed the gate. */
 export async function registerSmallAdapters(database: Database, dataFolder: string, names: string[]): Promise<void> {
-  const model = await openModel(await findModel(embeddedModelFolder, "auto", silent), "auto");
+  const model = openModel(await findModel(embeddedModelFolder, "auto", silent), "auto");
   const base = await identityOf(model);
   const layers = adaptableLayers(model.path, model.folder.config);
   for (const [index, name] of names.entries()) {
