@@ -14,6 +14,7 @@ import { ApiError } from "./http/errors.ts";
 import { drawArm } from "./model_names.ts";
 import type { ChatRequest } from "./schemas/chat.ts";
 import type { CompletionRequest } from "./schemas/completion.ts";
+import { parameterNames } from "./schemas/sampling.ts";
 
 /** A request, its prompt read. */
 export interface Question {
@@ -21,8 +22,12 @@ export interface Question {
   body: ChatRequest | CompletionRequest;
   prompt: string | Message[];
   promptIds: number[];
-  /** Undefined goes on to the end of the context. */
+  /** As it was asked for. */
   maxTokens: number | undefined;
+  /** What the request calls it. */
+  maxTokensField: "max_tokens" | "max_completion_tokens";
+  /** Where it was not asked for; left out, answers may go on to the end of the context. */
+  defaultMaxTokens?: number;
   topLogProbs: number | undefined;
 }
 
@@ -63,20 +68,20 @@ async function chooseModel(
 }
 
 /** Tokens that an answer may have. @throws ApiError where prompt and answer do not fit the context */
-function room({ contextLength }: Engine, { promptIds, maxTokens, source }: Question): number {
-  const left = contextLength - promptIds.length;
-  const field = source === "chat" ? "messages" : "prompt";
-  if (promptIds.length === 0) throw new ApiError(400, `${field}: there is nothing to answer.`, field, "empty_prompt");
-  if (left < 1 || (maxTokens ?? 0) > left) {
-    throw new ApiError(
-      400,
-      `This model's context is ${contextLength} tokens, but the prompt has ${promptIds.length}` +
-        `${maxTokens === undefined ? "" : ` and the answer may have ${maxTokens}`}; shorten one of them.`,
-      field,
-      "context_length_exceeded",
+function room({ contextLength }: Engine, question: Question): number {
+  const { promptIds: { length }, maxTokens, maxTokensField, defaultMaxTokens = Infinity, source } = question;
+  const left = contextLength - length, field = source === "chat" ? "messages" : "prompt";
+  const tooLong = (message: string, field: string) =>
+    new ApiError(400, `This model's context is ${contextLength} tokens${message}`, field, "context_length_exceeded");
+  if (length === 0) throw new ApiError(400, `${field}: there is nothing to answer.`, field, "empty_prompt");
+  if (left < 1) throw tooLong(`, but the prompt has ${length}; shorten it.`, field);
+  if (maxTokens !== undefined && maxTokens > left) {
+    throw tooLong(
+      `, and the prompt has ${length} of them: ${maxTokensField} may be ${left} at most, not ${maxTokens}.`,
+      maxTokensField,
     );
   }
-  return maxTokens ?? left;
+  return maxTokens ?? Math.min(defaultMaxTokens, left);
 }
 
 const randomSeed = () => randomBytes(4).readUInt32LE();
@@ -116,7 +121,7 @@ export async function beginAnswers(
 ): Promise<Answering> {
   const engine = readyEngine(gateway);
   const { body } = question;
-  const { model, adapter, alias } = await chooseModel(gateway, engine, body.model, body.user ?? undefined);
+  const { model, adapter, alias } = await chooseModel(gateway, engine, body.model, body.user);
   const requests = Array.from({ length: body.n ?? 1 }, (_, index) => requestFor(engine, question, adapter, index));
   // A generator that nobody has asked yet cannot be told to end, hence a signal of our own.
   const released = new AbortController();
@@ -132,9 +137,6 @@ export async function beginAnswers(
   }));
   const keep = async () => {
     if (body.store === false) return;
-    const { messages: _, prompt: __, model: ___, user: ____, store: _____, ...parameters } = body as
-      & ChatRequest
-      & CompletionRequest;
     await storeCompletion(gateway.database, {
       id,
       createdAt,
@@ -145,7 +147,7 @@ export async function beginAnswers(
       adapterVersion: adapterVersion ?? null,
       alias,
       prompt: question.prompt,
-      parameters,
+      parameters: Object.fromEntries(Object.entries(body).filter(([name]) => parameterNames.has(name))),
       endUser: body.user ?? null,
       writer,
       promptTokens: question.promptIds.length,

@@ -25,10 +25,6 @@ import { addMe } from "./routes/me.ts";
 import { addModels } from "./routes/models.ts";
 import { addOperation } from "./routes/operation.ts";
 import { addRegistry } from "./routes/registry.ts";
-import { unsupportedJobFields } from "./schemas/fine_tuning.ts";
-import { unsupportedFields } from "./schemas/sampling.ts";
-
-const unsupported = new Set([...unsupportedFields, ...unsupportedJobFields]);
 
 /** Longest body of a request, in bytes; those that are files have limits of their own. */
 const largestBody = 8 * 2 ** 20;
@@ -38,7 +34,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   const { options } = gateway;
   const app = new OpenAPIHono<GatewayEnv>({
     defaultHook: (result) => {
-      if (!result.success) throw validationError(result.error, unsupported);
+      if (!result.success) throw validationError(result.error);
     },
   });
   app.onError((error, context) => {

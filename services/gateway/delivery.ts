@@ -1,6 +1,7 @@
 // Answers as responses: whole, or as a stream of chunks. Chat and text completions differ in the shape of a choice alone,
 // which is told to them. It does not know how answers come about.
 
+import { randomBytes } from "node:crypto";
 import type { Context } from "hono";
 import { type Answering, beginAnswers, type Question } from "./answering.ts";
 import type { AnswerEnd, AnswerPiece, TokenLogProb } from "./engine/engine.ts";
@@ -57,18 +58,26 @@ export async function wholeResponse<Whole>(choices: number, answering: Answering
   };
 }
 
+/** Lengths of chunks whose content should not be told by their length are multiples of this, in characters. */
+const paddedTo = 64;
+
+function padded(chunk: object): object {
+  const { length } = JSON.stringify(chunk);
+  return { ...chunk, obfuscation: randomBytes(paddedTo).toString("base64url").slice(0, paddedTo - length % paddedTo) };
+}
+
 /** Chunks as they come. Ending it early gives the answers' places back. */
 export async function* streamedChunks(
   choices: number,
-  includeUsage: boolean,
+  options: Question["body"]["stream_options"],
   answering: Answering,
   shape: Shape<unknown>,
 ): AsyncGenerator<unknown> {
-  const chunk = (choices: unknown[], sum: unknown = null) => ({
-    ...head(answering, shape.object.chunk),
-    choices,
-    ...(includeUsage ? { usage: sum } : {}),
-  });
+  const includeUsage = options?.include_usage === true;
+  const chunk = (choices: unknown[], sum: unknown = null) => {
+    const plain = { ...head(answering, shape.object.chunk), choices, ...(includeUsage ? { usage: sum } : {}) };
+    return options?.include_obfuscation ? padded(plain) : plain;
+  };
   const offsets = new Array<number>(choices).fill(0);
   let completionTokens = 0;
   try {
@@ -107,9 +116,8 @@ export async function deliver(
     return context.json(response, 200);
   }
   const request_id = context.get("requestId");
-  const includeUsage = body.stream_options?.include_usage === true;
   return eventStream(
-    streamedChunks(choices, includeUsage, answering, shape),
+    streamedChunks(choices, body.stream_options, answering, shape),
     // Its status was sent long ago, so the log is where an answer that breaks off is told.
     (error) => gateway.log.error("answer broke off", { request_id, error: String((error as Error).message ?? error) }),
   );

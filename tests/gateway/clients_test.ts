@@ -119,7 +119,7 @@ async function throwsByClass(gateway: GatewayProcess): Promise<void> {
     [
       () => client.chat.completions.create({ ...greedy, n: 16, stream: true, max_tokens: 100_000 }),
       OpenAI.BadRequestError,
-      "messages",
+      "max_tokens",
     ],
     [() => client.embeddings.create({ model: "base", input: "x" }), OpenAI.NotFoundError, null],
   ];

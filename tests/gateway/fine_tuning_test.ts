@@ -118,7 +118,7 @@ Deno.test("each field that cannot be used is refused by its name, and nothing is
       [{ ...good, model: "gpt-9" }, 404, "model"],
       [{ ...good, hyperparameters: { n_epochs: 1 } }, 400, "hyperparameters"],
       [{ ...good, validation_file: training_file }, 400, "validation_file"],
-      [{ ...good, integrations: [] }, 400, "integrations"],
+      [{ ...good, integrations: [{ type: "wandb" }] }, 400, "integrations"],
       [{ ...good, surprise: 1 }, 400, "surprise"],
       [{ ...good, seed: -1 }, 400, "seed"],
       [{ ...good, seed: 1.5 }, 400, "seed"],
@@ -130,7 +130,18 @@ Deno.test("each field that cannot be used is refused by its name, and nothing is
       [kto({ gamma: 1 }), 400, "method.kto.hyperparameters.gamma"],
       [kto({ beta: 0 }), 400, "method.kto.hyperparameters.beta"],
       [kto({ n_epochs: 1.5 }), 400, "method.kto.hyperparameters.n_epochs"],
-      [kto({ learning_rate: 1, learning_rate_multiplier: 1 }), 400, "method"],
+      [
+        kto({ learning_rate: 1, learning_rate_multiplier: 1 }),
+        400,
+        "method.kto.hyperparameters.learning_rate_multiplier",
+      ],
+      [kto({ beta: "wide" }), 400, "method.kto.hyperparameters.beta"],
+      [{ model: "base", labels: true }, 400, "labels"],
+      [{ model: "base", labels: { tags: "x" } }, 400, "labels.tags"],
+      [{ model: "base", labels: { since: -1 } }, 400, "labels.since"],
+      [{ model: "base", labels: "all" }, 400, "labels"],
+      [{ ...good, metadata: { a: 1 } }, 400, "metadata.a"],
+      [{ ...good, metadata: { ["k".repeat(65)]: "v" } }, 400, "metadata"],
     ];
     for (const [body, status, param] of refused) {
       const answer = await open.call("POST", jobs, body);
@@ -143,6 +154,8 @@ Deno.test("each field that cannot be used is refused by its name, and nothing is
     const other = await open.call("POST", jobs, { ...good, method: { type: "dpo" } });
     assert.match(other.json.error.message, /only "kto" can be trained/);
     assert.equal(await queued(open), 0);
+    const nothing = { integrations: [], hyperparameters: { n_epochs: "auto" }, validation_file: null };
+    assert.equal((await open.call("POST", jobs, { ...good, ...nothing })).status, 200);
   });
 });
 

@@ -192,34 +192,142 @@ Deno.test("a prompt that leaves no room in the context is refused with both numb
     assert.match((await call("POST", "/v1/chat/completions", huge)).json.error.message, /20000\d\d characters/);
     const much = await call("POST", "/v1/chat/completions", { ...ask, max_tokens: 64 });
     assert.equal(much.json.error.code, "context_length_exceeded");
+    assert.equal((await call("POST", "/v1/completions", { model: "base", prompt: "hello ".repeat(29) })).status, 200);
   });
 });
 
-Deno.test("what is not supported is refused by its name, and what OpenAI does not know as unknown", async () => {
+const history = [ask.messages[0], { role: "assistant", content: "hi" }, ask.messages[0]] as Record<string, unknown>[];
+/** The conversation with more on the assistant's message. */
+const answeredWith = (more: Record<string, unknown>) => history.map((each, i) => i === 1 ? { ...each, ...more } : each);
+
+Deno.test("what is not built is refused by its name, and so is what OpenAI does not know", async () => {
   await withGateway({}, async ({ call }) => {
+    const unsupported = "unsupported_parameter";
     const refusals: [Record<string, unknown>, string, string][] = [
-      [{ tools: [] }, "tools", "unsupported_parameter"],
-      [{ response_format: { type: "json_object" } }, "response_format", "unsupported_parameter"],
+      [{ tools: [{ type: "function", function: { name: "f" } }] }, "tools", unsupported],
+      [{ tool_choice: "required" }, "tool_choice", unsupported],
+      [{ response_format: { type: "json_object" } }, "response_format", unsupported],
+      [{ response_format: { type: "json_schema", json_schema: { name: "a" } } }, "response_format", unsupported],
+      [{ modalities: ["text", "audio"] }, "modalities", unsupported],
+      [{ service_tier: "priority" }, "service_tier", unsupported],
+      [{ reasoning_effort: "high" }, "reasoning_effort", unsupported],
+      [{ prediction: { type: "content", content: "x" } }, "prediction", unsupported],
+      [{ messages: answeredWith({ tool_calls: [{ id: "a" }], content: null }) }, "messages.1.tool_calls", unsupported],
+      [{ messages: answeredWith({ refusal: "no", content: null }) }, "messages.1.refusal", unsupported],
       [{ colour: "red" }, "colour", "unknown_parameter"],
-      [{ temperature: 2.1 }, "temperature", "invalid_value"],
-      [{ top_p: 0 }, "top_p", "invalid_value"],
-      [{ n: 0 }, "n", "invalid_value"],
-      [{ stop: ["a", "b", "c", "d", "e"] }, "stop", "invalid_value"],
-      [{ top_logprobs: 3 }, "top_logprobs", ""],
-      [{ max_tokens: 3, max_completion_tokens: 4 }, "max_tokens", ""],
-      [{ messages: [] }, "messages", "invalid_value"],
-      [{ messages: undefined }, "messages", "missing_field"],
-      [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role", "invalid_value"],
+      [{ colour: null }, "colour", "unknown_parameter"],
+      [{ stream_options: { colour: "red" } }, "stream_options.colour", "unknown_parameter"],
+      [{ messages: answeredWith({ colour: "red" }) }, "messages.1.colour", "unknown_parameter"],
     ];
     for (const [more, param, code] of refusals) {
       const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
-      assert.equal(status, 400, param);
-      assert.equal(json.error.param, param);
-      assert.equal(json.error.code ?? "", code);
+      assert.deepEqual([status, json.error?.param, json.error?.code], [400, param, code], JSON.stringify(more));
       assert.ok(json.error.message.includes(param), json.error.message);
     }
-    const nulls = { temperature: null, stop: null, n: null, max_tokens: null, stream: null, user: null, seed: null };
-    assert.equal((await call("POST", "/v1/chat/completions", { ...ask, ...nulls })).status, 200);
+    for (
+      const [more, param] of [[{ echo: true }, "echo"], [{ suffix: "z" }, "suffix"], [{ best_of: 3, n: 2 }, "best_of"]]
+    ) {
+      const { status, json } = await call("POST", "/v1/completions", { model: "base", prompt: "a", ...more as object });
+      assert.deepEqual([status, json.error?.param, json.error?.code], [400, param, unsupported]);
+    }
+  });
+});
+
+Deno.test("a refusal names the innermost field that is wrong", async () => {
+  await withGateway({}, async ({ call }) => {
+    const parts = [{ type: "text", text: "a" }, { type: "image_url", image_url: { url: "x" } }];
+    const user = (content: unknown) => ({ messages: [{ role: "user", content }] });
+    const refusals: [Record<string, unknown>, string, RegExp][] = [
+      [{ temperature: 2.1 }, "temperature", /from 0 to 2/],
+      [{ top_p: 0 }, "top_p", /above 0/],
+      [{ n: 0 }, "n", /from 1 to 16/],
+      [{ stop: ["a", "b", "c", "d", "e"] }, "stop", /at most 4/],
+      [{ stop: 5 }, "stop", /a text, or up to 4 texts/],
+      [{ stop: ["a", 5] }, "stop.1", /expected string/],
+      [{ top_logprobs: 3 }, "top_logprobs", /needs logprobs/],
+      [{ max_tokens: 3, max_completion_tokens: 4 }, "max_tokens", /differ/],
+      [{ max_tokens: 64 }, "max_tokens", /may be \d+ at most, not 64/],
+      [{ max_completion_tokens: 64 }, "max_completion_tokens", /may be \d+ at most, not 64/],
+      [{ logit_bias: { seven: 1 } }, "logit_bias", /token ids/],
+      [{ logit_bias: { "7": 101 } }, "logit_bias.7", /100/],
+      [{ messages: [] }, "messages", /at least one/],
+      [{ messages: undefined }, "messages", /missing/],
+      [{ messages: null }, "messages", /expected array/],
+      [{ messages: ["hello"] }, "messages.0", /expected object/],
+      [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role", /must be system/],
+      [{ messages: [{ content: "x" }] }, "messages.0.role", /must be system/],
+      [{ messages: [{ role: "user" }] }, "messages.0.content", /must be a text/],
+      [user(null), "messages.0.content", /must be a text/],
+      [user(5), "messages.0.content", /must be a text/],
+      [user(parts), "messages.0.content.1.type", /only text parts/],
+      [user([{ type: "text" }]), "messages.0.content.0.text", /missing/],
+      [user([{ type: "text", text: "a", colour: "red" }]), "messages.0.content.0.colour", /Unrecognized/],
+    ];
+    for (const [more, param, message] of refusals) {
+      const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
+      assert.deepEqual([status, json.error?.param], [400, param], JSON.stringify(more));
+      assert.match(json.error.message, message);
+      assert.ok(json.error.message.includes(param), json.error.message);
+    }
+  });
+});
+
+Deno.test("what changes nothing is taken, changes nothing, and is not kept as a parameter", async () => {
+  await withGateway({}, async ({ call, gateway, scripted }) => {
+    const chat: Record<string, unknown>[] = [
+      { tools: [], tool_choice: "none", parallel_tool_calls: true, functions: [], function_call: "auto" },
+      { response_format: { type: "text" }, modalities: ["text"], service_tier: "auto", verbosity: "medium" },
+      { logprobs: false, top_logprobs: 0, logit_bias: {}, stop: [] },
+      { service_tier: "default", prompt_cache_key: "k", prompt_cache_retention: "24h", tool_choice: "auto" },
+      { stream_options: { include_usage: null, include_obfuscation: false } },
+    ];
+    const text = [{ best_of: 1, echo: false, suffix: null }, { best_of: 2, n: 2, suffix: "", logprobs: null }];
+    for (const more of chat) {
+      const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more, seed: 1 });
+      assert.equal(status, 200, JSON.stringify([more, json]));
+      const { parameters } = (await findCompletion(gateway.database, json.id))!;
+      for (const name of ["tools", "functions", "response_format"]) assert.ok(!(name in parameters), name);
+    }
+    assert.equal(new Set(scripted.requests.map(({ sampling }) => JSON.stringify(sampling))).size, 1);
+    for (const more of text) {
+      const { status, json } = await call("POST", "/v1/completions", { model: "base", prompt: "once", ...more });
+      assert.equal(status, 200, JSON.stringify([more, json]));
+    }
+  });
+});
+
+Deno.test("answers of this server and of others are history, and reach the prompt as the words that were said", async () => {
+  await withGateway({}, async ({ call, gateway, scripted }) => {
+    const plain = await call("POST", "/v1/chat/completions", { ...ask, messages: history });
+    const extras: Record<string, unknown>[] = [
+      { refusal: null },
+      { refusal: "", tool_calls: null, function_call: null, audio: null, annotations: null, reasoning_content: null },
+      { tool_calls: [], annotations: [], reasoning_content: "", parsed: null, name: null, tool_call_id: null },
+      { reasoning_content: "it is a greeting" },
+      { content: [{ type: "text", text: "h" }, { type: "text", text: "i" }] },
+    ];
+    for (const more of extras) {
+      const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, messages: answeredWith(more) });
+      assert.equal(status, 200, JSON.stringify([more, json]));
+      assert.equal(json.usage.prompt_tokens, plain.json.usage.prompt_tokens);
+      const { prompt } = (await findCompletion(gateway.database, json.id))!;
+      const { reasoning_content } = more;
+      assert.deepEqual(prompt, reasoning_content ? answeredWith({ reasoning_content }) : history);
+    }
+    assert.equal(new Set(scripted.requests.map(({ promptIds }) => promptIds.join())).size, 1);
+    const { json } = await call("POST", "/v1/chat/completions", ask);
+    const turns = [...ask.messages, json.choices[0].message, ...ask.messages];
+    assert.equal((await call("POST", "/v1/chat/completions", { ...ask, messages: turns })).status, 200);
+  });
+});
+
+Deno.test("padded chunks have lengths that are multiples of 64, and the same words", async () => {
+  await withGateway({}, async ({ call }) => {
+    const stream_options = { include_obfuscation: true, include_usage: true };
+    const { text } = await call("POST", "/v1/chat/completions", { ...ask, stream: true, stream_options });
+    const chunks = chunksOf(text), lengths = chunks.map((chunk) => JSON.stringify(chunk).length);
+    assert.equal(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""), "Hello é😀!");
+    assert.equal(new Set(lengths.map((length) => length % 64)).size, 1, lengths.join());
   });
 });
 

@@ -17,7 +17,9 @@ interface Schema {
   type?: string | string[];
   format?: string;
   enum?: unknown[];
+  const?: unknown;
   anyOf?: Schema[];
+  oneOf?: Schema[];
   allOf?: Schema[];
   properties?: Record<string, Schema>;
   required?: string[];
@@ -54,7 +56,9 @@ function valid(schema: Schema, document: Document, known: Known): fc.Arbitrary<J
   const inner = (schema: Schema) => valid(schema, document, known);
   if (schema.$ref) return inner(document.components.schemas[schema.$ref.split("/").at(-1)!]!);
   if (schema.enum) return fc.constantFrom(...schema.enum);
-  if (schema.anyOf) return fc.oneof(...schema.anyOf.map(inner));
+  if (schema.const !== undefined) return fc.constant(schema.const);
+  const alternatives = schema.anyOf ?? schema.oneOf;
+  if (alternatives) return fc.oneof(...alternatives.map(inner));
   if (schema.allOf) return inner(Object.assign({}, ...schema.allOf));
   if (Array.isArray(schema.type)) return fc.oneof(...schema.type.map((type) => inner({ ...schema, type })));
   switch (schema.type) {

@@ -52,21 +52,34 @@ export function errorBody({ status, message, param, code }: ApiError): ErrorBody
 }
 
 /** The first complaint of a failed validation as a refusal. Where a field is not known, it is named. */
-export function validationError(error: z.core.$ZodError, unsupported: ReadonlySet<string> = new Set()): ApiError {
-  const issue = error.issues[0]!;
-  const path = issue.path.map(String);
+export function validationError(error: z.core.$ZodError): ApiError {
+  const { issue, path } = innermost(error.issues[0]!);
   if (issue.code === "unrecognized_keys") {
     const field = [...path, issue.keys[0]!].join(".");
-    return unsupported.has(field)
-      ? new ApiError(400, `${field} is not supported by this server; leave it out.`, field, "unsupported_parameter")
-      : new ApiError(400, `Unrecognized request argument supplied: ${field}`, field, "unknown_parameter");
+    return new ApiError(400, `Unrecognized request argument supplied: ${field}`, field, "unknown_parameter");
   }
   const field = path.join(".");
   if (issue.code === "invalid_type" && issue.message.endsWith("received undefined")) {
     return new ApiError(400, `${field || "The body"} is missing.`, field || null, "missing_field");
   }
-  return new ApiError(400, field === "" ? issue.message : `${field}: ${issue.message}`, field || null, "invalid_value");
+  const code = issue.code === "custom" && typeof issue.params?.code === "string" ? issue.params.code : "invalid_value";
+  return new ApiError(400, `${field || "The body"}: ${issue.message}`, field || null, code);
 }
+
+type Issue = z.core.$ZodIssue;
+
+/** A complaint about a key or about alternatives as the complaint within it that says what is wrong, and its path. */
+function innermost(issue: Issue, before: string[] = []): { issue: Issue; path: string[] } {
+  const path = [...before, ...issue.path.map(String)];
+  // A key of a record may be as long as it likes, so it is the record that is named.
+  if (issue.code === "invalid_key") return { issue: issue.issues[0] ?? issue, path: path.slice(0, -1) };
+  if (issue.code !== "invalid_union") return { issue, path };
+  // The alternative that was meant is of the type that was sent: what is wrong lies deeper, or is another thing.
+  const meant = issue.errors.find(([first]) => first && (first.path.length > 0 || !ofAnotherType.has(first.code)))?.[0];
+  return meant ? innermost(meant, path) : { issue, path };
+}
+
+const ofAnotherType: ReadonlySet<string | undefined> = new Set(["invalid_type", "invalid_value"]);
 
 /** What Hono says of bodies in fewer words. */
 const unreadable: Record<number, string> = {

@@ -7,6 +7,7 @@ import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
 import { namePattern } from "../model_names.ts";
 import { list, listOf } from "../schemas/lists.ts";
+import { requestObject } from "../schemas/request.ts";
 import { jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const adapterSchema = z.object({
@@ -37,7 +38,7 @@ const putRoute = createRoute({
   summary: "Load an adapter, or replace one: answers under way keep the one they began with",
   request: {
     params,
-    body: jsonBody(z.strictObject({
+    body: jsonBody(requestObject({
       path: z.string().min(1).max(4096).openapi({ description: "Folder in PEFT's layout, on the gateway's machine." }),
     })),
   },

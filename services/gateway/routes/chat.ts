@@ -31,10 +31,11 @@ const route = createRoute({
 
 /** The conversation as it is rendered and kept: texts joined from their parts, `developer` as chat templates know it. */
 function readMessages({ messages }: ChatRequest): Message[] {
-  return messages.map(({ role, content, name }) => ({
+  return messages.map(({ role, content, name, reasoning_content }) => ({
     role: role === "developer" ? "system" : role,
     content: typeof content === "string" ? content : content.map(({ text }) => text).join(""),
     ...(name === undefined ? {} : { name }),
+    ...(reasoning_content ? { reasoning_content } : {}),
   }));
 }
 
@@ -49,10 +50,10 @@ async function readQuestion(gateway: Gateway, body: ChatRequest): Promise<Questi
     );
   }
   const { max_tokens, max_completion_tokens, logprobs, top_logprobs } = body;
-  if (max_tokens != null && max_completion_tokens != null && max_tokens !== max_completion_tokens) {
+  if (max_tokens !== undefined && max_completion_tokens !== undefined && max_tokens !== max_completion_tokens) {
     throw new ApiError(400, "max_tokens and max_completion_tokens differ; send one of them.", "max_tokens");
   }
-  if (top_logprobs != null && !logprobs) {
+  if (top_logprobs && !logprobs) {
     throw new ApiError(400, "top_logprobs needs logprobs: true.", "top_logprobs");
   }
   const prompt = readMessages(body);
@@ -61,7 +62,8 @@ async function readQuestion(gateway: Gateway, body: ChatRequest): Promise<Questi
     body,
     prompt,
     promptIds: await prompts.chat(prompt),
-    maxTokens: max_completion_tokens ?? max_tokens ?? undefined,
+    maxTokens: max_completion_tokens ?? max_tokens,
+    maxTokensField: max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens",
     topLogProbs: logprobs ? top_logprobs ?? 0 : undefined,
   };
 }

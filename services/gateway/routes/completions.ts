@@ -6,6 +6,7 @@ import { deliver, type Shape } from "../delivery.ts";
 import type { TokenLogProb } from "../engine/engine.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
+import { ApiError } from "../http/errors.ts";
 import {
   type CompletionLogProbs,
   type CompletionRequest,
@@ -31,14 +32,20 @@ const route = createRoute({
 });
 
 async function readQuestion(gateway: Gateway, body: CompletionRequest): Promise<Question> {
+  if (body.best_of !== undefined && body.best_of !== (body.n ?? 1)) {
+    const message = "best_of: this server gives every answer that it draws; leave it out, or send as many as n.";
+    throw new ApiError(400, message, "best_of", "unsupported_parameter");
+  }
   const prompt = typeof body.prompt === "string" ? body.prompt : body.prompt[0]!;
   return {
     source: "text",
     body,
     prompt,
     promptIds: await readyEngine(gateway).prompts.text(prompt),
-    maxTokens: body.max_tokens ?? defaultMaxTokens,
-    topLogProbs: body.logprobs ?? undefined,
+    maxTokens: body.max_tokens,
+    maxTokensField: "max_tokens",
+    defaultMaxTokens,
+    topLogProbs: body.logprobs,
   };
 }
 

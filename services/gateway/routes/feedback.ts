@@ -193,7 +193,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
           endUser: body.end_user ?? "",
           label,
           reason: body.reason,
-          tags: body.tags ?? undefined,
+          tags: body.tags,
           correction: body.correction,
         },
         idempotencyOf(context, JSON.stringify(body)),

@@ -102,7 +102,7 @@ async function* withRemarks(rows: AsyncIterable<FeedbackRow>): AsyncGenerator<Im
     const read = remarksSchema.safeParse(remarks);
     if (!read.success) throw new InputError(`body:${row.line}: ${validationError(read.error).message}`);
     const { end_user, reason, tags } = read.data;
-    yield { ...row, endUser: end_user ?? undefined, reason: reason ?? undefined, tags: tags ?? undefined };
+    yield { ...row, endUser: end_user, reason, tags };
   }
 }
 

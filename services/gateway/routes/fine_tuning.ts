@@ -89,14 +89,18 @@ const checkpointsRoute = createRoute({
 });
 
 /** Checks what a job is to be trained on. @throws ApiError naming file and line */
-async function checkData({ database, dataFolder }: Gateway, trainingFile: string): Promise<number | null> {
+async function checkData(
+  { database, dataFolder }: Gateway,
+  trainingFile: string,
+  field: "training_file" | "labels",
+): Promise<number | null> {
   if (trainingFile === "labels") {
     const watermark = await currentWatermark(database);
     if (watermark > 0) return watermark;
     throw new ApiError(
       400,
       "There are no labels to train on yet; press some thumbs first.",
-      "training_file",
+      field,
       "no_labels",
     );
   }
@@ -136,7 +140,8 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     }
     const { learning_rate, learning_rate_multiplier } = body.method?.kto?.hyperparameters ?? {};
     if (learning_rate !== undefined && learning_rate_multiplier !== undefined) {
-      throw new ApiError(400, "learning_rate and learning_rate_multiplier exclude each other; send one.", "method");
+      const message = "learning_rate and learning_rate_multiplier exclude each other; send one.";
+      throw new ApiError(400, message, "method.kto.hyperparameters.learning_rate_multiplier");
     }
     const trainingFile = body.training_file ?? (body.labels ? "labels" : undefined);
     if (trainingFile === undefined) {
@@ -150,7 +155,11 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     if (body.labels && trainingFile !== "labels") {
       throw new ApiError(400, "labels selects among the store's labels, not in a file; send one of the two.", "labels");
     }
-    const watermark = await checkData(gateway, trainingFile);
+    const watermark = await checkData(
+      gateway,
+      trainingFile,
+      body.training_file === undefined ? "labels" : "training_file",
+    );
     const request: JobRequest = {
       trainingFile,
       model: body.model,

@@ -11,6 +11,7 @@ import { ApiError, errorBody, errorSchema } from "../http/errors.ts";
 import { checkArms, namePattern } from "../model_names.ts";
 import { gateSchema } from "../schemas/fine_tuning.ts";
 import { list, listOf } from "../schemas/lists.ts";
+import { requestObject } from "../schemas/request.ts";
 import { jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const adapterSchema = z.object({
@@ -46,7 +47,7 @@ const registrySchema = z.object({
   })),
 }).openapi("Registry");
 
-const reason = z.string().min(1).max(1000).nullish();
+const reason = z.string().min(1).max(1000).optional();
 
 const showRoute = createRoute({
   method: "get",
@@ -62,10 +63,10 @@ const promoteRoute = createRoute({
   tags: ["Registry"],
   summary: "Let the alias `prospect` answer with a model from now on; streams under way go on",
   request: {
-    body: jsonBody(z.strictObject({
+    body: jsonBody(requestObject({
       model: z.string().min(1).max(200),
       reason,
-      override: z.boolean().nullish().openapi({
+      override: z.boolean().optional().openapi({
         description: "Promote although the gate has not passed; needs a reason.",
       }),
     })),
@@ -82,7 +83,7 @@ const rollbackRoute = createRoute({
   path: "/v1/registry/rollback",
   tags: ["Registry"],
   summary: "Go back to the model that was promoted before",
-  request: { body: jsonBody(z.strictObject({ reason })) },
+  request: { body: jsonBody(requestObject({ reason })) },
   responses: {
     200: jsonResponse(registrySchema, "It answers again."),
     ...refusals(400, 401, 403, 409, 413, 415, 429, 503),
@@ -98,7 +99,7 @@ const removeRoute = createRoute({
   responses: { 200: jsonResponse(registrySchema, "Removed."), ...refusals(400, 401, 403, 404, 409, 429, 503) },
 });
 
-const armsSchema = z.array(z.object({ model: z.string().min(1).max(200), weight: z.number().min(0).max(1e6) }))
+const armsSchema = z.array(requestObject({ model: z.string().min(1).max(200), weight: z.number().min(0).max(1e6) }))
   .min(1).max(16);
 const aliasSchema = z.object({ name: z.string(), arms: armsSchema }).openapi("Alias");
 
@@ -120,7 +121,7 @@ const aliasRoute = createRoute({
   summary: "Spread an alias's requests",
   request: {
     params: z.object({ name: z.string().regex(namePattern, "letters, digits, dots, dashes, at most 64") }),
-    body: jsonBody(z.strictObject({ arms: armsSchema })),
+    body: jsonBody(requestObject({ arms: armsSchema })),
   },
   responses: { 200: jsonResponse(aliasSchema, "It does."), ...refusals(400, 401, 403, 404, 413, 415, 429, 503) },
 });

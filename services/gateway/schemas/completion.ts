@@ -1,15 +1,19 @@
 // Bodies of POST /v1/completions.
 
 import { z } from "@hono/zod-openapi";
-import { finishReasonSchema, responseOf, samplingFields } from "./sampling.ts";
+import { noOp, requestObject } from "./request.ts";
+import { finishReasonSchema, mostChoices, responseOf, samplingFields } from "./sampling.ts";
 
-export const completionRequestSchema = z.strictObject({
+export const completionRequestSchema = requestObject({
   ...samplingFields,
   prompt: z.union(
     [z.string(), z.array(z.string()).length(1, "send one prompt per request")],
     "must be one text (arrays of tokens and several prompts are not supported)",
   ).openapi({ description: "The text to go on from, as it is: no chat template." }),
-  logprobs: z.int().min(0).max(5).nullish().openapi({ description: "Alternatives to report per token." }),
+  logprobs: z.int().min(0).max(5).optional().openapi({ description: "Alternatives to report per token." }),
+  best_of: z.int().min(1).max(mostChoices).optional().openapi({ description: "As many as `n`: none is left out." }),
+  echo: noOp(z.literal(false), "prompts are not repeated in answers here; leave it out"),
+  suffix: noOp(z.literal(""), "this server goes on from a text and fills none in; leave it out"),
 }).openapi("CompletionRequest");
 
 export type CompletionRequest = z.infer<typeof completionRequestSchema>;

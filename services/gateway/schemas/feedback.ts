@@ -2,6 +2,7 @@
 
 import { z } from "@hono/zod-openapi";
 import type { LabelFilters } from "../../../shared/store/label_filters.ts";
+import { nullsLeftOut, requestObject, storableText } from "./request.ts";
 
 /** A thumb in any of the ways that are understood; see readThumb. */
 export const thumbSchema = z.union(
@@ -15,23 +16,29 @@ export const readThumb = (thumb: z.infer<typeof thumbSchema>): boolean =>
 
 /** What may come with a thumb. */
 const remarkFields = {
-  end_user: z.string().min(1).max(256).nullish().openapi({ description: "Who judges, by your own name for them." }),
-  reason: z.string().max(4096).nullish(),
-  tags: z.array(z.string().min(1).max(64)).max(32).nullish(),
+  end_user: storableText(z.string().min(1).max(256)).optional().openapi({
+    description: "Who judges, by your own name for them.",
+  }),
+  reason: z.string().max(4096).optional(),
+  tags: z.array(storableText(z.string().min(1).max(64))).max(32).optional(),
 };
 
 /** The same in a file's row, where "" names nobody: so exports are written. */
-export const remarksSchema = z.object({ ...remarkFields, end_user: z.string().max(256).nullish() });
+export const remarksSchema = z.object(
+  nullsLeftOut({ ...remarkFields, end_user: storableText(z.string().max(256)).optional() }),
+);
 
-export const feedbackRequestSchema = z.strictObject({
-  completion_id: z.string().min(1).max(200).openapi({ description: "The `id` of the completion that is judged." }),
+export const feedbackRequestSchema = requestObject({
+  completion_id: storableText(z.string().min(1).max(200)).openapi({
+    description: "The `id` of the completion that is judged.",
+  }),
   label: thumbSchema,
-  choice: z.int().min(0).max(1023).nullish().openapi({ description: "Index of the choice. Default 0." }),
+  choice: z.int().min(0).max(1023).optional().openapi({ description: "Index of the choice. Default 0." }),
   ...remarkFields,
-  correction: z.string().min(1).max(65536).nullish().openapi({
+  correction: z.string().min(1).max(65536).optional().openapi({
     description: "What the answer should have been: becomes a desirable row beside the undesirable original.",
   }),
-}).refine((body) => body.correction == null || !readThumb(body.label), {
+}).refine((body) => body.correction === undefined || !readThumb(body.label), {
   path: ["correction"],
   message: "an answer that needs a correction is undesirable; send label false, or leave the correction out",
 }).openapi("FeedbackRequest");
@@ -60,11 +67,11 @@ export const feedbackSchema = z.object({
 
 export const feedbackFilterSchema = z.object({
   label: z.enum(["desirable", "undesirable", "true", "false"]).optional(),
-  model: z.string().max(200).optional(),
-  adapter: z.string().max(200).optional(),
-  tag: z.string().max(64).optional(),
-  end_user: z.string().max(256).optional(),
-  completion_id: z.string().max(200).optional(),
+  model: storableText(z.string().max(200)).optional(),
+  adapter: storableText(z.string().max(200)).optional(),
+  tag: storableText(z.string().max(64)).optional(),
+  end_user: storableText(z.string().max(256)).optional(),
+  completion_id: storableText(z.string().max(200)).optional(),
   source: z.enum(["chat", "text", "import"]).optional(),
   since: z.coerce.number().int().min(0).optional().openapi({ description: "Milliseconds since 1970." }),
   until: z.coerce.number().int().min(0).optional(),

@@ -1,6 +1,7 @@
 // Bodies of /v1/files and /v1/fine_tuning/jobs, as OpenAI has them, with what Prospect adds.
 
 import { z } from "@hono/zod-openapi";
+import { metadataSchema, noOp, onlyNull, requestObject, storableText } from "./request.ts";
 
 export const fileSchema = z.object({
   id: z.string(),
@@ -12,31 +13,33 @@ export const fileSchema = z.object({
   status: z.literal("processed"),
 }).openapi("File");
 
-const auto = z.literal("auto");
+/** What a trainer may choose by itself. */
+const orAuto = (number: z.ZodNumber, what: string) =>
+  z.union([z.literal("auto"), number], `must be "auto" or ${what}`).optional();
 
-export const hyperparametersSchema = z.strictObject({
-  beta: z.union([auto, z.number().gt(0).max(10)]).optional().openapi({
+export const hyperparametersSchema = requestObject({
+  beta: orAuto(z.number().gt(0).max(10), "a number above 0, up to 10").openapi({
     description: "How far the policy may move from the reference: smaller is farther. Default 0.1.",
   }),
-  n_epochs: z.union([auto, z.int().min(1).max(1000)]).optional(),
-  batch_size: z.union([auto, z.int().min(1).max(4096)]).optional(),
-  learning_rate: z.union([auto, z.number().gt(0).max(1)]).optional(),
-  learning_rate_multiplier: z.union([auto, z.number().gt(0).max(100)]).optional().openapi({
+  n_epochs: orAuto(z.int().min(1).max(1000), "a whole number from 1 to 1000"),
+  batch_size: orAuto(z.int().min(1).max(4096), "a whole number from 1 to 4096"),
+  learning_rate: orAuto(z.number().gt(0).max(1), "a number above 0, up to 1"),
+  learning_rate_multiplier: orAuto(z.number().gt(0).max(100), "a number above 0, up to 100").openapi({
     description: "Of the learning rate that is chosen from the model's width.",
   }),
-  lora_rank: z.union([auto, z.int().min(1).max(512)]).optional(),
-  desirable_weight: z.union([auto, z.number().gt(0).max(1000)]).optional(),
-  undesirable_weight: z.union([auto, z.number().gt(0).max(1000)]).optional(),
-}).openapi("KtoHyperparameters");
+  lora_rank: orAuto(z.int().min(1).max(512), "a whole number from 1 to 512"),
+  desirable_weight: orAuto(z.number().gt(0).max(1000), "a number above 0, up to 1000"),
+  undesirable_weight: orAuto(z.number().gt(0).max(1000), "a number above 0, up to 1000"),
+});
 
-const methodSchema = z.strictObject({
+const methodSchema = requestObject({
   type: z.literal("kto", 'only "kto" can be trained here so far'),
-  kto: z.strictObject({ hyperparameters: hyperparametersSchema.optional() }).optional(),
-}).openapi("Method");
+  kto: requestObject({ hyperparameters: hyperparametersSchema.optional() }).optional(),
+});
 
-export const labelSelectionSchema = z.strictObject({
-  tag: z.string().min(1).max(64).optional(),
-  model: z.string().min(1).max(200).optional().openapi({ description: "Only answers of this model." }),
+export const labelSelectionSchema = requestObject({
+  tag: storableText(z.string().min(1).max(64)).optional(),
+  model: storableText(z.string().min(1).max(200)).optional().openapi({ description: "Only answers of this model." }),
   since: z.int().min(0).optional().openapi({ description: "Milliseconds since 1970." }),
   until: z.int().min(0).optional(),
   max_age_days: z.number().gt(0).max(36500).optional(),
@@ -48,31 +51,25 @@ export const labelSelectionSchema = z.strictObject({
   }),
 }).openapi("LabelSelection");
 
-export const jobRequestSchema = z.strictObject({
-  training_file: z.string().min(1).max(200).nullish().openapi({
+export const jobRequestSchema = requestObject({
+  training_file: storableText(z.string().min(1).max(200)).optional().openapi({
     description: '`file-…`, or "labels" for those in the store; may be left out where `labels` says which.',
   }),
   model: z.string().min(1).max(200).openapi({ description: "Where training starts: `base` or `base:ADAPTER`." }),
-  seed: z.int().min(0).max(2 ** 31 - 1).nullish(),
+  seed: z.int().min(0).max(2 ** 31 - 1).optional(),
   suffix: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "letters, digits, dots and dashes, at most 64")
-    .nullish()
+    .optional()
     .openapi({ description: "Names the adapter." }),
-  method: methodSchema.nullish(),
-  labels: z.union([labelSelectionSchema, z.literal(true)]).nullish().openapi({
-    description: "Which of the store's labels; true for all.",
-  }),
-  metadata: z.record(z.string().max(64), z.string().max(512)).refine(
-    (data) => Object.keys(data).length <= 16,
-    "at most 16",
-  )
-    .nullish(),
+  method: methodSchema.optional(),
+  labels: z.union([labelSelectionSchema, z.literal(true)], "must be true, or which labels are meant").optional()
+    .openapi({
+      description: "Which of the store's labels; true for all.",
+    }),
+  metadata: metadataSchema.optional(),
+  validation_file: onlyNull("rows are held out of the training file by itself; leave it out"),
+  hyperparameters: noOp(z.record(z.string(), z.literal("auto")), "send them as method.kto.hyperparameters"),
+  integrations: noOp(z.array(z.unknown()).max(0), "this server tells no other service of a job; leave it out"),
 }).openapi("FineTuningJobRequest");
-
-export const unsupportedJobFields: ReadonlySet<string> = new Set([
-  "integrations",
-  "validation_file",
-  "hyperparameters",
-]);
 
 export const gateSchema = z.object({
   passed: z.boolean(),

@@ -1,10 +1,11 @@
 // Fields that the requests of chat and text completions share, and their responses, as OpenAI documents them. What is not
-// here is refused by name.
+// here, or would ask for what is not built, is refused by name.
 
 import { z } from "@hono/zod-openapi";
+import { noOp, onlyNull, requestObject, storableText } from "./request.ts";
 
 const number = (low: number, high: number, what: string) =>
-  z.number().min(low, `must be from ${low} to ${high}`).max(high, `must be from ${low} to ${high}`).nullish().openapi({
+  z.number().min(low, `must be from ${low} to ${high}`).max(high, `must be from ${low} to ${high}`).optional().openapi({
     description: what,
   });
 
@@ -12,70 +13,70 @@ const wholeNumber = (low: number, high: number, what: string) =>
   z.int().min(low, `must be a whole number from ${low} to ${high}`).max(
     high,
     `must be a whole number from ${low} to ${high}`,
-  ).nullish().openapi({ description: what });
+  ).optional().openapi({ description: what });
 
 export const mostChoices = 16;
 
-export const samplingFields = {
-  model: z.string().min(1).max(200).openapi({
-    description: "`base`, `base:ADAPTER`, or an alias.",
-    example: "base",
-  }),
+const stopText = z.string().min(1).max(500);
+
+/** Fields of OpenAI's that change nothing where they hold what they must hold here. */
+const noOps = {
+  service_tier: noOp(z.enum(["auto", "default"]), 'this server has one tier; send "auto" or "default"'),
+  prompt_cache_key: z.string().max(1024).optional(),
+  prompt_cache_retention: z.string().max(64).optional(),
+  prompt_cache_options: onlyNull("this server keeps no cache of prompts that could be set; leave it out"),
+};
+
+/** How answers are drawn, and how far they go. */
+const drawn = {
   temperature: number(0, 2, "0 always takes the likeliest token. Default 1."),
-  top_p: z.number().gt(0, "must be above 0, up to 1").max(1, "must be above 0, up to 1").nullish().openapi({
+  top_p: z.number().gt(0, "must be above 0, up to 1").max(1, "must be above 0, up to 1").optional().openapi({
     description: "Draw among the likeliest tokens that together have this probability. Default 1.",
   }),
   n: wholeNumber(1, mostChoices, "Answers to the prompt. Default 1."),
-  seed: z.int().min(-(2 ** 53) + 1).max(2 ** 53 - 1).nullish().openapi({
+  seed: z.int().min(-(2 ** 53) + 1).max(2 ** 53 - 1).optional().openapi({
     description: "The same seed gives the same answer.",
   }),
-  stop: z.union([z.string().min(1).max(500), z.array(z.string().min(1).max(500)).max(4, "at most 4 texts")]).nullish()
+  stop: z.union([stopText, z.array(stopText).max(4, "at most 4 texts")], "must be a text, or up to 4 texts").optional()
     .openapi({ description: "Texts that end the answer; they are not part of it." }),
   max_tokens: wholeNumber(1, 2 ** 31 - 1, "Longest answer in tokens."),
   frequency_penalty: number(-2, 2, "Less likely per time that a token was already in the answer. Default 0."),
   presence_penalty: number(-2, 2, "Less likely once a token was already in the answer. Default 0."),
   logit_bias: z.record(z.string().regex(/^\d+$/, "keys are token ids"), z.number().min(-100).max(100))
-    .refine((bias) => Object.keys(bias).length <= 1024, "at most 1024 tokens").nullish()
+    .refine((bias) => Object.keys(bias).length <= 1024, "at most 1024 tokens").optional()
     .openapi({ description: "Added to the logits of tokens, by id." }),
-  stream: z.boolean().nullish(),
-  stream_options: z.strictObject({ include_usage: z.boolean().nullish() }).nullish(),
-  user: z.string().min(1).max(256).refine(
-    (name) => name.isWellFormed() && !name.includes("\0"),
-    "must have no NUL character and no half surrogate pair",
-  ).nullish().openapi({
+};
+
+/** What is kept of a request as the parameters of its answers. */
+export const parameterNames: ReadonlySet<string> = new Set([
+  ...Object.keys(drawn),
+  "max_completion_tokens",
+  "logprobs",
+  "top_logprobs",
+]);
+
+export const samplingFields = {
+  ...noOps,
+  ...drawn,
+  model: z.string().min(1).max(200).openapi({
+    description: "`base`, `base:ADAPTER`, or an alias.",
+    example: "base",
+  }),
+  stream: z.boolean().optional(),
+  stream_options: requestObject({
+    include_usage: z.boolean().optional(),
+    include_obfuscation: z.boolean().optional().openapi({
+      description: "true pads each chunk, so that its length tells less of what is in it. Default false.",
+    }),
+  }).optional(),
+  user: storableText(z.string().min(1).max(256)).optional().openapi({
     description:
       "Who asks, by your own name for them: keeps a person on one arm of an alias, and finds their data to delete it.",
   }),
-  store: z.boolean().nullish().openapi({
+  store: z.boolean().optional().openapi({
     description: "false keeps nothing of the answer, which then cannot be judged. Default true.",
   }),
 };
-
-/** Fields that OpenAI has and this server has not: refused by name, never ignored. */
-export const unsupportedFields: ReadonlySet<string> = new Set([
-  "audio",
-  "best_of",
-  "echo",
-  "function_call",
-  "functions",
-  "metadata",
-  "modalities",
-  "moderation",
-  "parallel_tool_calls",
-  "prediction",
-  "prompt_cache_key",
-  "prompt_cache_options",
-  "prompt_cache_retention",
-  "reasoning_effort",
-  "response_format",
-  "safety_identifier",
-  "service_tier",
-  "suffix",
-  "tool_choice",
-  "tools",
-  "verbosity",
-  "web_search_options",
-]);
 
 const usageSchema = z.object({
   prompt_tokens: z.int(),
