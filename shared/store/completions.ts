@@ -84,11 +84,8 @@ export async function storeCompletion(database: Database, completion: StoredComp
 
 /** The completion of that id, or undefined. */
 export async function findCompletion(database: Database, id: string): Promise<StoredCompletion | undefined> {
-  const [completion] = await withChoices(
-    database,
-    await database.all<CompletionRow>(`SELECT ${columns} FROM completions c WHERE c.id = $1`, [id]),
-  );
-  return completion;
+  const row = await database.get<CompletionRow>(`SELECT ${columns} FROM completions c WHERE c.id = $1`, [id]);
+  return row && (await withChoices(database, [row]))[0];
 }
 
 /** Which completions are listed. */

@@ -32,7 +32,7 @@ export async function addFile(
 }
 
 export async function findFile(database: Queries, id: string): Promise<StoredFile | undefined> {
-  return (await database.all<StoredFile>(`${select} WHERE id = $1`, [id]))[0];
+  return await database.get<StoredFile>(`${select} WHERE id = $1`, [id]);
 }
 
 /** The newest files, newest first; with `after` those that are older, with `purpose` those that are for it. */

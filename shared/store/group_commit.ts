@@ -1,18 +1,23 @@
 // Writes that wait share one transaction, a savepoint each: a disk that syncs a few hundred times a second then keeps
-// thousands of writes a second. Knows the SQL of transactions and nothing of which database speaks it.
+// thousands of writes a second. A group that met another process's writes is run again. Knows the SQL of transactions and
+// nothing of which database speaks it.
 
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Queries } from "./queries.ts";
+import { StoreUnavailableError } from "./unavailable.ts";
 
-/** The one connection that writes. */
+/** The one connection of a process that writes. */
 export interface WriteConnection extends Queries {
-  /** Begins a transaction, once no other process writes. */
+  /** Begins a transaction. */
   begin(): Promise<void>;
   /** Runs statements that have no values and no rows. */
   execute(sql: string): Promise<void>;
   /** Gives the connection back; a broken one is not used again. */
   release(broken?: Error): void;
 }
+
+/** The group met another process's writes: all of it is undone, and done again it may succeed. */
+export class ConflictError extends StoreUnavailableError {}
 
 interface PendingWrite {
   work: (queries: Queries) => Promise<unknown>;
@@ -23,15 +28,21 @@ interface PendingWrite {
 /** Bounds how long the first of a group waits for the last. */
 const mostWritesPerCommit = 256;
 
+/** Times that a group is tried; each waits longer than the one before, by chance up to this, in milliseconds. */
+const mostTries = 12, longestWait = 400;
+
 /** A queue of writes and the loop that commits them in groups, in order. */
 export class GroupCommit {
   readonly #connect: () => Promise<WriteConnection>;
+  readonly #asError: (error: unknown) => unknown;
   #pending: PendingWrite[] = [];
   #running: Promise<void> | undefined;
   #closed = false;
 
-  constructor(connect: () => Promise<WriteConnection>) {
+  /** @param asError What an error of the database is: a ConflictError, a StoreUnavailableError, or itself. */
+  constructor(connect: () => Promise<WriteConnection>, asError: (error: unknown) => unknown) {
     this.#connect = connect;
+    this.#asError = asError;
   }
 
   /** Resolves with what `work` returns after its group is committed. */
@@ -53,38 +64,66 @@ export class GroupCommit {
     while (this.#pending.length > 0) {
       // Whoever is about to write in this turn of the event loop comes along.
       await setImmediate();
-      await this.#commitGroup(this.#pending.splice(0, mostWritesPerCommit));
+      const group = this.#pending.splice(0, mostWritesPerCommit);
+      try {
+        for (const tell of await this.#commitGroup(group)) tell();
+      } catch (error) {
+        for (const { reject } of group) reject(error);
+      }
     }
     this.#running = undefined;
   }
 
-  async #commitGroup(group: PendingWrite[]): Promise<void> {
+  /** @returns what is then to be told to those who wrote */
+  async #commitGroup(group: readonly PendingWrite[]): Promise<(() => void)[]> {
+    for (let wait = 5, tries = 1;; wait = Math.min(longestWait, 2 * wait), tries++) {
+      try {
+        return await this.#tryGroup(group);
+      } catch (thrown) {
+        const error = this.#asError(thrown);
+        if (!(error instanceof ConflictError)) throw error;
+        if (tries === mostTries) {
+          throw new StoreUnavailableError("it met the writes of other processes again and again", error);
+        }
+        await setTimeout(wait * Math.random());
+      }
+    }
+  }
+
+  async #tryGroup(group: readonly PendingWrite[]): Promise<(() => void)[]> {
     const settle: (() => void)[] = [];
     let connection: WriteConnection | undefined;
     try {
       connection = await this.#connect();
       await connection.begin();
-      for (const { work, resolve, reject } of group) {
-        await connection.execute("SAVEPOINT work");
-        try {
-          const result = await work(connection);
-          await connection.execute("RELEASE SAVEPOINT work");
-          settle.push(() => resolve(result));
-        } catch (error) {
-          await connection.execute("ROLLBACK TO SAVEPOINT work; RELEASE SAVEPOINT work");
-          // Not before the commit: the reason may lie in an earlier write of the group, which may yet be lost.
-          settle.push(() => reject(error));
-        }
-      }
+      for (const write of group) settle.push(await this.#tryWrite(connection, write));
       await connection.execute("COMMIT");
       connection.release();
+      return settle;
     } catch (error) {
       // Where the database has ended the transaction by itself (a full disk), there is nothing to roll back.
-      await connection?.execute("ROLLBACK").catch(() => {});
-      connection?.release(error as Error);
-      for (const { reject } of group) reject(error);
-      return;
+      const conflict = this.#asError(error) instanceof ConflictError;
+      const rolledBack = await connection?.execute("ROLLBACK").then(() => true, () => false);
+      connection?.release(conflict && rolledBack ? undefined : error as Error);
+      throw error;
     }
-    for (const tell of settle) tell();
+  }
+
+  /** @returns what is told once the group is committed: the reason of a failure may lie in an earlier write of it */
+  async #tryWrite(connection: WriteConnection, { work, resolve, reject }: PendingWrite): Promise<() => void> {
+    await connection.execute("SAVEPOINT work");
+    try {
+      const result = await work(connection);
+      await connection.execute("RELEASE SAVEPOINT work");
+      return () => resolve(result);
+    } catch (thrown) {
+      const error = this.#asError(thrown);
+      if (error instanceof ConflictError) throw error;
+      // A transaction that cannot be gone on with has ended for the same reason.
+      await connection.execute("ROLLBACK TO SAVEPOINT work; RELEASE SAVEPOINT work").catch((lost) => {
+        throw this.#asError(lost) instanceof ConflictError ? lost : error;
+      });
+      return () => reject(error);
+    }
   }
 }

@@ -106,7 +106,7 @@ export async function addJob(database: Database, request: JobRequest, watermark:
 }
 
 export async function findJob(database: Queries, id: string): Promise<Job | undefined> {
-  const [row] = await database.all<Encoded>(`${select} WHERE id = $1`, [id]);
+  const row = await database.get<Encoded>(`${select} WHERE id = $1`, [id]);
   return row && jobOf(row);
 }
 

@@ -85,7 +85,7 @@ export async function createKey(
 
 /** The key of a secret, "revoked" where it was, undefined where there is none. */
 export async function findKey(database: Database, secret: string): Promise<ApiKey | "revoked" | undefined> {
-  const [row] = await database.all<KeyRow>(`${selectKeys} WHERE hash = $1`, [hashOf(secret)]);
+  const row = await database.get<KeyRow>(`${selectKeys} WHERE hash = $1`, [hashOf(secret)]);
   if (!row) return undefined;
   const { createdAt: _, revokedAt, ...key } = keyOf(row);
   return revokedAt === null ? key : "revoked";

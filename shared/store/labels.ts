@@ -201,7 +201,7 @@ export async function getLabel(
 ): Promise<StoredLabel | undefined> {
   const values: Value[] = [id];
   const sql = `${selectLabels} WHERE l.id = $1 AND ${mayTouch(caller, values, "l")}`;
-  const [row] = await queries.all<LabelRow>(sql, values);
+  const row = await queries.get<LabelRow>(sql, values);
   return row && labelOf(row);
 }
 
@@ -263,6 +263,8 @@ export async function currentWatermark(database: Database): Promise<number> {
   const [row] = await database.all<{ watermark: number }>(
     "SELECT COALESCE(MAX(sequence), 0) AS watermark FROM label_events",
   );
+  // A smaller number may belong to a write that is under way: its rows would come into the snapshot later.
+  await database.settled("label_events");
   return row?.watermark ?? 0;
 }
 

@@ -1,8 +1,7 @@
 // The tables, as steps from one version of the database to the next. Each is run once, in a transaction of its own; a
 // step that was released is never changed, a new one is added. Does not know which questions the tables answer.
 
-import { InputError } from "../errors.ts";
-import type { Database } from "./queries.ts";
+import type { Database, Queries } from "./queries.ts";
 
 /** The statements of a step. `sequence` is the type of a key that counts upwards and never returns to a number. */
 type Step = (sequence: string) => string[];
@@ -227,33 +226,27 @@ const sequenceType = {
   postgres: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 };
 
+/** The version that a database has, 0 where it is new. */
+export async function versionOf(database: Queries, kind: Database["kind"]): Promise<number> {
+  const there = kind === "sqlite"
+    ? "SELECT name FROM sqlite_schema WHERE name = 'migrations'"
+    : "SELECT 1 AS name WHERE to_regclass('migrations') IS NOT NULL";
+  if (!await database.get(there)) return 0;
+  const row = await database.get<{ version: number }>("SELECT COALESCE(MAX(version), 0) AS version FROM migrations");
+  return row?.version ?? 0;
+}
+
 /**
- * Brings a database to a version, step by step. Processes that do so at once take turns.
+ * Brings a database to a version, step by step. One process at a time does so.
  *
- * @param name The database's name in errors.
  * @param wanted The newest, but for tests of what comes after an older one.
- * @throws InputError when a newer Prospect has written it.
  */
-export async function migrate(database: Database, name: string, wanted = newestVersion): Promise<void> {
-  let version: number;
-  do {
-    version = await database.write(async (queries) => {
-      await queries.run("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at BIGINT NOT NULL)");
-      const [row] = await queries.all<{ version: number }>(
-        "SELECT COALESCE(MAX(version), 0) AS version FROM migrations",
-      );
-      const found = row?.version ?? 0;
-      if (found > newestVersion) {
-        throw new InputError(
-          `${name}: the database is of version ${found}, written by a newer Prospect (this one knows ${newestVersion}); ` +
-            `use that one, or another database.`,
-        );
-      }
-      const step = steps[found];
-      if (!step) return found;
-      for (const statement of step(sequenceType[database.kind])) await queries.run(statement);
-      await queries.run("INSERT INTO migrations (version, at) VALUES ($1, $2)", [found + 1, Date.now()]);
-      return found + 1;
+export async function migrate(database: Database, wanted = newestVersion): Promise<void> {
+  await database.run("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at BIGINT NOT NULL)");
+  for (let version = await versionOf(database, database.kind); version < wanted; version++) {
+    await database.write(async (queries) => {
+      for (const statement of steps[version]!(sequenceType[database.kind])) await queries.run(statement);
+      await queries.run("INSERT INTO migrations (version, at) VALUES ($1, $2)", [version + 1, Date.now()]);
     });
-  } while (version < wanted);
+  }
 }

@@ -52,5 +52,5 @@ interface Presence {
 
 async function find(queries: Queries, service: string): Promise<Presence | undefined> {
   const sql = 'SELECT seen_at AS "seenAt", base FROM presence WHERE service = $1';
-  return (await queries.all<Presence>(sql, [service]))[0];
+  return await queries.get<Presence>(sql, [service]);
 }

@@ -9,6 +9,8 @@ export type Value = string | number | null;
 export interface Queries {
   /** The rows of a statement, under the names it gives its columns. */
   all<Row>(sql: string, values?: readonly Value[]): Promise<Row[]>;
+  /** The only row, for a statement that a unique index answers: it is not worth the way to a thread that reads. */
+  get<Row>(sql: string, values?: readonly Value[]): Promise<Row | undefined>;
   /** Rows changed. */
   run(sql: string, values?: readonly Value[]): Promise<number>;
 }
@@ -20,18 +22,27 @@ export interface Lock {
   release(): Promise<void>;
 }
 
-/** A database. Its own queries see what is committed and never half a write; `run` is a write of one statement. */
+/**
+ * A database. Its own queries see what is committed and never half a write; `run` is a write of one statement. Where it is
+ * lost, full, locked or too slow, everything asked of it rejects with StoreUnavailableError, until it is there again.
+ */
 export interface Database extends Queries {
   readonly kind: "sqlite" | "postgres";
   /**
-   * Runs `work` atomically; resolves only once it is durable on disk. Writes take turns, also among processes, so what
-   * `work` has read stays true until it ends; those that wait share the next commit, and one that fails takes nothing
-   * else with it. `work` must ask its own `queries` only (the database would wait for it, and it for the database) and
-   * should wait for nothing else: every other write waits for it.
+   * Runs `work` atomically, and as if no other write were under way, also in other processes; resolves only once it is
+   * durable on disk. Writes that wait share the next commit, and one that fails takes nothing else with it. `work` must
+   * ask its own `queries` only (the database would wait for it, and it for the database) and should wait for nothing
+   * else: every other write of this process waits for it. It may be called again, after all that it changed was undone,
+   * so it changes nothing but the database.
    *
    * @throws What `work` throws, its changes undone.
    */
   write<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>;
+  /**
+   * Waits until the writes to a table that are under way now have ended, in every process: numbers that its sequence has
+   * given out by now are committed then, or never will be.
+   */
+  settled(table: string): Promise<void>;
   /** Takes the lock of that name, which dies with its holder; undefined where another has it. */
   lock(name: string): Promise<Lock | undefined>;
   /** Closes after the writes that are under way; a second time it does nothing. */

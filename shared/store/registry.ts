@@ -81,7 +81,7 @@ export async function listAdapters(database: Queries): Promise<RegisteredAdapter
 }
 
 export async function findAdapter(database: Queries, name: string): Promise<RegisteredAdapter | undefined> {
-  const [row] = await database.all<Encoded>(`${selectAdapters} WHERE name = $1`, [name]);
+  const row = await database.get<Encoded>(`${selectAdapters} WHERE name = $1`, [name]);
   return row && decode(row);
 }
 

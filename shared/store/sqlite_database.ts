@@ -1,18 +1,18 @@
-// A Database in an SQLite file: one connection that writes in groups, another that reads only what is committed.
-// Does not know the tables.
+// A Database in an SQLite file: one connection that writes in groups, others that read only what is committed: threads of
+// their own, and one here for what is found by its key. Does not know the tables.
 
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 import { InputError } from "../errors.ts";
 import { lockFile } from "../file_lock.ts";
 import { GroupCommit, type WriteConnection } from "./group_commit.ts";
 import { checkText, type Database, type Lock, type Queries, type Value } from "./queries.ts";
 import { openSqlite } from "./sqlite.ts";
+import { SqliteReads } from "./sqlite_reads.ts";
+import { asSqliteError, isBusy, SqliteStatements } from "./sqlite_statements.ts";
 
 /** How long a write waits for another process, in milliseconds. */
-const patience = 30_000;
-/** Statements kept per connection; queries are few, but filters combine. */
-const mostStatements = 500;
+const patience = 5_000;
 
 /** @throws InputError when the file cannot be opened or is no database. */
 export function openSqliteDatabase(path: string): Database {
@@ -22,24 +22,42 @@ export function openSqliteDatabase(path: string): Database {
     // What a person asks to have deleted is overwritten. Waiting for another process must not stop the event loop.
     writer.exec("PRAGMA secure_delete = ON; PRAGMA busy_timeout = 0");
     reader = openSqlite(path, "FULL");
-    reader.exec("PRAGMA query_only = ON");
+    reader.exec("PRAGMA query_only = ON; PRAGMA busy_timeout = 0");
   } catch (error) {
     throw new InputError(
       `${path}: the database cannot be opened (${(error as Error).message}); restore the file or name another.`,
     );
   }
   const connection = new SqliteWriter(writer);
-  const writes = new GroupCommit(() => Promise.resolve(connection));
-  const reads = new SqliteQueries(reader);
+  const writes = new GroupCommit(() => Promise.resolve(connection), asSqliteError);
+  const byKey = new SqliteStatements(reader), reads = new SqliteReads(path);
+  const all = async (sql: string, values: readonly Value[] = []) => {
+    checkValues(values);
+    return await reads.all(sql, values).catch((error) => {
+      throw asSqliteError(error);
+    });
+  };
   let closed: Promise<void> | undefined;
   return {
     kind: "sqlite",
-    all: (sql, values) => reads.all(sql, values),
+    all: <Row>(sql: string, values?: readonly Value[]) => all(sql, values) as Promise<Row[]>,
+    async get<Row>(sql: string, values: readonly Value[] = []) {
+      checkValues(values);
+      try {
+        return first<Row>(byKey.all(sql, values));
+      } catch (error) {
+        // A thread can wait for whoever locks the file.
+        if (!isBusy(error)) throw asSqliteError(error);
+        return first<Row>(await all(sql, values));
+      }
+    },
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
     write: (work) => writes.write(work),
+    // Writes take turns, so numbers are given out in the order of the commits.
+    settled: () => Promise.resolve(),
     lock: (name) => lockBeside(`${path}.${name}.lock`),
     close: () =>
-      closed ??= writes.close().then(() => {
+      closed ??= writes.close().then(() => reads.close()).then(() => {
         reader.close();
         writer.close();
       }),
@@ -59,56 +77,47 @@ async function lockBeside(path: string): Promise<Lock | undefined> {
   return { ended, release };
 }
 
-/** Queries of one connection, its statements prepared once. */
-class SqliteQueries implements Queries {
-  readonly #statements = new Map<string, { statement: StatementSync; order: number[] }>();
+function checkValues(values: readonly Value[]): void {
+  for (const value of values) if (typeof value === "string") checkText(value);
+}
 
-  constructor(protected readonly connection: DatabaseSync) {}
+/** A copy, because SQLite's rows have no prototype and PostgreSQL's have one. */
+function first<Row>([row]: Record<string, unknown>[]): Row | undefined {
+  return row && { ...row } as Row;
+}
+
+class SqliteWriter implements Queries, WriteConnection {
+  readonly #statements: SqliteStatements;
+
+  constructor(private readonly connection: DatabaseSync) {
+    this.#statements = new SqliteStatements(connection);
+  }
 
   all<Row>(sql: string, values: readonly Value[] = []): Promise<Row[]> {
     return Promise.try(() => {
-      const { statement, order } = this.#prepare(sql);
-      // Copies, because SQLite's rows have no prototype and PostgreSQL's have one.
-      return statement.all(...inOrder(order, values)).map((row) => ({ ...row })) as Row[];
+      checkValues(values);
+      return this.#statements.all(sql, values).map((row) => ({ ...row })) as Row[];
     });
+  }
+
+  async get<Row>(sql: string, values: readonly Value[] = []): Promise<Row | undefined> {
+    return (await this.all<Row>(sql, values))[0];
   }
 
   run(sql: string, values: readonly Value[] = []): Promise<number> {
     return Promise.try(() => {
-      const { statement, order } = this.#prepare(sql);
-      return Number(statement.run(...inOrder(order, values)).changes);
+      checkValues(values);
+      return this.#statements.run(sql, values);
     });
   }
 
-  #prepare(sql: string): { statement: StatementSync; order: number[] } {
-    let prepared = this.#statements.get(sql);
-    if (!prepared) {
-      if (this.#statements.size >= mostStatements) this.#statements.clear();
-      const order: number[] = [];
-      const statement = this.connection.prepare(sql.replace(/\$(\d+)/g, (_, number) => {
-        order.push(Number(number) - 1);
-        return "?";
-      }));
-      prepared = { statement, order };
-      this.#statements.set(sql, prepared);
-    }
-    return prepared;
-  }
-}
-
-function inOrder(order: readonly number[], values: readonly Value[]): Value[] {
-  for (const value of values) if (typeof value === "string") checkText(value);
-  return order.map((at) => values[at] as Value);
-}
-
-class SqliteWriter extends SqliteQueries implements WriteConnection {
   async begin(): Promise<void> {
-    const end = Date.now() + patience;
+    const end = performance.now() + patience;
     for (;;) {
       try {
         return this.connection.exec("BEGIN IMMEDIATE");
       } catch (error) {
-        if (!/locked|busy/.test((error as Error).message) || Date.now() > end) throw error;
+        if (!isBusy(error) || performance.now() > end) throw error;
         await setTimeout(2);
       }
     }

@@ -6,6 +6,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { InputError } from "../../../shared/errors.ts";
+import { StoreUnavailableError } from "../../../shared/store/unavailable.ts";
 import { EngineClosedError, PromptError, QueueFullError } from "../engine/engine.ts";
 
 /** Body of every error. */
@@ -107,6 +108,9 @@ export function asApiError(error: unknown): ApiError | undefined {
   }
   if (error instanceof PromptError) {
     return new ApiError(400, error.message, error.source === "chat" ? "messages" : "prompt", error.code);
+  }
+  if (error instanceof StoreUnavailableError) {
+    return new ApiError(503, error.message, null, "store_unavailable", { "Retry-After": "5" });
   }
   if (error instanceof InputError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {

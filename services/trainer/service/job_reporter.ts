@@ -32,12 +32,11 @@ export function reportJob(database: Database, jobId: string, named: (sentence: s
     const [told, shown] = [news, progress];
     [news, progress] = [[], undefined];
     if (told.length === 0 && shown === undefined) return;
-    let advanced = false;
-    if (told.length > 0) {
-      await database.write(async (queries) => {
-        for (const each of told) advanced = await addEvent(queries, jobId, each) && each.type === "metrics" || advanced;
-      });
-    }
+    const advanced = told.length > 0 && await database.write(async (queries) => {
+      let advanced = false;
+      for (const each of told) advanced = await addEvent(queries, jobId, each) && each.type === "metrics" || advanced;
+      return advanced;
+    });
     if (shown !== undefined || advanced) await noteProgress(database, jobId, shown, advanced);
   };
   const flush = () => writing = writing.then(write).catch((error) => void (failure ??= error));
