@@ -79,7 +79,7 @@ export async function storeCompletion(database: Database, completion: StoredComp
         ],
       );
     }
-  });
+  }, "snapshot");
 }
 
 /** The completion of that id, or undefined. */

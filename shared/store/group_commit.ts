@@ -3,26 +3,32 @@
 // nothing of which database speaks it.
 
 import { setImmediate, setTimeout } from "node:timers/promises";
-import type { Queries } from "./queries.ts";
+import type { Isolation, Queries } from "./queries.ts";
 import { StoreUnavailableError } from "./unavailable.ts";
 
 /** The one connection of a process that writes. */
 export interface WriteConnection extends Queries {
   /** Begins a transaction. */
-  begin(): Promise<void>;
+  begin(isolation: Isolation): Promise<void>;
   /** Runs statements that have no values and no rows. */
   execute(sql: string): Promise<void>;
   /** Gives the connection back; a broken one is not used again. */
   release(broken?: Error): void;
 }
 
-/** The group met another process's writes: all of it is undone, and done again it may succeed. */
+/** A group met another process's writes: all of it is undone, and done again it may succeed. */
 export class ConflictError extends StoreUnavailableError {}
+
+/** A row of that key is there, which another process may have added since the write began: done again it may see it. */
+export class DuplicateError extends Error {}
 
 interface PendingWrite {
   work: (queries: Queries) => Promise<unknown>;
   resolve: (result: unknown) => void;
   reject: (error: unknown) => void;
+  isolation: Isolation;
+  /** It has met a duplicate once. */
+  again: boolean;
 }
 
 /** Bounds how long the first of a group waits for the last. */
@@ -46,10 +52,10 @@ export class GroupCommit {
   }
 
   /** Resolves with what `work` returns after its group is committed. */
-  write<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result> {
+  write<Result>(work: (queries: Queries) => Promise<Result>, isolation: Isolation = "serial"): Promise<Result> {
     if (this.#closed) return Promise.reject(new Error("The database is closed."));
     return new Promise<Result>((resolve, reject) => {
-      this.#pending.push({ work, resolve: resolve as (result: unknown) => void, reject });
+      this.#pending.push({ work, resolve: resolve as (result: unknown) => void, reject, isolation, again: false });
       this.#running ??= this.#commitAll();
     });
   }
@@ -64,7 +70,7 @@ export class GroupCommit {
     while (this.#pending.length > 0) {
       // Whoever is about to write in this turn of the event loop comes along.
       await setImmediate();
-      const group = this.#pending.splice(0, mostWritesPerCommit);
+      const group = this.#nextGroup();
       try {
         for (const tell of await this.#commitGroup(group)) tell();
       } catch (error) {
@@ -72,6 +78,13 @@ export class GroupCommit {
       }
     }
     this.#running = undefined;
+  }
+
+  /** The first writes that wait, as far as they see others alike. */
+  #nextGroup(): PendingWrite[] {
+    const [first] = this.#pending;
+    const other = this.#pending.findIndex(({ isolation }) => isolation !== first!.isolation);
+    return this.#pending.splice(0, Math.min(other < 0 ? Infinity : other, mostWritesPerCommit));
   }
 
   /** @returns what is then to be told to those who wrote */
@@ -95,7 +108,7 @@ export class GroupCommit {
     let connection: WriteConnection | undefined;
     try {
       connection = await this.#connect();
-      await connection.begin();
+      await connection.begin(group[0]!.isolation);
       for (const write of group) settle.push(await this.#tryWrite(connection, write));
       await connection.execute("COMMIT");
       connection.release();
@@ -110,10 +123,11 @@ export class GroupCommit {
   }
 
   /** @returns what is told once the group is committed: the reason of a failure may lie in an earlier write of it */
-  async #tryWrite(connection: WriteConnection, { work, resolve, reject }: PendingWrite): Promise<() => void> {
+  async #tryWrite(connection: WriteConnection, write: PendingWrite): Promise<() => void> {
+    const { resolve, reject } = write;
     await connection.execute("SAVEPOINT work");
     try {
-      const result = await work(connection);
+      const result = await write.work(connection);
       await connection.execute("RELEASE SAVEPOINT work");
       return () => resolve(result);
     } catch (thrown) {
@@ -123,7 +137,10 @@ export class GroupCommit {
       await connection.execute("ROLLBACK TO SAVEPOINT work; RELEASE SAVEPOINT work").catch((lost) => {
         throw this.#asError(lost) instanceof ConflictError ? lost : error;
       });
-      return () => reject(error);
+      if (!(error instanceof DuplicateError)) return () => reject(error);
+      if (write.again) return () => reject(error.cause);
+      write.again = true;
+      return () => void this.#pending.push(write);
     }
   }
 }

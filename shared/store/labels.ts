@@ -100,8 +100,9 @@ export function putLabel(
   caller: Caller = withoutKey,
 ): Promise<StoredLabel> {
   const { completionId, endUser } = judgement, { writer } = caller;
-  return database.write((queries) =>
-    answerOnce(queries, idempotency, () => put(queries, judgement, caller), { completionId, endUser, writer })
+  return database.write(
+    (queries) => answerOnce(queries, idempotency, () => put(queries, judgement, caller), { completionId, endUser, writer }),
+    "snapshot",
   );
 }
 

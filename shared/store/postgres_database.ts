@@ -4,8 +4,8 @@
 import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { InputError } from "../errors.ts";
-import { ConflictError, GroupCommit, type WriteConnection } from "./group_commit.ts";
-import { checkText, type Database, type Lock, type Queries, type Value } from "./queries.ts";
+import { ConflictError, DuplicateError, GroupCommit, type WriteConnection } from "./group_commit.ts";
+import { checkText, type Database, type Isolation, type Lock, type Queries, type Value } from "./queries.ts";
 import { StoreUnavailableError } from "./unavailable.ts";
 
 /** Sets Prospect's advisory locks apart from others' ("prospect" in hexadecimal, cut to 31 bits). */
@@ -20,7 +20,8 @@ const longestStatement = 20_000;
 const longestWrite = 10_000;
 
 /** As durable as SQLite whatever the server's default. */
-const begin = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; SET LOCAL synchronous_commit TO on";
+const begin = (level: string) => `BEGIN ISOLATION LEVEL ${level} READ WRITE; SET LOCAL synchronous_commit TO on`;
+const beginAs: Record<Isolation, string> = { serial: begin("SERIALIZABLE"), snapshot: begin("REPEATABLE READ") };
 
 /** 64-bit integers (times, counts) as numbers: all of Prospect's are below 2^53. */
 const types: pg.CustomTypesConfig = {
@@ -63,7 +64,7 @@ export async function openPostgresDatabase(url: string, statementTime = longestS
     all: (sql, values) => reads.all(sql, values),
     get: (sql, values) => reads.get(sql, values),
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
-    write: (work) => writes.write(work),
+    write: (work, isolation) => writes.write(work, isolation),
     settled: (table) => settled(reads, table),
     lock: (name) => lock(url, name),
     close: () => closed ??= writes.close().then(() => pool.end()),
@@ -138,12 +139,15 @@ const passing = /^(08|53|57|58)...$|^(55P03|25P03|25P04|25006)$|^E[A-Z_]+$/;
 /** What node-postgres says without a code. */
 const broken = /^(Connection terminated|Query read timeout|timeout exceeded|Client has encountered)/i;
 
+const known = [InputError, StoreUnavailableError, DuplicateError];
+
 /** What an error of PostgreSQL is to those who asked: one that may pass, or itself. */
 function asPostgresError(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof InputError || error instanceof StoreUnavailableError) return error;
+  if (!(error instanceof Error) || known.some((type) => error instanceof type)) return error;
   const { code = "" } = error as { code?: string };
   // Serialization failure, deadlock; and a write that the server ended since this process stood still in its middle.
   if (/^(40001|40P01|25P03)$/.test(code)) return new ConflictError(error.message, error);
+  if (code === "23505") return new DuplicateError(error.message, { cause: error });
   return passing.test(code) || broken.test(error.message) ? new StoreUnavailableError(messageOf(error), error) : error;
 }
 
@@ -185,8 +189,8 @@ class PostgresWriter extends PostgresQueries implements WriteConnection {
     client.on("error", this.#note);
   }
 
-  async begin(): Promise<void> {
-    await this.execute(begin);
+  async begin(isolation: Isolation): Promise<void> {
+    await this.execute(beginAs[isolation]);
   }
 
   async execute(sql: string): Promise<void> {

@@ -23,21 +23,27 @@ export interface Lock {
 }
 
 /**
+ * What a write sees of others under way. "snapshot" is for the many small ones: of two that change the same row, or add
+ * one of the same key, one is run again after the other, but each may miss rows of other keys that the other adds.
+ */
+export type Isolation = "serial" | "snapshot";
+
+/**
  * A database. Its own queries see what is committed and never half a write; `run` is a write of one statement. Where it is
  * lost, full, locked or too slow, everything asked of it rejects with StoreUnavailableError, until it is there again.
  */
 export interface Database extends Queries {
   readonly kind: "sqlite" | "postgres";
   /**
-   * Runs `work` atomically, and as if no other write were under way, also in other processes; resolves only once it is
-   * durable on disk. Writes that wait share the next commit, and one that fails takes nothing else with it. `work` must
-   * ask its own `queries` only (the database would wait for it, and it for the database) and should wait for nothing
-   * else: every other write of this process waits for it. It may be called again, after all that it changed was undone,
-   * so it changes nothing but the database.
+   * Runs `work` atomically; resolves only once it is durable on disk. Writes that wait share the next commit, and one that
+   * fails takes nothing else with it. `work` must ask its own `queries` only (the database would wait for it, and it for
+   * the database) and should wait for nothing else: every other write of this process waits for it. It may be called
+   * again, after all that it changed was undone, so it changes nothing but the database.
    *
+   * @param isolation "serial", the default: as if no other write were under way, in whichever process.
    * @throws What `work` throws, its changes undone.
    */
-  write<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>;
+  write<Result>(work: (queries: Queries) => Promise<Result>, isolation?: Isolation): Promise<Result>;
   /**
    * Waits until the writes to a table that are under way now have ended, in every process: numbers that its sequence has
    * given out by now are committed then, or never will be.

@@ -52,7 +52,7 @@ export function openSqliteDatabase(path: string): Database {
       }
     },
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
-    write: (work) => writes.write(work),
+    write: (work, isolation) => writes.write(work, isolation),
     // Writes take turns, so numbers are given out in the order of the commits.
     settled: () => Promise.resolve(),
     lock: (name) => lockBeside(`${path}.${name}.lock`),
@@ -111,6 +111,7 @@ class SqliteWriter implements Queries, WriteConnection {
     });
   }
 
+  /** Writes take turns, so each is alone. */
   async begin(): Promise<void> {
     const end = performance.now() + patience;
     for (;;) {

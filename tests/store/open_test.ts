@@ -67,7 +67,7 @@ placeTest("a new database gets every table, and is opened again as it is", async
 
 placeTest("a database of version 1 gets what it lacks and keeps what it has", async ({ kind, where }) => {
   const old = kind === "sqlite" ? openSqliteDatabase(where) : await openPostgresDatabase(where);
-  await migrate(old, where, 1);
+  await migrate(old, 1);
   assert.deepEqual(await tablesOf(old), firstTables);
   for (
     const sql of [
