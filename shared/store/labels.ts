@@ -101,7 +101,8 @@ export function putLabel(
 ): Promise<StoredLabel> {
   const { completionId, endUser } = judgement, { writer } = caller;
   return database.write(
-    (queries) => answerOnce(queries, idempotency, () => put(queries, judgement, caller), { completionId, endUser, writer }),
+    (queries) =>
+      answerOnce(queries, idempotency, () => putLabelIn(queries, judgement, caller), { completionId, endUser, writer }),
     "snapshot",
   );
 }
@@ -109,7 +110,12 @@ export function putLabel(
 /** No completion has more: the largest integer of 32 bits. */
 const mostChoices = 0x7fffffff;
 
-async function put(queries: Queries, judgement: Judgement, caller: Caller): Promise<StoredLabel> {
+/** As `putLabel`, within a write. */
+export async function putLabelIn(
+  queries: Queries,
+  judgement: Judgement,
+  caller: Caller = withoutKey,
+): Promise<StoredLabel> {
   const { completionId, choice, endUser, label } = judgement;
   const reason = judgement.reason ?? null, correction = judgement.correction ?? null;
   const tags = [...new Set(judgement.tags)];

@@ -19,6 +19,8 @@ export interface Place {
   kind: typeof kinds[number];
   /** What `openDatabase` takes. */
   where: string;
+  /** Ends the server as a crash does and, when what it returns is called, starts it again; nothing for SQLite. */
+  interrupt(): Promise<() => Promise<void>>;
 }
 
 /** A test on both databases, or on those of some kind, each given as a place of its own. */
@@ -29,10 +31,12 @@ export function placeTest(
 ): void {
   for (const kind of on) {
     Deno.test(`${kind}: ${sentence}`, async () => {
-      if (kind === "sqlite") return await withFolder((folder) => use({ kind, where: `${folder}/store.sqlite` }));
+      if (kind === "sqlite") {
+        return await withFolder((folder) => use({ kind, where: `${folder}/store.sqlite`, interrupt }));
+      }
       server ??= await startServer();
       if (!server) return console.log("skipped: no PostgreSQL");
-      await use({ kind, where: await server.create() });
+      await use({ kind, where: await server.create(), interrupt: server.interrupt });
     });
   }
 }
@@ -49,7 +53,9 @@ export function databaseTest(sentence: string, use: (database: Database, place: 
   });
 }
 
-interface Server {
+const interrupt = () => Promise.resolve(() => Promise.resolve());
+
+interface Server extends Pick<Place, "interrupt"> {
   /** Makes a database. @returns Its URL. */
   create(): Promise<string>;
   stop(): Promise<void>;
@@ -91,11 +97,20 @@ async function startServer(): Promise<Server | undefined> {
   const port = freePort();
   // The tests kill those who write, never the server: nothing of it needs to reach the disk.
   const settings = { listen_addresses: "127.0.0.1", port, unix_socket_directories: "", fsync: "off" };
-  const process = command(
-    "postgres",
-    ["-D", data, ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])],
-  ).spawn();
-  const log = new Response(process.stderr).text();
+  const spawn = () => {
+    const process = command(
+      "postgres",
+      ["-D", data, ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])],
+    ).spawn();
+    return { process, log: new Response(process.stderr).text() };
+  };
+  let running = spawn();
+  const end = async () => {
+    // Immediate shutdown: nobody is waited for, and nothing is tidied up.
+    running.process.kill("SIGQUIT");
+    await running.process.status;
+    return await running.log;
+  };
   const url = (name: string) => `postgres://prospect:secret@127.0.0.1:${port}/${name}`;
   let databases = 0;
   const started: Server = {
@@ -104,27 +119,31 @@ async function startServer(): Promise<Server | undefined> {
       await ask(url("postgres"), `CREATE DATABASE ${name}`);
       return url(name);
     },
+    interrupt: async () => {
+      await end();
+      return async () => {
+        running = spawn();
+        await untilStarted();
+      };
+    },
     stop: async () => {
-      // Immediate shutdown: nobody is waited for, and nothing is tidied up.
-      process.kill("SIGQUIT");
-      await process.status;
-      await log;
+      await end();
       await Deno.remove(folder, { recursive: true });
     },
   };
-  const end = Date.now() + 30_000;
-  for (;;) {
-    try {
-      await ask(url("postgres"), "SELECT 1");
-      return started;
-    } catch (error) {
-      if (Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
-      else {
-        await started.stop();
-        throw new Error(`PostgreSQL does not start: ${await log}`, { cause: error });
+  const untilStarted = async () => {
+    const patience = Date.now() + 30_000;
+    for (;;) {
+      try {
+        return await ask(url("postgres"), "SELECT 1");
+      } catch (error) {
+        if (Date.now() < patience) await new Promise((resolve) => setTimeout(resolve, 50));
+        else throw new Error(`PostgreSQL does not start: ${await end()}`, { cause: error });
       }
     }
-  }
+  };
+  await untilStarted();
+  return started;
 }
 
 async function ask(url: string, sql: string): Promise<void> {

@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
+import { createStoreProbe } from "../store_probe.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 
 const statusSchema = z.object({ status: z.string() });
@@ -21,7 +22,7 @@ const readyRoute = createRoute({
   method: "get",
   path: "/readyz",
   tags: ["Operation"],
-  summary: "Can the model answer?",
+  summary: "Can the model answer, and the store keep what it says?",
   responses: { 200: jsonResponse(statusSchema, "It can."), 503: jsonResponse(statusSchema, "Not yet, or no more.") },
 });
 
@@ -60,10 +61,15 @@ const start = `SwaggerUIBundle({ url: "/openapi.json", dom_id: "#page", deepLink
 /** Adds the routes. */
 export function addOperation(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   app.openapi(healthRoute, (context) => context.json({ status: "alive" }, 200));
-  app.openapi(
-    readyRoute,
-    (context) => gateway.engine ? context.json({ status: "ready" }, 200) : context.json({ status: "not ready" }, 503),
-  );
+  const storeAnswers = createStoreProbe(gateway.database);
+  app.openapi(readyRoute, async (context) => {
+    const { engine } = gateway;
+    if (!engine) return context.json({ status: "not ready" }, 503);
+    if (!await storeAnswers(engine.base)) {
+      return context.json({ status: "not ready: the store cannot be reached or written" }, 503);
+    }
+    return context.json({ status: "ready" }, 200);
+  });
   app.use("/metrics", requireScope("admin"));
   app.openapi(
     metricsRoute,

@@ -2,6 +2,7 @@
 
 import { type Reporter, reportTo } from "../../../shared/progress.ts";
 import type { Database } from "../../../shared/store/database.ts";
+import { StoreUnavailableError } from "../../../shared/store/unavailable.ts";
 import { addEvent, type JobProgress, noteProgress } from "../../../shared/store/jobs.ts";
 
 /** How often news are written, in milliseconds. */
@@ -32,6 +33,15 @@ export function reportJob(database: Database, jobId: string, named: (sentence: s
     const [told, shown] = [news, progress];
     [news, progress] = [[], undefined];
     if (told.length === 0 && shown === undefined) return;
+    try {
+      await tell(told, shown);
+    } catch (error) {
+      // The next turn tries again.
+      [news, progress] = [[...told, ...news], progress === undefined ? shown : progress];
+      throw error;
+    }
+  };
+  const tell = async (told: News[], shown: JobProgress | null | undefined) => {
     const advanced = told.length > 0 && await database.write(async (queries) => {
       let advanced = false;
       for (const each of told) advanced = await addEvent(queries, jobId, each) && each.type === "metrics" || advanced;
@@ -39,7 +49,10 @@ export function reportJob(database: Database, jobId: string, named: (sentence: s
     });
     if (shown !== undefined || advanced) await noteProgress(database, jobId, shown, advanced);
   };
-  const flush = () => writing = writing.then(write).catch((error) => void (failure ??= error));
+  const flush = () =>
+    writing = writing.then(write).then(() => {
+      if (failure instanceof StoreUnavailableError) failure = undefined;
+    }, (error) => void (failure ??= error));
   const timer = setInterval(flush, interval);
   const reporter = reportTo({
     event(name, fields = {}) {

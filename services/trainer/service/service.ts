@@ -8,6 +8,7 @@ import { lockFile } from "../../../shared/file_lock.ts";
 import type { Database, Lock } from "../../../shared/store/database.ts";
 import { findJob, finishJob, type Job, openJobs, returnJob, takeJob } from "../../../shared/store/jobs.ts";
 import { openStore } from "../../../shared/store/open_store.ts";
+import { StoreUnavailableError } from "../../../shared/store/unavailable.ts";
 import { noteTrainer, trainerInterval } from "../../../shared/store/presence.ts";
 import { WorkerFailure } from "../../../workers/pool.ts";
 import { runJob, tidyJob } from "./run_job.ts";
@@ -16,6 +17,9 @@ import type { TrainerSettings } from "./settings.ts";
 
 /** How often the queue is looked at while there is nothing to do, and a job's cancelling while there is, in milliseconds. */
 const interval = 300;
+
+/** How often a store that is away is asked again, in milliseconds. */
+const absence = 1000;
 
 /** Times that a job is begun without getting any further before it is given up. */
 const mostAttempts = 8;
@@ -27,7 +31,7 @@ export interface TrainerService {
   readonly job: string | undefined;
   /** Ends what is being done, to be gone on with later, and resolves when everything is closed. */
   stop(): Promise<void>;
-  /** Rejects should the service fail as a whole, e.g. lose its database. */
+  /** Rejects should the service fail as a whole, e.g. lose the queue to another trainer. A store that is away is waited for. */
   readonly ended: Promise<void>;
 }
 
@@ -50,9 +54,16 @@ async function lockQueue(database: Database): Promise<Lock> {
 class LostQueueError extends Error {
   constructor() {
     super(
-      "The connection that makes this the database's only trainer broke; whoever has it next goes on with the job.",
+      "The connection that makes this the database's only trainer broke, and another has its place: it goes on with the job.",
     );
   }
+}
+
+/** @throws LostQueueError where another trainer was faster, StoreUnavailableError while the store is away */
+async function lockAgain(database: Database): Promise<Lock> {
+  const lock = await database.lock("trainer");
+  if (lock) return lock;
+  throw new LostQueueError();
 }
 
 /** Forgets what jobs that are over would need to go on, where a crash came before that. */
@@ -97,7 +108,13 @@ export async function startTrainerService(
   }
   const schedule = createSchedule(settings, database, log);
   let stopping = false, lost = false, current: string | undefined;
-  queue.ended.then(() => lost = true);
+  /** A job that the store could not be told the end of. */
+  let left: string | undefined;
+  const watch = (lock: Lock) => {
+    [queue, lost] = [lock, false];
+    lock.ended.then(() => lost ||= lock === queue);
+  };
+  watch(queue);
   // A store that cannot be written to is noticed by whoever has something to write.
   const presence = setInterval(() => noteTrainer(database).catch(() => {}), trainerInterval);
 
@@ -116,7 +133,10 @@ export async function startTrainerService(
       await runJob(settings, database, job, () => stopping || cancelling || lost);
       log("job succeeded", { job: job.id });
     } catch (error) {
-      if (lost) throw new LostQueueError();
+      if (lost || error instanceof StoreUnavailableError) {
+        left = job.id;
+        throw error instanceof StoreUnavailableError ? error : new StoreUnavailableError("the connection broke", error);
+      }
       if (error instanceof InterruptedError && !cancelling) return await returnJob(database, job.id);
       const status = error instanceof InterruptedError ? "cancelled" as const : "failed" as const;
       const failure = status === "failed" ? failureOf(error) : null;
@@ -131,15 +151,28 @@ export async function startTrainerService(
   const tidy = (work: Promise<void>) => work.catch((error) => log("runs not tidied", { error: String(error) }));
   const work = async () => {
     await tidy(sweep(settings, database));
+    let away = false;
     while (!stopping) {
-      if (lost) throw new LostQueueError();
-      const job = await takeJob(database);
-      if (job) await doJob(job);
-      else {
-        if ((await openJobs(database)).length === 0) await schedule.look();
-        await sleep(interval);
+      try {
+        if (lost) watch(await lockAgain(database));
+        await lookForWork();
+        away = false;
+      } catch (error) {
+        // A store that is away comes back, and the job is gone on with.
+        if (!(error instanceof StoreUnavailableError)) throw error;
+        if (!away) log("the store is waited for", { error: error.message });
+        away = true;
+        await sleep(absence);
       }
     }
+  };
+  const lookForWork = async () => {
+    if (left !== undefined) await returnJob(database, left);
+    left = undefined;
+    const job = await takeJob(database);
+    if (job) return await doJob(job);
+    if ((await openJobs(database)).length === 0) await schedule.look();
+    await sleep(interval);
   };
   const ended = work().finally(async () => {
     clearInterval(presence);

@@ -88,8 +88,14 @@ ownershipTest(
   },
 );
 
+/** The only advisory lock is the trainer's. */
+const breakHold = async (database: Database) => {
+  const sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
+  assert.equal((await database.all(sql)).length, 1);
+};
+
 ownershipTest(
-  "a trainer whose hold on the database breaks ends at once and leaves the job to the next; a job that is over stays as it ended",
+  "a trainer whose hold on the database breaks ends where another was faster; a job that is over stays as it ended",
   async ({ database, where, folder, id }) => {
     const start = (name: string) =>
       startTrainerService(
@@ -99,11 +105,17 @@ ownershipTest(
     const first = await start("a");
     await untilJob(database, id, trains);
     const ended = assert.rejects(first.ended, /makes this the database's only trainer broke/);
-    // The only advisory lock of two keys is the trainer's; writers' have one.
-    const sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2";
-    assert.equal((await database.all(sql)).length, 1);
+    const wanting = (async () => {
+      for (;;) {
+        const lock = await database.lock("trainer");
+        if (lock) return lock;
+      }
+    })();
+    await breakHold(database);
+    const rival = await wanting;
     await ended;
     assert.equal((await findJob(database, id))!.status, "running");
+    await rival.release();
     const second = await start("b");
     try {
       await untilJob(database, id, succeeded);
@@ -113,6 +125,26 @@ ownershipTest(
       assert.equal(await endsTold(database, id), 1);
     } finally {
       await second.stop();
+    }
+  },
+);
+
+ownershipTest(
+  "a trainer that loses every connection in the midst of a job waits for the database and ends the job",
+  async ({ database, where, folder, id }) => {
+    const told: string[] = [];
+    const service = await startTrainerService(
+      trainerSettings({ dataFolder: `${folder}/a`, databaseUrl: where, workers: 1 }),
+      (event) => told.push(event),
+    );
+    try {
+      await untilJob(database, id, trains);
+      await database.all("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()");
+      await untilJob(database, id, succeeded);
+      assert(told.includes("the store is waited for"), `${told}`);
+      assert.equal(await endsTold(database, id), 1);
+    } finally {
+      await service.stop();
     }
   },
 );
