@@ -1,16 +1,21 @@
-// One worker thread as its pool sees it: a remote face, a promise that tells of its death, and an end. It does not know
+// One worker thread as its owner sees it: a remote face, a promise that tells of its death, and an end. It does not know
 // what the worker computes, nor what follows a death.
 
 import { MessageChannel } from "node:worker_threads";
 import { type Remote, transfer, wrap } from "comlink";
-import type { ModelWorker } from "./protocol.ts";
 
-export interface Member {
+/** What every worker's face has for its owner to notice the thread's end. */
+export interface Lifeline {
+  /** Keeps a port for as long as the worker lives: its closing tells the owner that the worker has ended. */
+  hold(port: MessagePort): void;
+}
+
+export interface Member<Face extends Lifeline> {
   name: string;
-  remote: Remote<ModelWorker>;
+  remote: Remote<Face>;
   /** Rejects when the thread dies, of an error or without a word. */
   death: Promise<never>;
-  /** Ends the thread. */
+  /** Ends the thread, once it is idle: Deno ends none in the midst of a computation. */
   end: () => void;
 }
 
@@ -20,11 +25,16 @@ const lastWords = 100;
 /**
  * Starts a thread and watches over it. An error comes as an event; an end without one (`self.close()`, an exit) has no
  * event in Deno, but it closes the far end of a port that the worker holds. A ping would not do: a worker is deaf while
- * ONNX Runtime computes.
+ * it computes.
+ *
+ * @param permissions what the thread may do, at most what this one may; default: the same
  */
-export function startMember(url: URL, name: string): Member {
-  const thread = new Worker(url, { type: "module", name });
-  const remote = wrap<ModelWorker>(thread);
+export function startMember<Face extends Lifeline>(
+  url: URL,
+  name: string,
+  permissions: Deno.PermissionOptions = "inherit",
+): Member<Face> {
+  const thread = new Worker(url, { type: "module", name, deno: { permissions } });
   const { port1: lifeline, port2 } = new MessageChannel();
   const death = new Promise<never>((_, reject) => {
     thread.addEventListener("error", (event) => {
@@ -38,10 +48,10 @@ export function startMember(url: URL, name: string): Member {
   // Without start there is no close event either.
   lifeline.start();
   const held = port2 as unknown as MessagePort;
-  remote.hold(transfer(held, [held])).catch(() => {});
+  wrap<Lifeline>(thread).hold(transfer(held, [held])).catch(() => {});
   const end = () => {
     thread.terminate();
     lifeline.close();
   };
-  return { name, remote, death, end };
+  return { name, remote: wrap<Face>(thread), death, end };
 }

@@ -16,7 +16,7 @@ const patience = 2000;
 
 /** Keeps `size` workers, each set up the same way. */
 export class WorkerPool {
-  #members: Member[] = [];
+  #members: Member<ModelWorker>[] = [];
   #setups: Setup[] = [];
   #spawned = 0;
   #stopped = false;
@@ -38,7 +38,7 @@ export class WorkerPool {
     return Promise.resolve(pool);
   }
 
-  #spawn(): Member {
+  #spawn(): Member<ModelWorker> {
     return startMember(this.url, `worker ${++this.#spawned}`);
   }
 

@@ -5,6 +5,7 @@ import type { MicroBatch, Sequence } from "../shared/feedback/micro_batch.ts";
 import type { Device } from "../shared/runtime/session.ts";
 import type { SharedWeight } from "../shared/runtime/shared_weights.ts";
 import type { Padding } from "./kv_cache.ts";
+import type { Lifeline } from "./member.ts";
 
 /** Everything a worker needs to open its sessions. */
 export interface WorkerSetup {
@@ -124,9 +125,7 @@ export interface StockSetup {
 }
 
 /** The face of a worker. */
-export interface ModelWorker {
-  /** Keeps a port for as long as the worker lives: its closing tells the pool that the worker has ended. */
-  hold(port: MessagePort): void;
+export interface ModelWorker extends Lifeline {
   open(setup: WorkerSetup): Promise<void>;
   /** Log-prob of every scored token. `version` changes whenever the policy's parameters did. */
   score(batch: MicroBatch, policy: Policy, version: number): Promise<Float32Array>;

@@ -40,7 +40,7 @@ export interface DispatcherSettings {
 
 /** A worker and the sequences that it holds. */
 interface Slot {
-  member: Member;
+  member: Member<ModelWorker>;
   ready: boolean;
   jobs: Map<number, { job: Job; lastTry: boolean }>;
   port: MessagePort | undefined;
@@ -138,7 +138,12 @@ export class Dispatcher {
 
   #spawn(): Slot {
     const url = this.settings.url ?? new URL("../../../workers/model_worker.ts", import.meta.url);
-    return { member: startMember(url, `worker ${++this.#spawned}`), ready: false, jobs: new Map(), port: undefined };
+    return {
+      member: startMember<ModelWorker>(url, `worker ${++this.#spawned}`),
+      ready: false,
+      jobs: new Map(),
+      port: undefined,
+    };
   }
 
   /** Sets a slot's worker up; from then on it takes sequences, and its death is its replacement's birth. */
