@@ -156,8 +156,11 @@ export function readRecord(
         `completion and label; prompt, chosen and rejected; messages and label; or conversations and a label.`,
     );
   }
-  const extras = { ...templateExtras(fields, context), ...remarksOf(fields) };
-  return { format: format.name, rows: format.rows(fields, context).map((row) => ({ ...unify(row), ...extras })) };
+  const rows = format.rows(fields, context).map(unify);
+  // What a row's own ids say is of one row; a pair's two rows cannot both be it.
+  const remarks = remarksOf(fields, rows.length === 1 ? [...remarkFields, ...originFields] : remarkFields);
+  const extras = { ...templateExtras(fields, context), ...remarks };
+  return { format: format.name, rows: rows.map((row) => ({ ...row, ...extras })) };
 }
 
 function has(record: JsonRecord, ...fields: string[]): boolean {
@@ -289,11 +292,28 @@ function templateExtras(record: JsonRecord, context: Context): Pick<FeedbackRow,
   return { ...(tools?.length ? { tools } : {}), ...(templateArguments ? { templateArguments } : {}) };
 }
 
-const REMARK_FIELDS = ["end_user", "reason", "tags"];
+const remarkFields = ["end_user", "reason", "tags"];
+
+/** What the store's export writes into a row beside the judgement. */
+const originFields = [
+  "id",
+  "completion_id",
+  "choice",
+  "is_correction",
+  "created_at",
+  "source",
+  "model",
+  "base",
+  "adapter",
+  "adapter_version",
+  "asked_by",
+  "log_prob",
+  "completion_tokens",
+];
 
 /** What is said of a thumb beside it. Data sets have other things under these names, so they are not looked into. */
-function remarksOf(record: JsonRecord): Pick<FeedbackRow, "remarks"> {
-  const there = REMARK_FIELDS.filter((field) => has(record, field));
+function remarksOf(record: JsonRecord, fields: readonly string[]): Pick<FeedbackRow, "remarks"> {
+  const there = fields.filter((field) => has(record, field));
   return there.length === 0 ? {} : { remarks: Object.fromEntries(there.map((field) => [field, record[field]])) };
 }
 

@@ -22,7 +22,7 @@ export interface FeedbackRow {
   tools?: unknown[];
   /** Further variables for the chat template, e.g. `enable_thinking` (TRL's `chat_template_kwargs` column). */
   templateArguments?: Record<string, unknown>;
-  /** `end_user`, `reason` and `tags` as the record has them, unread: training does without, an import keeps them. */
+  /** `end_user`, `tags` and the like as the record has them, unread: training does without, an import keeps them. */
   remarks?: Record<string, unknown>;
 }
 

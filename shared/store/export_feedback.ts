@@ -34,6 +34,8 @@ export interface ExportedRow {
   log_prob: number | null;
   /** Tokens of that sum. */
   completion_tokens: number;
+  /** Who asked for the answer, where that was said. */
+  asked_by: string | null;
   /** When the answer was judged; milliseconds since 1970. */
   created_at: number;
   /** Number of the event that made the label what it is. */
@@ -88,6 +90,7 @@ interface EventRow {
   base: string | null;
   adapter: string | null;
   adapterVersion: string | null;
+  askedBy: string | null;
   prompt: string;
   parameters: string;
   content: string;
@@ -101,7 +104,7 @@ function readPage(database: Database, filters: LabelFilters, watermark: number, 
   return database.all<EventRow>(
     `SELECT e.label_id AS "labelId", e.completion_id AS "completionId", e.choice, e.end_user AS "endUser", e.label,
        e.reason, e.tags, e.correction, e.at, e.sequence, c.source, c.model, c.base, c.adapter,
-       c.adapter_version AS "adapterVersion", c.prompt, c.parameters, a.content, a.messages, a.log_prob AS "logProb",
+       c.adapter_version AS "adapterVersion", c.end_user AS "askedBy", c.prompt, c.parameters, a.content, a.messages, a.log_prob AS "logProb",
        a.tokens
      FROM label_events e
      JOIN completions c ON c.id = e.completion_id
@@ -145,6 +148,7 @@ function rowsOf(event: EventRow): ExportedRow[] {
     source: event.source,
     log_prob: event.logProb,
     completion_tokens: event.tokens,
+    asked_by: event.askedBy,
     created_at: event.at,
     sequence: event.sequence,
   };

@@ -1,47 +1,75 @@
 // Rows from elsewhere become completions with a label each, all of them or none. They are staged first, so that no
 // other write waits for a slow stream, and nothing but one block of them is in memory. Does not know how rows are read.
 
-import { setImmediate } from "node:timers/promises";
 import type { FeedbackRow } from "../feedback/row.ts";
+import type { StoredCompletion } from "./completions.ts";
 import { answerOnce, type Idempotency } from "./idempotency.ts";
 import { timeOrderedId } from "./ids.ts";
-import type { Database, Queries, Value } from "./queries.ts";
+import { type Caller, withoutKey } from "./keys.ts";
+import { joinStaged, type MovedLabels, moveStaged } from "./move_staged.ts";
+import type { Database, Value } from "./queries.ts";
 
 /** A row, and who judged it. */
 export interface ImportedRow extends FeedbackRow {
   endUser?: string | undefined;
   reason?: string | undefined;
   tags?: readonly string[] | undefined;
+  /** Where the row came out of an export: its label and its answer, which keep their ids. */
+  origin?: Origin | undefined;
 }
 
-/** What was imported. */
-export interface ImportedFeedback {
+/** What an export says of a row beside the judgement. */
+export interface Origin {
+  labelId: string;
+  completionId: string;
+  choice: number;
+  isCorrection: boolean;
+  /** Milliseconds since 1970: of two rows of a label the newer holds. undefined is when it is imported. */
+  judgedAt: number | undefined;
+  source: StoredCompletion["source"];
+  model: string | null;
+  base: string | null;
+  adapter: string | null;
+  adapterVersion: string | null;
+  askedBy: string | null;
+  logProb: number | null;
+  tokens: number;
+}
+
+/** What was imported: rows of the file, and what became of them as labels. */
+export interface ImportedFeedback extends MovedLabels {
   rows: number;
   desirable: number;
   undesirable: number;
 }
 
 const rowsPerInsert = 100;
-/** Rows that are moved before others in this process get a turn. */
-const rowsPerMove = 1000;
 /** Rows staged that long ago, in milliseconds, belong to an import that was killed. */
 const longestImport = 24 * 60 * 60 * 1000;
 
 /**
  * Imports rows; resolves once they are durable.
  *
- * @throws What `rows` throws, and IdempotencyConflictError: then nothing is left of them.
+ * @throws What `rows` throws, InputError for ids that are something else here, and IdempotencyConflictError: then nothing
+ * is left of them.
  */
 export async function importFeedback(
   database: Database,
   rows: AsyncIterable<ImportedRow>,
   idempotency?: Idempotency,
+  caller: Caller = withoutKey,
 ): Promise<ImportedFeedback> {
   const importId = timeOrderedId("import-");
   await database.run("DELETE FROM staged_rows WHERE staged_at < $1", [Date.now() - longestImport]);
   try {
-    await stage(database, importId, rows);
-    return await database.write((queries) => answerOnce(queries, idempotency, () => moveStaged(queries, importId)));
+    const { owned, ...read } = await stage(database, importId, rows);
+    const joined = owned ? await joinStaged(database, importId) : 0;
+    return await database.write((queries) =>
+      answerOnce(queries, idempotency, async () => {
+        const moved = await moveStaged(queries, importId, caller);
+        return { ...read, ...moved, unchanged: moved.unchanged + joined };
+      })
+    );
   } finally {
     await database.run("DELETE FROM staged_rows WHERE import_id = $1", [importId]);
   }
@@ -61,23 +89,40 @@ const stagedColumns = [
   "label",
   "reason",
   "tags",
+  "line",
+  "own",
+  "choice",
+  "is_correction",
+  "at",
+  "source",
+  "model",
+  "base",
+  "adapter",
+  "adapter_version",
+  "asked_by",
+  "log_prob",
+  "tokens",
 ];
 
-async function stage(database: Database, importId: string, rows: AsyncIterable<ImportedRow>): Promise<void> {
+/** @returns rows that were read, and whether any came out of an export */
+async function stage(database: Database, importId: string, rows: AsyncIterable<ImportedRow>) {
+  const begun = Date.now();
   let block: Value[][] = [];
-  let position = 0;
+  let position = 0, desirable = 0, owned = false;
   const flush = async () => {
     if (block.length > 0) await database.run(insertRows("staged_rows", stagedColumns, block.length), block.flat());
     block = [];
   };
   for await (const row of rows) {
-    const { content, messages } = contentOf(row.completion);
+    const { content, messages } = contentOf(row.completion), { origin } = row;
+    if (row.label) desirable++;
+    owned ||= origin !== undefined;
     block.push([
       importId,
       position++,
       Date.now(),
-      timeOrderedId("import-"),
-      timeOrderedId("label-"),
+      origin?.completionId ?? timeOrderedId("import-"),
+      origin?.labelId ?? timeOrderedId("label-"),
       JSON.stringify(row.prompt),
       JSON.stringify({
         ...(row.tools ? { tools: row.tools } : {}),
@@ -89,10 +134,25 @@ async function stage(database: Database, importId: string, rows: AsyncIterable<I
       Number(row.label),
       row.reason === undefined ? null : JSON.stringify(row.reason),
       JSON.stringify([...new Set(row.tags)]),
+      row.line,
+      Number(origin !== undefined),
+      origin?.choice ?? 0,
+      Number(origin?.isCorrection ?? false),
+      origin?.judgedAt ?? begun,
+      origin?.source ?? "import",
+      origin?.model ?? "",
+      origin?.base ?? null,
+      origin?.adapter ?? null,
+      origin?.adapterVersion ?? null,
+      // Whose words a row of elsewhere holds is not known; so it is forgotten with who judged it.
+      origin ? origin.askedBy : row.endUser ?? null,
+      origin?.logProb ?? null,
+      origin?.tokens ?? 0,
     ]);
     if (block.length === rowsPerInsert) await flush();
   }
   await flush();
+  return { rows: position, desirable, undesirable: position - desirable, owned };
 }
 
 /** The text of an answer; where it is more than one plain message, its messages too. */
@@ -101,67 +161,6 @@ function contentOf(completion: FeedbackRow["completion"]) {
   const [only] = completion;
   const plain = completion.length === 1 && only?.role === "assistant" && Object.keys(only).length === 2;
   return { content: completion.map(({ content }) => content).join("\n"), messages: plain ? null : completion };
-}
-
-async function moveStaged(queries: Queries, importId: string): Promise<ImportedFeedback> {
-  const at = Date.now();
-  const moved = { rows: 0, desirable: 0, undesirable: 0 };
-  const [end] = await queries.all<{ last: number | null }>(
-    "SELECT MAX(position) AS last FROM staged_rows WHERE import_id = $1",
-    [importId],
-  );
-  for (let start = 0; start <= (end?.last ?? -1); start += rowsPerMove) {
-    const [counts] = await queries.all<{ rows: number; desirable: number }>(
-      `SELECT COUNT(*) AS rows, CAST(COALESCE(SUM(s.label), 0) AS BIGINT) AS desirable ${page}`,
-      [importId, start, start + rowsPerMove],
-    );
-    const { rows, desirable } = counts as { rows: number; desirable: number };
-    moved.rows += rows;
-    moved.desirable += desirable;
-    moved.undesirable += rows - desirable;
-    await movePage(queries, importId, start, at);
-    await setImmediate();
-  }
-  return moved;
-}
-
-const page = "FROM staged_rows s WHERE s.import_id = $1 AND s.position >= $2 AND s.position < $3";
-
-/** Makes completions and labels of the rows from `start` on, which are staged no longer. */
-async function movePage(queries: Queries, importId: string, start: number, at: number): Promise<void> {
-  const place = [importId, start, start + rowsPerMove];
-  await queries.run(
-    `INSERT INTO completions (id, created_at, source, model, prompt, parameters, end_user, prompt_tokens)
-     SELECT s.completion_id, CAST($4 AS BIGINT), 'import', '', s.prompt, s.parameters, NULLIF(s.end_user, ''), 0 ${page}`,
-    [...place, at],
-  );
-  await queries.run(
-    `INSERT INTO choices (completion_id, choice, content, messages, finish_reason, tokens)
-     SELECT s.completion_id, 0, s.content, s.messages, 'stop', 0 ${page}`,
-    place,
-  );
-  await queries.run(
-    `INSERT INTO label_events (label_id, kind, at, version, completion_id, choice, end_user, label, reason, tags)
-     SELECT s.label_id, 'set', CAST($4 AS BIGINT), 1, s.completion_id, 0, s.end_user, s.label, s.reason, s.tags ${page}
-     ORDER BY s.position`,
-    [...place, at],
-  );
-  const staged = page.replace("WHERE", "JOIN label_events e ON e.label_id = s.label_id WHERE");
-  await queries.run(
-    `INSERT INTO labels (id, completion_id, choice, end_user, created_at, sequence)
-     SELECT s.label_id, s.completion_id, 0, s.end_user, e.at, e.sequence ${staged}`,
-    place,
-  );
-  const tagged = await queries.all<{ sequence: number; tags: string }>(
-    `SELECT e.sequence, s.tags ${staged} AND s.tags <> '[]'`,
-    place,
-  );
-  for (const { sequence, tags } of tagged) {
-    for (const tag of JSON.parse(tags) as string[]) {
-      await queries.run("INSERT INTO label_tags (tag, sequence) VALUES ($1, $2)", [tag, sequence]);
-    }
-  }
-  await queries.run("DELETE FROM staged_rows WHERE import_id = $1 AND position >= $2 AND position < $3", place);
 }
 
 function insertRows(table: string, columns: readonly string[], count: number): string {

@@ -216,6 +216,26 @@ const steps: Step[] = [
       PRIMARY KEY (key_id, day)
     )`,
   ],
+  () => [
+    // A row of an export keeps its ids, and says more than other rows do.
+    ...[
+      "line INTEGER",
+      "own INTEGER",
+      "choice INTEGER",
+      "is_correction INTEGER",
+      "correction TEXT",
+      "at BIGINT",
+      "source TEXT",
+      "model TEXT",
+      "base TEXT",
+      "adapter TEXT",
+      "adapter_version TEXT",
+      "asked_by TEXT",
+      "log_prob DOUBLE PRECISION",
+      "tokens INTEGER",
+    ].map((column) => `ALTER TABLE staged_rows ADD COLUMN ${column}`),
+    `CREATE INDEX staged_rows_by_completion ON staged_rows (import_id, completion_id)`,
+  ],
 ];
 
 /** The version that this Prospect writes and reads. */

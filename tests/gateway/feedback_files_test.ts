@@ -122,3 +122,46 @@ Deno.test("what one gateway exports another takes in: prompts, answers, labels, 
     assert.equal((await exported(call)).length, 3);
   });
 });
+
+Deno.test("an export is taken in again without a change, and by an empty gateway as the same file", async () => {
+  const numbered = /,"sequence":\d+/g;
+  let file = "";
+  await withGateway({}, async ({ call }) => {
+    const completion_id = await answer(call, { n: 2, user: "zoe" });
+    await press(call, { completion_id, label: true, end_user: "ann", reason: "warm 😀\n", tags: ["tone", "né"] });
+    await press(call, { completion_id, label: false, choice: 1, correction: "Hello, Ann." });
+    const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once" });
+    await press(call, { completion_id: json.id, label: false, end_user: "bob" });
+    file = (await call("GET", "/v1/feedback/export")).text;
+    const { status, json: taken } = await take(call, file);
+    assert.deepEqual([status, taken.rows, taken.added, taken.unchanged, taken.notes.length], [201, 4, 0, 3, 1]);
+    assert.equal((await call("GET", "/v1/feedback/export")).text, file);
+
+    const [first] = (await call("GET", "/v1/feedback")).json.data;
+    await call("DELETE", `/v1/feedback/${first.id}`);
+    const later = (await take(call, file)).json;
+    assert.equal(later.added, 0);
+    assert.match(later.notes[1], /1 thumb here is not older .* stays/);
+  });
+  await withGateway({}, async ({ call }) => {
+    assert.equal((await take(call, file)).json.added, 3);
+    assert.equal((await call("GET", "/v1/feedback/export")).text.replace(numbered, ""), file.replace(numbered, ""));
+    assert.deepEqual(
+      (await call("GET", "/v1/feedback")).json.data.map(({ correction }: { correction: string }) => correction),
+      [
+        null,
+        "Hello, Ann.",
+        null,
+      ],
+    );
+    const rows = file.trim().split("\n").map((line) => JSON.parse(line));
+    const { status, json } = await take(
+      call,
+      [rows[0], { ...rows[1], end_user: "eve" }].map((row) => JSON.stringify(row)).join("\n"),
+    );
+    assert.equal(status, 400);
+    assert.match(json.error.message, /^body:2: the id label-/);
+    const odd = await take(call, JSON.stringify({ ...rows[0], choice: -1 }));
+    assert.match(odd.json.error.message, /^body:1: choice/);
+  });
+});

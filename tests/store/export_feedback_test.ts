@@ -45,6 +45,7 @@ databaseTest("a row holds the exact prompt, the answer and where they come from"
     source: "chat",
     log_prob: -1.25,
     completion_tokens: 3,
+    asked_by: null,
     created_at: label.updatedAt,
     sequence: label.sequence,
   });

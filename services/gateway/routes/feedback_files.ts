@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { counted } from "../../../shared/counted.ts";
 import { InputError } from "../../../shared/errors.ts";
 import type { FeedbackRow } from "../../../shared/feedback/row.ts";
 import { exportFeedback } from "../../../shared/store/export_feedback.ts";
@@ -13,7 +14,7 @@ import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { piecesOf, writePieces } from "../http/body.ts";
 import { ApiError, validationError } from "../http/errors.ts";
-import { feedbackFilterSchema, readFilter, remarksSchema } from "../schemas/feedback.ts";
+import { feedbackFilterSchema, originSchema, readFilter, readOrigin, remarksSchema } from "../schemas/feedback.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 import { idempotencyHeader, idempotencyOf, storeRefusal } from "./feedback.ts";
 
@@ -45,6 +46,9 @@ const importRoute = createRoute({
   path: importPath,
   tags: ["Feedback"],
   summary: "Take in a file of thumbs, all of it or nothing; the formats are those of deno task train",
+  description:
+    "Rows that an export wrote keep their `id` and `completion_id`: what is here already stays as it is, what is newer " +
+    "in the file replaces, and an id that is something else here is refused by its line.",
   request: {
     headers: idempotencyHeader,
     body: { required: true, content: { [jsonLines]: { schema: z.string() } } },
@@ -56,6 +60,9 @@ const importRoute = createRoute({
         rows: z.int(),
         desirable: z.int(),
         undesirable: z.int(),
+        added: z.int().openapi({ description: "Thumbs that were not here. A correction and its answer are one." }),
+        replaced: z.int().openapi({ description: "Thumbs that were here under their id and are newer in the file." }),
+        unchanged: z.int().openapi({ description: "Thumbs that were here, as new as in the file or newer." }),
         notes: z.array(z.string()),
       }),
       "All rows are on disk.",
@@ -99,11 +106,23 @@ async function* withRemarks(rows: AsyncIterable<FeedbackRow>): AsyncGenerator<Im
       yield row;
       continue;
     }
-    const read = remarksSchema.safeParse(remarks);
-    if (!read.success) throw new InputError(`body:${row.line}: ${validationError(read.error).message}`);
-    const { end_user, reason, tags } = read.data;
-    yield { ...row, endUser: end_user, reason, tags };
+    const { end_user, reason, tags } = parsed(remarksSchema, remarks, row.line);
+    const ids = typeof remarks.id === "string" && typeof remarks.completion_id === "string";
+    yield {
+      ...row,
+      endUser: end_user,
+      reason,
+      tags,
+      origin: ids ? readOrigin(parsed(originSchema, remarks, row.line)) : undefined,
+    };
   }
+}
+
+/** @throws InputError naming the line */
+function parsed<Schema extends z.ZodType>(schema: Schema, remarks: unknown, line: number): z.infer<Schema> {
+  const read = schema.safeParse(remarks);
+  if (read.success) return read.data;
+  throw new InputError(`body:${line}: ${validationError(read.error).message}`);
 }
 
 /** Adds the routes. */
@@ -137,10 +156,19 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
       const idempotency = idempotencyOf(context, hash.digest("hex"));
       const { result, summary: { summary } } = await readFeedbackRows(
         path,
-        (rows) => importFeedback(database, withRemarks(rows), idempotency),
+        (rows) => importFeedback(database, withRemarks(rows), idempotency, context.get("caller")),
       );
       const notes = summary.map((sentence) => sentence.replaceAll(path, "body").replaceAll(basename(path), "body"));
-      return context.json({ object: "feedback.import" as const, ...result, notes }, 201);
+      const { different, ...counts } = result;
+      if (different > 0) {
+        notes.push(
+          `${counted(different, "thumb")} here ${different === 1 ? "is" : "are"} not older than in the file and ${
+            different === 1 ? "says" : "say"
+          } something else, or ` +
+            `${different === 1 ? "was" : "were"} taken back; what is here stays.`,
+        );
+      }
+      return context.json({ object: "feedback.import" as const, ...counts, notes }, 201);
     } catch (error) {
       if (error instanceof InputError) throw new ApiError(400, error.message.replaceAll(path, "body"), "body");
       throw storeRefusal(error);

@@ -1,6 +1,7 @@
 // Bodies of the feedback routes.
 
 import { z } from "@hono/zod-openapi";
+import type { Origin } from "../../../shared/store/import_feedback.ts";
 import type { LabelFilters } from "../../../shared/store/label_filters.ts";
 import { nullsLeftOut, requestObject, storableText } from "./request.ts";
 
@@ -27,6 +28,49 @@ const remarkFields = {
 export const remarksSchema = z.object(
   nullsLeftOut({ ...remarkFields, end_user: storableText(z.string().max(256)).optional() }),
 );
+
+/** What an export says of a row beside that; see ExportedRow. Only rows with both ids came out of one. */
+export const originSchema = z.object({
+  id: storableText(z.string().min(1).max(200)),
+  completion_id: storableText(z.string().min(1).max(200)),
+  choice: z.int().min(0).max(1023).default(0),
+  is_correction: z.boolean().default(false),
+  created_at: z.int().min(0).optional(),
+  source: z.enum(["chat", "text", "import"]).default("import"),
+  model: z.string().max(200).nullable().default(null),
+  base: z.string().max(400).nullable().default(null),
+  adapter: z.string().max(200).nullable().default(null),
+  adapter_version: z.string().max(200).nullable().default(null),
+  asked_by: z.string().max(256).nullable().default(null),
+  log_prob: z.number().nullable().default(null),
+  completion_tokens: z.int().min(0).default(0),
+});
+
+/** The same as the store takes it. */
+export function readOrigin(origin: z.infer<typeof originSchema>): Origin {
+  const {
+    id,
+    completion_id,
+    is_correction,
+    created_at,
+    adapter_version,
+    asked_by,
+    log_prob,
+    completion_tokens,
+    ...same
+  } = origin;
+  return {
+    ...same,
+    labelId: id,
+    completionId: completion_id,
+    isCorrection: is_correction,
+    judgedAt: created_at,
+    adapterVersion: adapter_version,
+    askedBy: asked_by,
+    logProb: log_prob,
+    tokens: completion_tokens,
+  };
+}
 
 export const feedbackRequestSchema = requestObject({
   completion_id: storableText(z.string().min(1).max(200)).openapi({
