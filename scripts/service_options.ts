@@ -29,6 +29,14 @@ export function gatewayOptions(program: Command): Command {
       "requests per minute and key; 0 has none (default: 6000 where keys are needed)",
       notNegative,
     )
+    .option(
+      "--trusted-proxy <address>",
+      "proxy, or network such as 10.0.0.0/8, whose X-Forwarded-For says who the client is; may be repeated",
+      repeated,
+      [],
+    )
+    .option("--max-connections <n>", "connections at once (default: what open files allow, at most 4096)", count)
+    .option("--max-connections-per-address <n>", "of them from one address (default: half)", count)
     .option("--log-prompts", "write prompts and answers to the log");
 }
 

@@ -29,6 +29,9 @@ import { addRegistry } from "./routes/registry.ts";
 /** Longest body of a request, in bytes; those that are files have limits of their own. */
 const largestBody = 8 * 2 ** 20;
 
+/** Paths that are answered whatever limits are reached: who watches over the gateway must not take it for dead. */
+export const probes = ["/healthz", "/readyz", "/metrics"];
+
 /** Builds the app. @param addressOf the address a request comes from, for limits of those without a key */
 export function createApp(gateway: Gateway, addressOf: (request: Request) => string): OpenAPIHono<GatewayEnv> {
   const { options } = gateway;
@@ -78,6 +81,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   app.use(identify(gateway));
   if (options.rateLimit > 0) {
     app.use(rateLimiter<GatewayEnv>({
+      skip: (context) => probes.includes(context.req.path),
       windowMs: 60_000,
       limit: options.rateLimit,
       standardHeaders: "draft-6",

@@ -5,10 +5,11 @@ import { InputError } from "../../shared/errors.ts";
 import { countKeys } from "../../shared/store/keys.ts";
 import { type Alias, servedAlias } from "../../shared/store/aliases.ts";
 import { adapterOf } from "../../shared/store/registry.ts";
-import { createApp } from "./app.ts";
+import { createApp, probes } from "./app.ts";
 import { openStore } from "../../shared/store/open_store.ts";
 import { noteServedBase } from "../../shared/store/presence.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
+import { addressOf, frontLimits, ListenError, type OpenFront, openFront } from "./front.ts";
 import type { Gateway } from "./gateway.ts";
 import { createLog } from "./http/log.ts";
 import { createMetrics } from "./http/metrics.ts";
@@ -76,7 +77,7 @@ function aliasesOf({ aliases }: GatewaySettings): Map<string, Alias> {
  * @throws InputError for an open address without keys, a port in use, a model or an adapter that cannot be served
  */
 export async function startGateway(settings: GatewaySettings): Promise<RunningGateway> {
-  const { host, dataFolder } = settings;
+  const { host, dataFolder } = settings, limits = frontLimits(settings);
   const database = await openStore(dataFolder, settings.databaseUrl);
   const keysRequired = settings.requireKeys || !isLoopback(host);
   if (keysRequired && await countKeys(database) === 0) {
@@ -87,6 +88,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     );
   }
   const log = createLog();
+  let front: OpenFront | undefined;
   const aliases = new Map<string, Arm[]>();
   const gateway: Gateway = {
     engine: undefined,
@@ -99,7 +101,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       aliasesOf(settings),
     ),
     dataFolder,
-    metrics: createMetrics(() => gateway.engine?.state()),
+    metrics: createMetrics(() => gateway.engine?.state(), async () => await front?.counts()),
     log,
     options: {
       keysRequired,
@@ -109,29 +111,29 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       logPrompts: settings.logPrompts,
     },
   };
-  const addresses = new WeakMap<Request, string>();
-  const app = createApp(gateway, (request) => addresses.get(request) ?? "");
-  let server: Deno.HttpServer<Deno.NetAddr>;
-  try {
-    server = Deno.serve({ hostname: host, port: settings.port, onListen: () => {} }, (request, { remoteAddr }) => {
-      addresses.set(request, remoteAddr.hostname);
-      return app.fetch(request);
-    });
-  } catch (error) {
+  const app = createApp(gateway, addressOf);
+  const { port, trustedProxies } = settings;
+  const opened = openFront(
+    { hostname: host, port, trustedProxies, limits, probes },
+    (request) => app.fetch(request),
+    (error) => log.error("the front died", { error: error.message }),
+  );
+  const listening = front = await opened.catch(async (error) => {
     await database.close();
-    throw listenError(error, settings);
-  }
+    throw error instanceof ListenError ? listenError(error, settings) : error;
+  });
   const stopUpkeep = startUpkeep(gateway);
   const stop = async () => {
     const engine = gateway.engine;
     gateway.engine = undefined;
     gateway.models.stop();
-    const drained = server.shutdown();
+    const drained = listening.drain();
     await engine?.close(patience);
     // Whoever has not read their answer by then, or not sent their request, is left behind.
     let late: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([drained, new Promise((resolve) => late = setTimeout(resolve, lateness))]);
     clearTimeout(late);
+    await listening.close();
     await stopUpkeep();
     await log.flush();
     await database.close();
@@ -143,17 +145,17 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     throw error;
   }
   const name = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
-  return { address: `http://${name}:${server.addr.port}`, gateway, stop };
+  return { address: `http://${name}:${listening.port}`, gateway, stop };
 }
 
-function listenError(error: unknown, { host, port }: GatewaySettings): unknown {
-  if (error instanceof Deno.errors.AddrInUse) {
+function listenError(error: ListenError, { host, port }: GatewaySettings): Error {
+  if (error.name === "AddrInUse") {
     return new InputError(`Port ${port} on ${host} is in use; choose another with --port.`);
   }
-  if (error instanceof Deno.errors.AddrNotAvailable || (error as { code?: string }).code === "ENOTFOUND") {
+  if (error.name === "AddrNotAvailable" || error.code === "ENOTFOUND") {
     return new InputError(`--host ${host} is no address of this machine.`);
   }
-  if (error instanceof Deno.errors.PermissionDenied) {
+  if (error.name === "PermissionDenied") {
     return new InputError(`Port ${port} may not be used by this user; choose one above 1023 with --port.`);
   }
   return error;

@@ -2,6 +2,7 @@
 
 import { InputError } from "../../shared/errors.ts";
 import type { Device } from "../../shared/runtime/session.ts";
+import { TrustedProxies } from "../../workers/front/addresses.ts";
 import type { EngineSettings } from "./engine/engine.ts";
 import { type Arm, namePattern, parseAlias } from "./model_names.ts";
 
@@ -22,6 +23,11 @@ export interface GatewaySettings {
   /** Requests per minute and key, 0 without a limit; undefined is `defaultRateLimit` where keys are required. */
   rateLimit: number | undefined;
   logPrompts: boolean;
+  /** Addresses or networks whose X-Forwarded-For is believed. */
+  trustedProxies: string[];
+  /** Connections in all and from one address; undefined leaves it to the system's limits. */
+  maxConnections: number | undefined;
+  maxConnectionsPerAddress: number | undefined;
 }
 
 /** What commander made of the arguments. */
@@ -40,6 +46,9 @@ export interface GatewayOptions {
   corsOrigin: string[];
   rateLimit?: number;
   logPrompts?: boolean;
+  trustedProxy: string[];
+  maxConnections?: number;
+  maxConnectionsPerAddress?: number;
 }
 
 /** Requests per minute and key where keys are required and nothing else is said. */
@@ -59,6 +68,15 @@ function parseOrigin(text: string): string {
     throw new InputError(`--cors-origin ${text}: write an origin, e.g. https://app.example.com.`);
   }
   return url.origin;
+}
+
+function parseProxy(text: string): string {
+  try {
+    new TrustedProxies([text]);
+    return text;
+  } catch {
+    throw new InputError(`--trusted-proxy ${text}: write an address, or a network such as 10.0.0.0/8.`);
+  }
 }
 
 /** Reads settings. @throws InputError naming the option at fault */
@@ -82,5 +100,8 @@ export function parseGatewaySettings(options: GatewayOptions): GatewaySettings {
     corsOrigins: options.corsOrigin.map(parseOrigin),
     rateLimit: options.rateLimit,
     logPrompts: options.logPrompts ?? false,
+    trustedProxies: options.trustedProxy.map(parseProxy),
+    maxConnections: options.maxConnections,
+    maxConnectionsPerAddress: options.maxConnectionsPerAddress,
   };
 }

@@ -41,6 +41,11 @@ Deno.test("what the gateway cannot start with is refused with 2 and a sentence t
       "a port that is none": [["--port", 70000], /port.*65535/],
       "no workers": [["--workers", 0], /workers/],
       "a negative rate": [["--rate-limit", -1], /rate-limit/],
+      "more connections than open files": [
+        ["--max-connections", 10_000_000],
+        /--max-connections 10000000: .*files open/,
+      ],
+      "a proxy that is no address": [["--trusted-proxy", "proxy.example"], /--trusted-proxy proxy\.example: write an/],
       "an unknown option": [["--colour", "red"], /unknown option '--colour'/],
       "an address of another machine": [["--host", "192.0.2.1", "--require-keys"], /192\.0\.2\.1/],
     };

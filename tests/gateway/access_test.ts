@@ -230,7 +230,7 @@ Deno.test("pages of allowed origins may call, with whatever headers their client
   });
 });
 
-Deno.test("requests above the rate are 429 with Retry-After, counted per key", async () => {
+Deno.test("requests above the rate are 429 with Retry-After, counted per key, and probes never are", async () => {
   await withGateway({ options: { keysRequired: true, hosts: undefined, rateLimit: 3 } }, async (open) => {
     const one = await keyFor(open, "inference"), other = await keyFor(open, "inference");
     for (let i = 0; i < 3; i++) {
@@ -240,6 +240,9 @@ Deno.test("requests above the rate are 429 with Retry-After, counted per key", a
     assert.equal(status, 429);
     assert.equal(json.error.type, "rate_limit_error");
     assert.ok(Number(headers.get("Retry-After")) > 0);
+    for (const probe of ["/healthz", "/readyz"]) {
+      assert.notEqual((await open.call("GET", probe, undefined, one.headers)).status, 429, probe);
+    }
     assert.equal((await open.call("GET", "/v1/models", undefined, other.headers)).status, 200);
   });
 });

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { FrontCounts } from "../../../workers/front/settings.ts";
 import type { EngineState } from "../engine/engine.ts";
 
 export interface Metrics {
@@ -17,8 +18,16 @@ export interface Metrics {
   readonly contentType: string;
 }
 
-/** Metrics of one gateway. @param engineState read whenever they are asked for; undefined while there is no engine */
-export function createMetrics(engineState: () => EngineState | undefined): Metrics {
+/**
+ * Metrics of one gateway.
+ *
+ * @param engineState read whenever they are asked for; undefined while there is no engine
+ * @param connections alike, of the front
+ */
+export function createMetrics(
+  engineState: () => EngineState | undefined,
+  connections: () => Promise<FrontCounts | undefined> = () => Promise.resolve(undefined),
+): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const gauge = (name: string, help: string, read: (state: EngineState) => number) =>
@@ -34,6 +43,26 @@ export function createMetrics(engineState: () => EngineState | undefined): Metri
   gauge("prospect_sequences_active", "Answers being generated.", ({ active }) => active);
   gauge("prospect_sequences_queued", "Answers waiting for a place.", ({ queued }) => queued);
   gauge("prospect_sequences_capacity", "Answers that may be generated at once.", ({ capacity }) => capacity);
+  new Gauge({
+    name: "prospect_connections",
+    help: "Connections of clients.",
+    registers,
+    async collect() {
+      this.set((await connections())?.connections ?? 0);
+    },
+  });
+  new Counter({
+    name: "prospect_connections_ended_total",
+    help: "Connections that were refused a place, or ended for being silent, slow or unread.",
+    labelNames: ["reason"],
+    registers,
+    async collect() {
+      const { refused = 0, timedOut = 0 } = await connections() ?? {};
+      this.reset();
+      this.inc({ reason: "no place" }, refused);
+      this.inc({ reason: "timeout" }, timedOut);
+    },
+  });
   new Gauge({
     name: "process_resident_memory_bytes",
     help: "Resident memory of the process.",

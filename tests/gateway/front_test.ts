@@ -1,0 +1,321 @@
+// The front as clients meet it: deadlines, places and refusals, over real connections before a service that is told what to do.
+
+import assert from "node:assert/strict";
+import { addressOf, frontLimits, type OpenFront, openFront } from "../../services/gateway/front.ts";
+import type { FrontLimits } from "../../workers/front/settings.ts";
+import { InputError } from "../../shared/errors.ts";
+
+const patientLimits: FrontLimits = {
+  ...frontLimits({ maxConnections: undefined, maxConnectionsPerAddress: undefined }, 4096),
+  headTime: 60_000,
+  idleTime: 60_000,
+  bodyPause: 60_000,
+  standingTime: 60_000,
+};
+
+interface Served {
+  front: OpenFront;
+  port: number;
+}
+
+async function withFront(
+  { limits = {}, trustedProxies = [], answer }: {
+    limits?: Partial<FrontLimits>;
+    trustedProxies?: string[];
+    answer: (request: Request) => Response | Promise<Response>;
+  },
+  use: (served: Served) => Promise<void>,
+): Promise<void> {
+  const options = {
+    hostname: "127.0.0.1",
+    port: 0,
+    trustedProxies,
+    limits: { ...patientLimits, ...limits },
+    probes: ["/healthz"],
+  };
+  const front = await openFront(options, answer, (error) => assert.fail(error.message));
+  try {
+    await use({ front, port: front.port });
+  } finally {
+    await front.close();
+  }
+}
+
+const encoder = new TextEncoder(), decoder = new TextDecoder();
+
+/** A client that says what it likes. */
+class RawClient implements Disposable {
+  private constructor(readonly tcp: Deno.TcpConn) {}
+
+  static async open(port: number, words = ""): Promise<RawClient> {
+    const client = new RawClient(await Deno.connect({ hostname: "127.0.0.1", port }));
+    await client.say(words);
+    return client;
+  }
+
+  async say(words: string | Uint8Array): Promise<void> {
+    const bytes = typeof words === "string" ? encoder.encode(words) : words;
+    for (let at = 0; at < bytes.length;) at += await this.tcp.write(bytes.subarray(at));
+  }
+
+  /** What comes until `enough` is there, or the end. */
+  async hear(enough: (text: string) => boolean = () => false): Promise<string> {
+    let text = "";
+    const buffer = new Uint8Array(65536);
+    while (!enough(text)) {
+      const count = await this.tcp.read(buffer).catch(() => null);
+      if (count === null) return text;
+      text += decoder.decode(buffer.subarray(0, count));
+    }
+    return text;
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      this.tcp.close();
+    } catch { /* it is closed */ }
+  }
+}
+
+const get = (path: string, fields = "") => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${fields}\r\n`;
+const hello = () => new Response("hello");
+const answered = (text: string) => text.endsWith("hello");
+
+Deno.test("heads that do not come and connections that say nothing are ended, each in its time", async () => {
+  await withFront({ limits: { headTime: 200, idleTime: 400 }, answer: hello }, async ({ front, port }) => {
+    const halves = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => RawClient.open(port, get("/v1/models").slice(0, 1 + i % 30))),
+    );
+    using silent = await RawClient.open(port);
+    using kept = await RawClient.open(port, get("/"));
+    assert.match(await kept.hear(answered), /^HTTP\/1.1 200/);
+    for (const half of halves) {
+      const said = await half.hear();
+      assert.match(said, /^HTTP\/1.1 408 /);
+      assert.equal(JSON.parse(said.split("\r\n\r\n")[1]!).error.code, "request_timeout");
+      half[Symbol.dispose]();
+    }
+    assert.equal(await silent.hear(), "");
+    assert.equal(await kept.hear(), "");
+    assert.equal((await front.counts()).timedOut, 102);
+  });
+});
+
+Deno.test("a head that comes byte by byte has no longer than any other", async () => {
+  await withFront({ limits: { headTime: 300 }, answer: hello }, async ({ port }) => {
+    using client = await RawClient.open(port);
+    const dripping = (async () => {
+      for (const byte of get("/", "X: " + "a".repeat(1000))) {
+        await client.say(byte);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    })();
+    assert.match(await client.hear(), /^HTTP\/1.1 408 /);
+    await dripping.catch(() => {});
+  });
+});
+
+Deno.test("a body that stands still or drips is ended, and one that moves is not", async () => {
+  const answer = async (request: Request) => {
+    const text = await request.text().catch(() => "broke off");
+    return new Response(`${text.length} hello`);
+  };
+  await withFront({ limits: { bodyPause: 300, bodyRate: 1000 }, answer }, async ({ port }) => {
+    const post = (length: number) => `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${length}\r\n\r\n`;
+    using still = await RawClient.open(port, post(10) + "abc");
+    using dripping = await RawClient.open(port, post(100_000));
+    using moving = await RawClient.open(port, post(100_000));
+    const send = async (client: RawClient, bytes: number) => {
+      for (let sent = 0; sent < 100_000; sent += bytes) {
+        await client.say("a".repeat(bytes));
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      }
+    };
+    const drips = send(dripping, 1).catch(() => {}), moves = send(moving, 2500);
+    assert.match(await still.hear(), /^HTTP\/1.1 408 /);
+    assert.match(await dripping.hear(), /^HTTP\/1.1 408 /);
+    await moves;
+    assert.match(await moving.hear(answered), /100000 hello$/);
+    dripping[Symbol.dispose]();
+    await drips;
+  });
+});
+
+Deno.test("an answer may take its time where the client waits for it", async () => {
+  const answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    return hello();
+  };
+  const limits = { headTime: 200, idleTime: 200, bodyPause: 200, standingTime: 200 };
+  await withFront({ limits, answer }, async ({ port }) => {
+    using client = await RawClient.open(port, get("/"));
+    assert.match(await client.hear(answered), /^HTTP\/1.1 200 /);
+  });
+});
+
+Deno.test("whoever has no place is told so with 503 and when to come again, and probes are answered all the same", async () => {
+  await withFront({ limits: { connections: 8, overflow: 4 }, answer: hello }, async ({ front, port }) => {
+    const held = await Promise.all(Array.from({ length: 8 }, () => RawClient.open(port, "GET / HT")));
+    const others = await Promise.all(Array.from({ length: 40 }, () => RawClient.open(port, "GET / HT")));
+    using probe = await RawClient.open(port, get("/healthz"));
+    assert.match(await probe.hear(), /^HTTP\/1.1 200 /);
+    using whole = await RawClient.open(port, get("/v1/models"));
+    const said = await whole.hear();
+    assert.match(said, /^HTTP\/1.1 503 .*\r\nRetry-After: \d/s);
+    assert.equal(JSON.parse(said.split("\r\n\r\n")[1]!).error.type, "server_error");
+    for (const other of others) {
+      assert.match(await other.hear(), /^HTTP\/1.1 503 /);
+      other[Symbol.dispose]();
+    }
+    assert.ok((await front.counts()).connections <= 8 + 4);
+    for (const each of held) each[Symbol.dispose]();
+    // Places that became free are given again.
+    let answer = "";
+    while (!answer.startsWith("HTTP/1.1 200")) {
+      using next = await RawClient.open(port, get("/", "Connection: close\r\n"));
+      answer = await next.hear();
+    }
+  });
+});
+
+Deno.test("one address does not take all places", async () => {
+  await withFront({ limits: { connections: 8, connectionsPerAddress: 2 }, answer: hello }, async ({ port }) => {
+    using _one = await RawClient.open(port, "GET");
+    using _two = await RawClient.open(port, "GET");
+    using three = await RawClient.open(port, get("/"));
+    assert.match(await three.hear(), /^HTTP\/1.1 503 .*from this address/s);
+  });
+});
+
+Deno.test("behind a trusted proxy, requests under way are counted for the client that it names", async () => {
+  const under = Promise.withResolvers<void>();
+  const answer = async (request: Request) => {
+    if (request.url.endsWith("/slow")) await under.promise;
+    return new Response(`${addressOf(request)} hello`);
+  };
+  const options = { limits: { connectionsPerAddress: 2 }, trustedProxies: ["127.0.0.1"], answer };
+  await withFront(options, async ({ port }) => {
+    const ask = (path: string, who: string) =>
+      RawClient.open(port, get(path, `X-Forwarded-For: 9.9.9.9, ${who}\r\nX-Prospect-Address: 8.8.8.8\r\n`));
+    using one = await ask("/slow", "1.2.3.4");
+    using two = await ask("/slow", "1.2.3.4");
+    let third = "";
+    // The first two may still be on their way.
+    while (!third.includes("503")) {
+      using client = await ask("/", "1.2.3.4");
+      third = await client.hear((text) => /hello$|503/.test(text));
+    }
+    using other = await ask("/", "5.6.7.8");
+    assert.match(await other.hear(answered), /5\.6\.7\.8 hello$/);
+    under.resolve();
+    for (const client of [one, two]) assert.match(await client.hear(answered), /1\.2\.3\.4 hello$/);
+  });
+});
+
+Deno.test("a client cannot say in the front's place where it comes from", async () => {
+  const answer = (request: Request) => new Response(`${addressOf(request)} hello`);
+  await withFront({ answer }, async ({ port }) => {
+    using client = await RawClient.open(port, get("/", "X-Prospect-Address: 8.8.8.8\r\nX-Forwarded-For: 7.7.7.7\r\n"));
+    assert.match(await client.hear(answered), /127\.0\.0\.1 hello$/);
+  });
+});
+
+Deno.test("requests on one connection are answered one after another, also where they come at once", async () => {
+  const answer = async (request: Request) => new Response(`${new URL(request.url).pathname} ${await request.text()};`);
+  await withFront({ answer }, async ({ port }) => {
+    const post = (path: string, fields: string, body: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\n${fields}\r\n\r\n${body}`;
+    using client = await RawClient.open(
+      port,
+      post("/a", "Content-Length: 2", "AA") + get("/b") +
+        post("/c", "Transfer-Encoding: chunked", "3\r\nCCC\r\n0\r\n\r\n") +
+        "\r\n" + post("/d", "Content-Length: 1", "D"),
+    );
+    const heard = await client.hear((text) => text.includes("/d D;"));
+    assert.deepEqual(heard.match(/\/\w \w*;/g), ["/a AA;", "/b ;", "/c CCC;", "/d D;"]);
+  });
+});
+
+Deno.test("a body of megabytes arrives whole, and so does an answer of megabytes", async () => {
+  const answer = (request: Request) => new Response(request.body);
+  await withFront({ answer }, async ({ port }) => {
+    const sent = crypto.getRandomValues(new Uint8Array(65536)), large = new Uint8Array(64 * sent.length);
+    for (let i = 0; i < 64; i++) large.set(sent, i * sent.length);
+    for (const body of [large, ReadableStream.from([large, large])]) {
+      const response = await fetch(`http://127.0.0.1:${port}`, { method: "POST", body });
+      const received = await response.bytes(), times = body === large ? 1 : 2;
+      assert.equal(received.length, times * large.length);
+      assert.ok(received.subarray(-large.length).every((byte, i) => byte === large[i]));
+    }
+  });
+});
+
+Deno.test("a client that hangs up ends its request", async () => {
+  const begun = Promise.withResolvers<void>(), ended = Promise.withResolvers<void>();
+  const answer = (request: Request) => {
+    request.signal.addEventListener("abort", () => ended.resolve());
+    begun.resolve();
+    return new Promise<Response>(() => {});
+  };
+  await withFront({ answer }, async ({ port }) => {
+    const client = await RawClient.open(port, get("/"));
+    await begun.promise;
+    client[Symbol.dispose]();
+    await ended.promise;
+  });
+});
+
+Deno.test("an early answer reaches a client that is still sending", async () => {
+  const answer = () => Response.json({ refused: true }, { status: 413 });
+  await withFront({ answer }, async ({ port }) => {
+    const response = await fetch(`http://127.0.0.1:${port}`, { method: "POST", body: new Uint8Array(2 ** 21) });
+    assert.equal(response.status, 413);
+    assert.deepEqual(await response.json(), { refused: true });
+  });
+});
+
+Deno.test("dozens of clients that never read take little of the server and are ended, and others are answered", async () => {
+  let made = 0, ended = 0;
+  const piece = new Uint8Array(65536).fill(97);
+  const answer = (request: Request) => {
+    if (!request.url.endsWith("/stream")) return hello();
+    return new Response(
+      new ReadableStream({
+        pull(controller) {
+          made += piece.length;
+          controller.enqueue(piece);
+        },
+        cancel() {
+          ended++;
+        },
+      }),
+    );
+  };
+  await withFront({ limits: { standingTime: 1500 }, answer }, async ({ front, port }) => {
+    const clients = await Promise.all(Array.from({ length: 50 }, () => RawClient.open(port, get("/stream"))));
+    let before = -1;
+    while (before !== made) {
+      before = made;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    // The systems' buffers of both ends, and nothing that grows with the answer.
+    assert.ok(made / clients.length < 16 * 2 ** 20, `${made / clients.length} bytes were made for each`);
+    using other = await RawClient.open(port, get("/"));
+    assert.match(await other.hear(answered), /^HTTP\/1.1 200/);
+    while (ended < clients.length) await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.ok((await front.counts()).connections <= 1);
+    for (const client of clients) client[Symbol.dispose]();
+  });
+});
+
+Deno.test("the most connections are as many as the process may have files, and asking for more says so", () => {
+  const limits = (descriptors: number, maxConnections?: number) =>
+    frontLimits({ maxConnections, maxConnectionsPerAddress: undefined }, descriptors);
+  for (const descriptors of [1024, 4096, 65536]) {
+    const { connections, overflow } = limits(descriptors);
+    assert.ok(3 * (connections + overflow) < descriptors - 100, `${connections} of ${descriptors}`);
+    assert.ok(connections > 100);
+  }
+  assert.throws(() => limits(1024, 1000), InputError);
+  assert.equal(limits(1024, 100).connections, 100);
+});
