@@ -13,13 +13,13 @@ export const checkFeedback = (path: string): Promise<void> => inThread((worker) 
 /**
  * Hands the rows of a file to `take`, which goes through them at its own pace.
  *
- * @returns what `take` made of them, and what is to be said of the file
+ * @param take given the rows, and what is to be said of the file once they were all read
  * @throws InputError out of the rows, once the file turns out to be unusable
  */
 export function readFeedbackRows<Result>(
   path: string,
-  take: (rows: AsyncIterable<FeedbackRow>) => Promise<Result>,
-): Promise<{ result: Result; summary: FeedbackSummary }> {
+  take: (rows: AsyncIterable<FeedbackRow>, summary: () => FeedbackSummary) => Promise<Result>,
+): Promise<Result> {
   return inThread(async (worker) => {
     let summary: FeedbackSummary | undefined;
     async function* rows() {
@@ -29,8 +29,7 @@ export function readFeedbackRows<Result>(
         summary = batch.summary;
       }
     }
-    const result = await take(rows());
-    return { result, summary: summary! };
+    return await take(rows(), () => summary!);
   });
 }
 

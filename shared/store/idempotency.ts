@@ -38,6 +38,27 @@ export class IdempotencyConflictError extends Error {
 }
 
 /**
+ * What a request of this key was answered within the last day, so that nothing needs to be looked at again.
+ *
+ * @throws IdempotencyConflictError
+ */
+export async function findAnswer<Answer>(
+  queries: Queries,
+  idempotency: Idempotency | undefined,
+): Promise<Answer | undefined> {
+  if (!idempotency) return undefined;
+  const { scope, key, bodyHash } = idempotency;
+  const earlier = await queries.get<{ bodyHash: string; answer: string }>(
+    `SELECT body_hash AS "bodyHash", answer FROM idempotent_answers
+     WHERE scope = $1 AND key = $2 AND created_at > $3`,
+    [scope, key, Date.now() - life],
+  );
+  if (!earlier) return undefined;
+  if (earlier.bodyHash !== bodyHash) throw new IdempotencyConflictError(key);
+  return JSON.parse(earlier.answer) as Answer;
+}
+
+/**
  * Does `work` unless a request of the same key was answered within the last day: then that answer is given again. The
  * answer is kept in the same transaction as what `work` writes; where `work` fails nothing is kept, and the request may be tried again.
  *
@@ -53,17 +74,10 @@ export async function answerOnce<Answer>(
   concerned: Concerned = {},
 ): Promise<Answer> {
   if (!idempotency) return await work();
-  const { scope, key, bodyHash } = idempotency;
   // Writes take turns, so no other request of this key is between here and its end.
-  const [earlier] = await queries.all<{ bodyHash: string; answer: string }>(
-    `SELECT body_hash AS "bodyHash", answer FROM idempotent_answers
-     WHERE scope = $1 AND key = $2 AND created_at > $3`,
-    [scope, key, Date.now() - life],
-  );
-  if (earlier) {
-    if (earlier.bodyHash !== bodyHash) throw new IdempotencyConflictError(key);
-    return JSON.parse(earlier.answer) as Answer;
-  }
+  const earlier = await findAnswer<Answer>(queries, idempotency);
+  if (earlier !== undefined) return earlier;
+  const { scope, key, bodyHash } = idempotency;
   const answer = await work();
   // One that has had its day may still be there.
   await queries.run(

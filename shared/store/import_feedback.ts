@@ -41,6 +41,8 @@ export interface ImportedFeedback extends MovedLabels {
   rows: number;
   desirable: number;
   undesirable: number;
+  /** What was to be said of the rows. */
+  notes: string[];
 }
 
 const rowsPerInsert = 100;
@@ -50,6 +52,7 @@ const longestImport = 24 * 60 * 60 * 1000;
 /**
  * Imports rows; resolves once they are durable.
  *
+ * @param notes asked once all rows were read: kept with the answer to a request that may be sent again
  * @throws What `rows` throws, InputError for ids that are something else here, and IdempotencyConflictError: then nothing
  * is left of them.
  */
@@ -58,6 +61,7 @@ export async function importFeedback(
   rows: AsyncIterable<ImportedRow>,
   idempotency?: Idempotency,
   caller: Caller = withoutKey,
+  notes: () => string[] = () => [],
 ): Promise<ImportedFeedback> {
   const importId = timeOrderedId("import-");
   await database.run("DELETE FROM staged_rows WHERE staged_at < $1", [Date.now() - longestImport]);
@@ -67,7 +71,7 @@ export async function importFeedback(
     return await database.write((queries) =>
       answerOnce(queries, idempotency, async () => {
         const moved = await moveStaged(queries, importId, caller);
-        return { ...read, ...moved, unchanged: moved.unchanged + joined };
+        return { ...read, ...moved, unchanged: moved.unchanged + joined, notes: notes() };
       })
     );
   } finally {

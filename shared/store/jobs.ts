@@ -91,18 +91,16 @@ const jobOf = (row: Encoded): Job => ({
   error: parse(row.error),
 });
 
-/** Adds a job at the end of the queue; resolves once it is durable. */
-export async function addJob(database: Database, request: JobRequest, watermark: number | null): Promise<Job> {
+/** Adds a job at the end of the queue; within a write. */
+export async function addJob(queries: Queries, request: JobRequest, watermark: number | null): Promise<Job> {
   const id = timeOrderedId("ftjob-");
-  await database.write(async (queries) => {
-    await queries.run(
-      `INSERT INTO jobs (id, created_at, status, request, watermark, cancelling, attempts)
+  await queries.run(
+    `INSERT INTO jobs (id, created_at, status, request, watermark, cancelling, attempts)
        VALUES ($1, $2, 'queued', $3, $4, 0, 0)`,
-      [id, Date.now(), JSON.stringify(request), watermark],
-    );
-    await addEvent(queries, id, { level: "info", type: "message", message: "The job waits for its turn." });
-  });
-  return (await findJob(database, id))!;
+    [id, Date.now(), JSON.stringify(request), watermark],
+  );
+  await addEvent(queries, id, { level: "info", type: "message", message: "The job waits for its turn." });
+  return (await findJob(queries, id))!;
 }
 
 export async function findJob(database: Queries, id: string): Promise<Job | undefined> {
@@ -196,14 +194,16 @@ export async function finishJob(
   return true;
 }
 
-/** Asks for a job to be cancelled: a queued one is at once, a running one at its next step. @returns the job after that */
-export function cancelJob(database: Database, id: string): Promise<Job | undefined> {
-  return database.write(async (queries) => {
-    const job = await findJob(queries, id);
-    if (job?.status === "queued") await finishJob(queries, id, "cancelled", {});
-    else if (job?.status === "running") await queries.run("UPDATE jobs SET cancelling = 1 WHERE id = $1", [id]);
-    return await findJob(queries, id);
-  });
+/**
+ * Asks for a job to be cancelled: a queued one is at once, a running one at its next step; within a write.
+ *
+ * @returns the job after that
+ */
+export async function cancelJob(queries: Queries, id: string): Promise<Job | undefined> {
+  const job = await findJob(queries, id);
+  if (job?.status === "queued") await finishJob(queries, id, "cancelled", {});
+  else if (job?.status === "running") await queries.run("UPDATE jobs SET cancelling = 1 WHERE id = $1", [id]);
+  return await findJob(queries, id);
 }
 
 /** Tells of a job. Metrics of a step that were told already are not told again. @returns whether it was news */

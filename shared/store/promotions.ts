@@ -5,7 +5,7 @@
 import { InputError } from "../errors.ts";
 import { setAlias } from "./aliases.ts";
 import { servedBase } from "./presence.ts";
-import type { Database, Queries } from "./queries.ts";
+import type { Queries } from "./queries.ts";
 import { adapterOf, findAdapter } from "./registry.ts";
 
 export interface Promotion {
@@ -68,23 +68,21 @@ export async function promote(
 }
 
 /**
- * Goes back to what was promoted before.
+ * Goes back to what was promoted before; within a write.
  *
  * @returns The model that answers now; undefined where there is nothing before.
  * @throws UnservedBaseError
  */
-export function rollback(
-  database: Database,
+export async function rollback(
+  queries: Queries,
   alias: string,
   { reason, by }: Pick<Promotion, "reason" | "by">,
 ): Promise<string | undefined> {
-  return database.write(async (queries) => {
-    const { current, previous } = standing(await listPromotions(queries, alias));
-    if (previous === undefined) return undefined;
-    const override = false;
-    await note(queries, alias, { at: Date.now(), kind: "rollback", from: current, to: previous, reason, override, by });
-    return previous;
-  });
+  const { current, previous } = standing(await listPromotions(queries, alias));
+  if (previous === undefined) return undefined;
+  const override = false;
+  await note(queries, alias, { at: Date.now(), kind: "rollback", from: current, to: previous, reason, override, by });
+  return previous;
 }
 
 /** @throws UnservedBaseError for an adapter in the registry; others were loaded by hand, and fit whom they were loaded by */

@@ -141,7 +141,7 @@ Deno.test("an export is taken in again without a change, and by an empty gateway
     await call("DELETE", `/v1/feedback/${first.id}`);
     const later = (await take(call, file)).json;
     assert.equal(later.added, 0);
-    assert.match(later.notes[1], /1 thumb here is not older .* stays/);
+    assert.match(later.notes[1], /1 thumb of the file .* stayed as it is here/);
   });
   await withGateway({}, async ({ call }) => {
     assert.equal((await take(call, file)).json.added, 3);

@@ -16,7 +16,7 @@ async function* stream(rows: Omit<ImportedRow, "index" | "line">[]): AsyncGenera
   for (const [index, row] of rows.entries()) yield { index, line: index + 1, ...row };
 }
 
-const nothing = { rows: 0, desirable: 0, undesirable: 0, added: 0, replaced: 0, unchanged: 0, different: 0 };
+const nothing = { rows: 0, desirable: 0, undesirable: 0, added: 0, replaced: 0, unchanged: 0, different: 0, notes: [] };
 
 databaseTest("imported rows are exported as they came, in their order", async (database) => {
   const rows: Omit<ImportedRow, "index" | "line">[] = [

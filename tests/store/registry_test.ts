@@ -34,7 +34,8 @@ const adapter = (name: string, changes: Partial<RegisteredAdapter> = {}): Regist
 const moveTo = (database: Database, to: string, changes: Partial<Parameters<typeof promote>[3]> = {}) =>
   database.write((queries) => promote(queries, alias, to, { reason: null, override: false, by: null, ...changes }));
 
-const goBack = (database: Database) => rollback(database, alias, { reason: "worse", by: "key-1" });
+const goBack = (database: Database) =>
+  database.write((queries) => rollback(queries, alias, { reason: "worse", by: "key-1" }));
 
 /** What the log says is promoted and what the alias points to: one truth in two places. */
 async function current(database: Database): Promise<string> {

@@ -1,6 +1,7 @@
 // Large bodies, as they come over the network: they go to the disk piece by piece, so that neither memory nor answers feel
 // how large they are. It does not know what is sent.
 
+import { createHash, type Hash } from "node:crypto";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyFileStream, type BusboyHeaders } from "@fastify/busboy";
@@ -51,11 +52,19 @@ export async function writePieces(path: string, pieces: AsyncIterable<Uint8Array
   return size;
 }
 
+/** The same pieces, once the hash has seen them. */
+export async function* hashing(pieces: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    hash.update(piece);
+    yield piece;
+  }
+}
+
 /** A form's fields, and the file in it. */
 export interface ReceivedForm {
   fields: Map<string, string>;
   /** undefined where the form has none of that name. */
-  file: { name: string; size: number } | undefined;
+  file: { name: string; size: number; sha256: string } | undefined;
 }
 
 /** What a form may have beside its file. */
@@ -75,7 +84,7 @@ const limits = {
  * @throws ApiError for a body that is too large, breaks off or is no form; WriteError
  */
 export async function receiveForm(request: Request, field: string, path: string, limit: number): Promise<ReceivedForm> {
-  const fields = new Map<string, string>();
+  const fields = new Map<string, string>(), hash = createHash("sha256");
   let name = "", writing: Promise<number> | undefined, stream: BusboyFileStream | undefined;
   const parser = openParser(request.headers.get("Content-Type") ?? "");
   parser.on("field", (name, value) => fields.set(name, value));
@@ -85,7 +94,7 @@ export async function receiveForm(request: Request, field: string, path: string,
     file.on("error", () => {});
     if (fieldname !== field) return void file.resume();
     name = filename ?? "";
-    writing = writePieces(path, file);
+    writing = writePieces(path, hashing(file, hash));
     // The parser waits for whoever reads the file.
     writing.catch((error) => parser.destroy(error));
   });
@@ -96,7 +105,7 @@ export async function receiveForm(request: Request, field: string, path: string,
     await writing?.catch(() => {});
     throw error instanceof ApiError || error instanceof InputError ? error : noForm();
   }
-  return { fields, file: writing && { name, size: await writing } };
+  return { fields, file: writing && { name, size: await writing, sha256: hash.digest("hex") } };
 }
 
 const noForm = () => new ApiError(400, "The body could not be read as multipart/form-data.", "body");

@@ -6,6 +6,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { InputError } from "../../../shared/errors.ts";
+import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
 import { StoreUnavailableError } from "../../../shared/store/unavailable.ts";
 import { EngineClosedError, PromptError, QueueFullError } from "../engine/engine.ts";
 
@@ -111,6 +112,9 @@ export function asApiError(error: unknown): ApiError | undefined {
   }
   if (error instanceof StoreUnavailableError) {
     return new ApiError(503, error.message, null, "store_unavailable", { "Retry-After": "5" });
+  }
+  if (error instanceof IdempotencyConflictError) {
+    return new ApiError(422, error.message, "Idempotency-Key", "idempotency_key_reused");
   }
   if (error instanceof InputError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {

@@ -1,11 +1,8 @@
 // /v1/feedback: thumbs in, and out again to look at. Whole files of them are routes/feedback_files.ts's.
 
-import { createHash } from "node:crypto";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import type { Context } from "hono";
 import { deleteEndUser } from "../../../shared/store/end_users.ts";
 import { forgetSamples } from "../../../shared/store/job_reports.ts";
-import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
 import {
   deleteLabel,
   ForeignLabelError,
@@ -20,6 +17,7 @@ import {
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
+import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
 import {
   feedbackFilterSchema,
   feedbackRequestSchema,
@@ -30,13 +28,6 @@ import {
 } from "../schemas/feedback.ts";
 import { cursorPage, cursorPageOf, cursorPageSchema, list, listOf } from "../schemas/lists.ts";
 import { idParams, jsonBody, jsonResponse, refusals } from "./describe.ts";
-
-/** Header that makes a retry safe. */
-export const idempotencyHeader = z.object({
-  "idempotency-key": z.string().min(1).max(255).optional().openapi({
-    description: "A request that is sent again under the same key within 24 hours is answered as the first time.",
-  }),
-});
 
 const putRoute = createRoute({
   method: "post",
@@ -155,14 +146,6 @@ export const described = (label: StoredLabel): z.infer<typeof feedbackSchema> =>
 
 const noSuchThumb = (id: string) => new ApiError(404, `There is no feedback "${id}".`, "id", "feedback_not_found");
 
-/** The idempotency of a request: keys are the API key's own, so that two clients cannot meet in one. */
-export function idempotencyOf(context: Context<GatewayEnv>, body: string | Uint8Array) {
-  const key = context.req.header("idempotency-key");
-  if (key === undefined) return undefined;
-  const scope = `${context.get("key")?.id ?? ""} ${context.req.method} ${context.req.path}`;
-  return { scope, key, bodyHash: createHash("sha256").update(body).digest("hex") };
-}
-
 /** What a refusal of the store is to the client. */
 export function storeRefusal(error: unknown): unknown {
   if (error instanceof UnknownCompletionError) {
@@ -170,9 +153,6 @@ export function storeRefusal(error: unknown): unknown {
   }
   if (error instanceof UnknownChoiceError) return new ApiError(404, error.message, "choice", "choice_not_found");
   if (error instanceof ForeignLabelError) return new ApiError(409, error.message, "end_user", "label_of_another_key");
-  if (error instanceof IdempotencyConflictError) {
-    return new ApiError(422, error.message, "Idempotency-Key", "idempotency_key_reused");
-  }
   return error;
 }
 

@@ -7,16 +7,17 @@ import { counted } from "../../../shared/counted.ts";
 import { InputError } from "../../../shared/errors.ts";
 import type { FeedbackRow } from "../../../shared/feedback/row.ts";
 import { exportFeedback } from "../../../shared/store/export_feedback.ts";
-import { type ImportedRow, importFeedback } from "../../../shared/store/import_feedback.ts";
+import { findAnswer } from "../../../shared/store/idempotency.ts";
+import { type ImportedFeedback, type ImportedRow, importFeedback } from "../../../shared/store/import_feedback.ts";
 import { scratchFile } from "../data_folder.ts";
 import { readFeedbackRows } from "../feedback_files.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
-import { piecesOf, writePieces } from "../http/body.ts";
+import { hashing, piecesOf, writePieces } from "../http/body.ts";
 import { ApiError, validationError } from "../http/errors.ts";
+import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
 import { feedbackFilterSchema, originSchema, readFilter, readOrigin, remarksSchema } from "../schemas/feedback.ts";
 import { jsonResponse, refusals } from "./describe.ts";
-import { idempotencyHeader, idempotencyOf, storeRefusal } from "./feedback.ts";
 
 export const importPath = "/v1/feedback/import";
 
@@ -145,33 +146,32 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
     const { raw } = context.req;
     if (!raw.body) throw new ApiError(400, "The body is empty: it needs one row of feedback a line.");
     const path = scratchFile(dataFolder), hash = createHash("sha256");
-    async function* hashed() {
-      for await (const piece of piecesOf(raw, largestImport)) {
-        hash.update(piece);
-        yield piece;
-      }
-    }
     try {
-      await writePieces(path, hashed());
+      await writePieces(path, hashing(piecesOf(raw, largestImport), hash));
       const idempotency = idempotencyOf(context, hash.digest("hex"));
-      const { result, summary: { summary } } = await readFeedbackRows(
-        path,
-        (rows) => importFeedback(database, withRemarks(rows), idempotency, context.get("caller")),
-      );
-      const notes = summary.map((sentence) => sentence.replaceAll(path, "body").replaceAll(basename(path), "body"));
-      const { different, ...counts } = result;
+      const named = (sentence: string) => sentence.replaceAll(path, "body").replaceAll(basename(path), "body");
+      // A file that is sent again under its key is not read again.
+      const { different, notes, ...counts } = await findAnswer<ImportedFeedback>(database, idempotency) ??
+        await readFeedbackRows(path, (rows, summary) =>
+          importFeedback(
+            database,
+            withRemarks(rows),
+            idempotency,
+            context.get("caller"),
+            () => summary().summary.map(named),
+          ));
       if (different > 0) {
         notes.push(
-          `${counted(different, "thumb")} here ${different === 1 ? "is" : "are"} not older than in the file and ${
-            different === 1 ? "says" : "say"
-          } something else, or ` +
-            `${different === 1 ? "was" : "were"} taken back; what is here stays.`,
+          `${
+            counted(different, "thumb")
+          } of the file that said something else here, or had been taken back here since, ` +
+            "stayed as it is here.",
         );
       }
       return context.json({ object: "feedback.import" as const, ...counts, notes }, 201);
     } catch (error) {
       if (error instanceof InputError) throw new ApiError(400, error.message.replaceAll(path, "body"), "body");
-      throw storeRefusal(error);
+      throw error;
     } finally {
       await Deno.remove(path).catch(() => {});
     }

@@ -5,6 +5,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { ensureWritableFolder, moveFileAtomic } from "../../../shared/atomic_file.ts";
 import { WriteError } from "../../../shared/errors.ts";
 import { addFile, deleteFile, findFile, listFiles, newFileId, type StoredFile } from "../../../shared/store/files.ts";
+import { answerOnce, findAnswer } from "../../../shared/store/idempotency.ts";
 import { openJobs } from "../../../shared/store/jobs.ts";
 import { listAdapters } from "../../../shared/store/registry.ts";
 import { scratchFile } from "../data_folder.ts";
@@ -12,6 +13,7 @@ import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { receiveForm } from "../http/body.ts";
 import { ApiError, errorSchema } from "../http/errors.ts";
+import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
 import { fileSchema } from "../schemas/fine_tuning.ts";
 import { afterPage, afterPageOf, afterPageSchema } from "../schemas/lists.ts";
 import { idParams, jsonResponse, refusals } from "./describe.ts";
@@ -29,6 +31,7 @@ const uploadRoute = createRoute({
   tags: ["Fine-tuning"],
   summary: "Upload a file of thumbs to train on",
   request: {
+    headers: idempotencyHeader,
     body: {
       required: true,
       content: {
@@ -41,7 +44,7 @@ const uploadRoute = createRoute({
   responses: {
     200: jsonResponse(fileSchema, "The file is on disk."),
     503: jsonResponse(errorSchema, "The disk is full, or cannot be written."),
-    ...refusals(400, 401, 403, 413, 415, 429),
+    ...refusals(400, 401, 403, 413, 415, 422, 429),
   },
 });
 
@@ -102,7 +105,9 @@ const deleteRoute = createRoute({
   },
 });
 
-const described = ({ id, bytes, createdAt, filename, purpose }: StoredFile): z.infer<typeof fileSchema> => ({
+type UploadedFile = z.infer<typeof fileSchema>;
+
+const described = ({ id, bytes, createdAt, filename, purpose }: StoredFile): UploadedFile => ({
   id,
   object: "file",
   bytes,
@@ -131,11 +136,22 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
       if (!file) throw new ApiError(400, "file: must be a file", "file", "invalid_value");
       const { purpose } = fieldsSchema.parse(Object.fromEntries(fields));
       filename = file.name.replaceAll(/[^\w.-]/g, "_").slice(-200) || "upload";
+      // A form's own bytes differ from one sending to the next.
+      const idempotency = idempotencyOf(context, JSON.stringify([purpose, filename, file.sha256]));
+      const earlier = await findAnswer<UploadedFile>(database, idempotency);
+      if (earlier) return context.json(earlier, 200);
       await ensureWritableFolder(join(dataFolder, "files"));
       await moveFileAtomic(scratch, join(dataFolder, path));
       const stored = { id, createdAt: Date.now(), filename, purpose, bytes: file.size, path };
-      await database.write((queries) => addFile(queries, stored));
-      return context.json(described(stored), 200);
+      const kept = await database.write((queries) =>
+        answerOnce(queries, idempotency, async () => {
+          await addFile(queries, stored);
+          return described(stored);
+        })
+      );
+      // Another request under the same key came first.
+      if (kept.id !== id) await Deno.remove(join(dataFolder, path));
+      return context.json(kept, 200);
     } catch (error) {
       if (!(error instanceof WriteError)) throw error;
       log.error("upload not kept", { error: error.message });

@@ -11,9 +11,12 @@ import {
   cancelJob,
   eventsBefore,
   findJob,
+  type Job,
   type JobRequest,
   listJobs,
 } from "../../../shared/store/jobs.ts";
+import { answerOnce, findAnswer } from "../../../shared/store/idempotency.ts";
+import { trainerNotice } from "../../../shared/store/presence.ts";
 import { currentWatermark } from "../../../shared/store/labels.ts";
 import { adapterOf, findAdapter, modelOf } from "../../../shared/store/registry.ts";
 import { describeEvent, describeJob, liveEvents, readQueue, seconds, sequenceOf } from "../described_jobs.ts";
@@ -21,6 +24,7 @@ import { checkFeedback } from "../feedback_files.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
+import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
 import { eventStream } from "../http/event_stream.ts";
 import { checkpointSchema, jobEventSchema, jobRequestSchema, jobSchema } from "../schemas/fine_tuning.ts";
 import { afterPage, afterPageOf, afterPageSchema } from "../schemas/lists.ts";
@@ -33,10 +37,10 @@ const createJobRoute = createRoute({
   path: jobsPath,
   tags: ["Fine-tuning"],
   summary: "Tune the model from a file, or from the labels in the store",
-  request: { body: jsonBody(jobRequestSchema) },
+  request: { headers: idempotencyHeader, body: jsonBody(jobRequestSchema) },
   responses: {
     200: jsonResponse(jobSchema, "The job waits for its turn."),
-    ...refusals(400, 401, 403, 404, 413, 415, 429),
+    ...refusals(400, 401, 403, 404, 413, 415, 422, 429),
   },
 });
 
@@ -63,8 +67,8 @@ const cancelRoute = createRoute({
   path: `${jobsPath}/{id}/cancel`,
   tags: ["Fine-tuning"],
   summary: "Cancel a job: at once where it waits, at its next step where it runs",
-  request: { params: idParams },
-  responses: { 200: jsonResponse(jobSchema, "The job."), ...refusals(400, 401, 403, 404, 429) },
+  request: { headers: idempotencyHeader, params: idParams },
+  responses: { 200: jsonResponse(jobSchema, "The job."), ...refusals(400, 401, 403, 404, 422, 429) },
 });
 
 const eventsRoute = createRoute({
@@ -129,10 +133,13 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
     if (job) return job;
     throw new ApiError(404, `There is no job "${id}".`, "id", "job_not_found");
   };
+  const shown = async (job: Job) => await describeJob(database, job, await readQueue(database));
   app.use(`${jobsPath}/*`, requireScope("admin"));
 
   app.openapi(createJobRoute, async (context) => {
-    const body = context.req.valid("json");
+    const body = context.req.valid("json"), idempotency = idempotencyOf(context, JSON.stringify(body));
+    const earlier = await findAnswer<{ id: string }>(database, idempotency);
+    if (earlier) return context.json(await shown(await found(earlier.id)), 200);
     const adapter = adapterOf(body.model);
     if (adapter === null || (adapter !== undefined && !await findAdapter(database, adapter))) {
       const message = `There is no model "${body.model}" to start from; a job starts from base or from base:ADAPTER.`;
@@ -170,12 +177,14 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
       metadata: body.metadata ?? {},
       promote: false,
     };
-    const job = await addJob(database, request, watermark), queue = await readQueue(database);
-    if (queue.notice !== null) {
-      const news = { level: "warn", type: "message", message: queue.notice } as const;
-      await database.write((queries) => addEvent(queries, job.id, news));
-    }
-    return context.json(await describeJob(database, job, queue), 200);
+    const { id } = await database.write((queries) =>
+      answerOnce(queries, idempotency, async () => {
+        const { id } = await addJob(queries, request, watermark), notice = await trainerNotice(queries);
+        if (notice !== null) await addEvent(queries, id, { level: "warn", type: "message", message: notice });
+        return { id };
+      })
+    );
+    return context.json(await shown(await found(id)), 200);
   });
 
   app.openapi(listRoute, async (context) => {
@@ -187,15 +196,19 @@ export function addFineTuning(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): v
   });
 
   app.openapi(oneRoute, async (context) => {
-    const job = await found(context.req.valid("param").id);
-    return context.json(await describeJob(database, job, await readQueue(database)), 200);
+    return context.json(await shown(await found(context.req.valid("param").id)), 200);
   });
 
   app.openapi(cancelRoute, async (context) => {
     const { status, finishedAt, id } = await found(context.req.valid("param").id);
-    if (finishedAt !== null) throw new ApiError(400, `The job is over (${status}).`, "id", "job_over");
-    const job = (await cancelJob(database, id))!;
-    return context.json(await describeJob(database, job, await readQueue(database)), 200);
+    const idempotency = idempotencyOf(context, "");
+    if (!await findAnswer(database, idempotency)) {
+      if (finishedAt !== null) throw new ApiError(400, `The job is over (${status}).`, "id", "job_over");
+      await database.write((queries) =>
+        answerOnce(queries, idempotency, async () => ({ id: (await cancelJob(queries, id))?.id }))
+      );
+    }
+    return context.json(await shown(await found(id)), 200);
   });
 
   app.openapi(eventsRoute, async (context) => {

@@ -3,11 +3,13 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { InputError } from "../../../shared/errors.ts";
 import { servedAlias, setAlias } from "../../../shared/store/aliases.ts";
+import { answerOnce, findAnswer } from "../../../shared/store/idempotency.ts";
 import { listPromotions, promote, rollback, standing, UnservedBaseError } from "../../../shared/store/promotions.ts";
 import { adapterOf, findAdapter, listAdapters, modelOf, removeAdapter } from "../../../shared/store/registry.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError, errorBody, errorSchema } from "../http/errors.ts";
+import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
 import { checkArms, namePattern } from "../model_names.ts";
 import { gateSchema } from "../schemas/fine_tuning.ts";
 import { list, listOf } from "../schemas/lists.ts";
@@ -63,6 +65,7 @@ const promoteRoute = createRoute({
   tags: ["Registry"],
   summary: "Let the alias `prospect` answer with a model from now on; streams under way go on",
   request: {
+    headers: idempotencyHeader,
     body: jsonBody(requestObject({
       model: z.string().min(1).max(200),
       reason,
@@ -74,7 +77,7 @@ const promoteRoute = createRoute({
   responses: {
     200: jsonResponse(registrySchema, "It answers."),
     409: jsonResponse(errorSchema.extend({ gate: gateSchema.nullable() }), "The gate has not passed."),
-    ...refusals(400, 401, 403, 404, 413, 415, 429, 503),
+    ...refusals(400, 401, 403, 404, 413, 415, 422, 429, 503),
   },
 });
 
@@ -83,10 +86,10 @@ const rollbackRoute = createRoute({
   path: "/v1/registry/rollback",
   tags: ["Registry"],
   summary: "Go back to the model that was promoted before",
-  request: { body: jsonBody(requestObject({ reason })) },
+  request: { headers: idempotencyHeader, body: jsonBody(requestObject({ reason })) },
   responses: {
     200: jsonResponse(registrySchema, "It answers again."),
-    ...refusals(400, 401, 403, 409, 413, 415, 429, 503),
+    ...refusals(400, 401, 403, 409, 413, 415, 422, 429, 503),
   },
 });
 
@@ -179,7 +182,9 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
   app.openapi(showRoute, async (context) => context.json(await registry(gateway), 200));
 
   app.openapi(promoteRoute, async (context) => {
-    const { model, reason, override } = context.req.valid("json");
+    const body = context.req.valid("json"), { model, reason, override } = body;
+    const idempotency = idempotencyOf(context, JSON.stringify(body));
+    if (await findAnswer(database, idempotency)) return context.json(await registry(gateway), 200);
     const adapter = adapterOf(model);
     await models.refresh();
     // Loaded before anyone is sent there.
@@ -200,19 +205,27 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     if (!passed && !reason) throw new ApiError(400, "An override needs a reason.", "reason", "missing_field");
     const by = context.get("key")?.id ?? null;
     const how = { reason: reason ?? null, override: !passed, by };
-    const from = await database.write((queries) => promote(queries, servedAlias, model, how)).catch(unserved);
+    const { from } = await database.write((queries) =>
+      answerOnce(queries, idempotency, async () => ({ from: await promote(queries, servedAlias, model, how) }))
+    ).catch(unserved);
     await models.refresh();
     log.info("promoted", { from, to: model, override: !passed, reason: reason ?? null, by });
     return context.json(await registry(gateway), 200);
   });
 
   app.openapi(rollbackRoute, async (context) => {
-    const { reason } = context.req.valid("json");
+    const body = context.req.valid("json"), { reason } = body;
+    const idempotency = idempotencyOf(context, JSON.stringify(body));
+    if (await findAnswer(database, idempotency)) return context.json(await registry(gateway), 200);
     const { current, previous } = standing(await listPromotions(database, servedAlias));
     if (previous === undefined) throw new ApiError(409, `${current} was there first; there is nothing to go back to.`);
     const by = context.get("key")?.id ?? null;
-    const goBack = () => rollback(database, servedAlias, { reason: reason ?? null, by }).catch(unserved);
-    const to = await makeReady(previous).then(goBack).catch((error) => {
+    const how = { reason: reason ?? null, by };
+    const goBack = () =>
+      database.write((queries) =>
+        answerOnce(queries, idempotency, async () => ({ to: await rollback(queries, servedAlias, how) }))
+      ).catch(unserved);
+    const { to } = await makeReady(previous).then(goBack).catch((error) => {
       if (!(error instanceof ApiError && error.status === 404)) throw error;
       const message = `${previous}, which was promoted before, cannot answer any more; promote another model.`;
       throw new ApiError(409, message, "model", "model_not_found");

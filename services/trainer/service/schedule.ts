@@ -46,7 +46,7 @@ export function createSchedule(
       const least = due ? 1 : every ?? Infinity;
       const fresh = await labelsSince(database, await lastWatermark(database));
       if (fresh < least) return;
-      const job = await addJob(database, {
+      const request = {
         trainingFile: "labels",
         model: "base",
         seed: 0,
@@ -55,7 +55,9 @@ export function createSchedule(
         labels: {},
         metadata: { asked_by: due ? "cron" : "new labels" },
         promote,
-      }, await currentWatermark(database));
+      };
+      const watermark = await currentWatermark(database);
+      const job = await database.write((queries) => addJob(queries, request, watermark));
       log("job added", { job: job.id, labels: fresh, because: due ? "cron" : "new labels" });
     },
   };

@@ -1,0 +1,105 @@
+// Idempotency-Key: what is sent again under its key is done once, whatever route it is, and answered without the work.
+
+import assert from "node:assert/strict";
+import { listFiles } from "../../shared/store/files.ts";
+import { listJobs } from "../../shared/store/jobs.ts";
+import { listPromotions } from "../../shared/store/promotions.ts";
+import { registerAdapter } from "../../shared/store/registry.ts";
+import { answer, exported, press, take } from "./feedback_calls.ts";
+import { type OpenGateway, withGateway } from "./open_gateway.ts";
+import { adapterNamed } from "./registered.ts";
+
+const key = (name: string) => ({ "Idempotency-Key": name });
+
+function upload({ fetch }: OpenGateway, rows: string, headers: Record<string, string>, name = "thumbs.jsonl") {
+  const form = new FormData();
+  form.set("purpose", "fine-tune");
+  form.set("file", new File([rows], name));
+  return fetch(new Request("http://localhost/v1/files", { method: "POST", body: form, headers }));
+}
+
+Deno.test("every POST that makes or changes something takes an Idempotency-Key; asking for an answer is no such thing", async () => {
+  await withGateway({}, async ({ call }) => {
+    const { paths } = (await call("GET", "/openapi.json")).json;
+    const without = Object.entries<{ post?: { parameters?: { name: string }[] } }>(paths)
+      .filter(([, { post }]) => post && !post.parameters?.some(({ name }) => name === "idempotency-key"))
+      .map(([path]) => path);
+    assert.deepEqual(without, ["/v1/chat/completions", "/v1/completions"]);
+  });
+});
+
+Deno.test("a job that is asked for again under its key is the same job, also at once, and after the labels are gone", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    const thumb = await press(call, { completion_id: await answer(call), label: true, end_user: "ann" });
+    const body = { training_file: "labels", model: "base", suffix: "one" };
+    const ask = (name: string, more = {}) => call("POST", "/v1/fine_tuning/jobs", { ...body, ...more }, key(name));
+    const answers = await Promise.all([ask("a"), ask("a"), ask("a")]);
+    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200]);
+    assert.equal(new Set(answers.map(({ json }) => json.id)).size, 1);
+    await call("DELETE", "/v1/feedback?end_user=ann");
+    const { status, json } = await ask("a");
+    assert.deepEqual([status, json.id], [200, answers[0]!.json.id]);
+    const other = await ask("a", { suffix: "two" });
+    assert.deepEqual([other.status, other.json.error.code], [422, "idempotency_key_reused"]);
+    assert.equal((await ask("b")).status, 400, "no labels are left for a new one");
+    assert.equal((await listJobs(gateway.database, 9)).length, 1);
+    assert.ok(thumb);
+
+    const cancel = () => call("POST", `/v1/fine_tuning/jobs/${json.id}/cancel`, undefined, key("c"));
+    assert.deepEqual([(await cancel()).json.status, (await cancel()).json.status], ["cancelled", "cancelled"]);
+  });
+});
+
+Deno.test("a file that is uploaded again under its key is one file, though each form has a boundary of its own", async () => {
+  await withGateway({}, async (open) => {
+    const rows = '{"prompt":"a","completion":"b","label":true}\n';
+    const responses = await Promise.all([upload(open, rows, key("a")), upload(open, rows, key("a"))]);
+    responses.push(await upload(open, rows, key("a")));
+    const files = await Promise.all(responses.map((response) => response.json()));
+    assert.equal(files[0].object, "file");
+    for (const file of files) assert.deepEqual(file, files[0]);
+    assert.deepEqual((await listFiles(open.gateway.database, 9)).map(({ id }) => id), [files[0].id]);
+    assert.deepEqual([...Deno.readDirSync(`${open.folder}/files`)].map(({ name }) => name), [files[0].id]);
+    for (const [other, name] of [[rows + rows, "thumbs.jsonl"], [rows, "other.jsonl"]] as const) {
+      const response = await upload(open, other, key("a"), name);
+      assert.equal(response.status, 422);
+      await response.body?.cancel();
+    }
+    const long = await upload(open, rows, key("k".repeat(256)));
+    assert.equal((await long.json()).error.param, "idempotency-key");
+  });
+});
+
+Deno.test("a promotion and a way back that are sent again under their key happen once", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    for (const name of ["a", "b"]) await registerAdapter(gateway.database, adapterNamed(name));
+    const promote = (name: string, again: string) =>
+      call("POST", "/v1/registry/promote", { model: `base:${name}`, reason: "better" }, key(again));
+    const goBack = () => call("POST", "/v1/registry/rollback", {}, key("back"));
+    assert.equal((await promote("a", "1")).json.current, "base:a");
+    assert.equal((await promote("b", "2")).json.current, "base:b");
+    assert.equal((await promote("a", "1")).json.current, "base:b", "done long ago, not done again");
+    assert.equal((await promote("b", "1")).status, 422);
+    assert.deepEqual([(await goBack()).json.current, (await goBack()).json.current], ["base:a", "base:a"]);
+    const kinds = (await listPromotions(gateway.database, "prospect")).map(({ kind, to }) => `${kind} ${to}`);
+    assert.deepEqual(kinds, ["promote base:a", "promote base:b", "rollback base:a"]);
+  });
+});
+
+Deno.test("an import that is sent again is answered with the same words without a row of it being read", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    const file = '{"prompt":"a","completion":"b","label":true}\n{"prompt":"a","completion":"","label":true}\n';
+    const first = await take(call, file, key("file"));
+    assert.deepEqual([first.status, first.json.notes.length], [201, 2]);
+    let writes = 0;
+    const { database } = gateway, { write, run } = database;
+    Object.assign(database, {
+      write: (...given: Parameters<typeof write>) => (writes++, write.apply(database, given)),
+      run: (...given: Parameters<typeof run>) => (writes++, run.apply(database, given)),
+    });
+    const again = await take(call, file, key("file"));
+    assert.deepEqual([again.status, again.json], [201, first.json]);
+    assert.equal(writes, 0);
+    assert.equal((await exported(call)).length, 1);
+  });
+});
