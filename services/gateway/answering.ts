@@ -7,7 +7,9 @@ import type { Message } from "../../shared/feedback/row.ts";
 import { timeOrderedId } from "../../shared/store/ids.ts";
 import type { Caller } from "../../shared/store/keys.ts";
 import { adapterOf } from "../../shared/store/registry.ts";
-import { storeCompletion, type StoredChoice } from "../../shared/store/completions.ts";
+import { storeCompletion, type StoredChoice, type StoredCompletion } from "../../shared/store/completions.ts";
+import { beginCompletion, dropCompletion, endCompletion } from "../../shared/store/completions_under_way.ts";
+import type { Database } from "../../shared/store/database.ts";
 import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine } from "./engine/engine.ts";
 import { type Gateway, readyEngine } from "./gateway.ts";
 import { ApiError } from "./http/errors.ts";
@@ -84,6 +86,15 @@ function room({ contextLength }: Engine, question: Question): number {
   return maxTokens ?? Math.min(defaultMaxTokens, left);
 }
 
+/** Biases by token. @throws ApiError for one of a token that the model has not */
+function biasesOf({ vocabularySize }: Engine, { logit_bias = {} }: Question["body"]): Map<number, number> {
+  const biases = new Map(Object.entries(logit_bias).map(([id, bias]) => [Number(id), bias]));
+  const unknown = [...biases.keys()].find((id) => id >= vocabularySize);
+  if (unknown === undefined) return biases;
+  const message = `logit_bias: this model has no token ${unknown}; ids go from 0 to ${vocabularySize - 1}.`;
+  throw new ApiError(400, message, "logit_bias", "invalid_value");
+}
+
 const randomSeed = () => randomBytes(4).readUInt32LE();
 
 /** A request's own sampling for choice `index`. */
@@ -101,7 +112,7 @@ function requestFor(engine: Engine, question: Question, adapter: string | undefi
       topP: body.top_p ?? 1,
       frequencyPenalty: body.frequency_penalty ?? 0,
       presencePenalty: body.presence_penalty ?? 0,
-      logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
+      logitBias: biasesOf(engine, body),
       seed: (Math.imul(seed % 2 ** 32, 0x9e3779b1) + index) >>> 0,
     },
   };
@@ -120,8 +131,8 @@ export async function beginAnswers(
   signal: AbortSignal,
 ): Promise<Answering> {
   const engine = readyEngine(gateway);
-  const { body } = question;
-  const { model, adapter, alias } = await chooseModel(gateway, engine, body.model, body.user);
+  const { body } = question, person = body.user ?? body.safety_identifier;
+  const { model, adapter, alias } = await chooseModel(gateway, engine, body.model, person);
   const requests = Array.from({ length: body.n ?? 1 }, (_, index) => requestFor(engine, question, adapter, index));
   // A generator that nobody has asked yet cannot be told to end, hence a signal of our own.
   const released = new AbortController();
@@ -135,25 +146,24 @@ export async function beginAnswers(
     tokens: 0,
     logProb: null,
   }));
-  const keep = async () => {
-    if (body.store === false) return;
-    await storeCompletion(gateway.database, {
-      id,
-      createdAt,
-      source: question.source,
-      model: body.model,
-      base: engine.base,
-      adapter: adapter ?? null,
-      adapterVersion: adapterVersion ?? null,
-      alias,
-      prompt: question.prompt,
-      parameters: Object.fromEntries(Object.entries(body).filter(([name]) => parameterNames.has(name))),
-      endUser: body.user ?? null,
-      writer,
-      promptTokens: question.promptIds.length,
-      choices,
-    });
-  };
+  const record = body.store === false ? unkept : recordOf(gateway.database, body.stream === true, {
+    id,
+    createdAt,
+    source: question.source,
+    model: body.model,
+    base: engine.base,
+    adapter: adapter ?? null,
+    adapterVersion: adapterVersion ?? null,
+    alias,
+    prompt: question.prompt,
+    parameters: Object.fromEntries(Object.entries(body).filter(([name]) => parameterNames.has(name))),
+    endUser: person ?? null,
+    writer,
+    metadata: Object.keys(body.metadata ?? {}).length > 0 ? body.metadata! : null,
+    safetyIdentifier: body.safety_identifier ?? null,
+    promptTokens: question.promptIds.length,
+    choices,
+  });
   gateway.metrics.promptTokens.inc({ model }, question.promptIds.length);
   // A child of the request's span, under the names of OpenTelemetry's conventions for generative AI. Never a text.
   const span = trace.getTracer("prospect").startSpan("answer", {
@@ -165,8 +175,8 @@ export async function beginAnswers(
       "gen_ai.usage.input_tokens": question.promptIds.length,
     },
   });
+  let open = answers.length, begun = false, kept = false, settled = false;
   async function* events(): AsyncGenerator<AnswerEvent> {
-    let open = answers.length, begun = false, kept = false;
     try {
       for await (const event of inOrderOfArrival(answers)) {
         const choice = choices[event.index]!;
@@ -174,6 +184,8 @@ export async function beginAnswers(
           if (!begun) gateway.metrics.firstToken.observe({ model }, (Date.now() - createdAt) / 1000);
           begun = true;
           choice.content += event.piece.text;
+          choice.tokens += event.piece.completionTokens;
+          choice.logProb = (choice.logProb ?? 0) + event.piece.logProb;
         } else {
           const { finishReason, completionTokens, logProb } = event.end;
           Object.assign(choice, { finishReason, tokens: completionTokens, logProb });
@@ -181,24 +193,44 @@ export async function beginAnswers(
           gateway.metrics.completionTokens.inc({ model }, completionTokens);
           open--;
           if (open === 0) {
-            await keep();
+            await record.end();
             kept = true;
           }
         }
         yield event;
       }
     } finally {
-      span.setAttribute("gen_ai.usage.output_tokens", choices.reduce((sum, { tokens }) => sum + tokens, 0));
-      span.setAttribute("gen_ai.response.finish_reasons", choices.map(({ finishReason }) => finishReason));
-      span.end();
-      // Someone hung up, or the engine failed: what was given out may still be judged.
-      if (!kept && begun) {
-        gateway.metrics.answers.inc({ model, finish_reason: "cancelled" }, open);
-        await keep();
-      }
+      await settle();
     }
   }
+  /** What is left to be counted and kept, once nothing more comes. */
+  async function settle(): Promise<void> {
+    if (settled) return;
+    settled = true;
+    span.setAttribute("gen_ai.usage.output_tokens", choices.reduce((sum, { tokens }) => sum + tokens, 0));
+    span.setAttribute("gen_ai.response.finish_reasons", choices.map(({ finishReason }) => finishReason));
+    span.end();
+    if (kept) return;
+    if (!begun) return await record.drop();
+    // Someone hung up, or the engine failed: what was given out was computed, and may still be judged.
+    const cancelled = choices.filter(({ finishReason }) => finishReason === "cancelled");
+    gateway.metrics.answers.inc({ model, finish_reason: "cancelled" }, cancelled.length);
+    gateway.metrics.completionTokens.inc({ model }, cancelled.reduce((sum, { tokens }) => sum + tokens, 0));
+    await record.end();
+  }
   const sequence = events();
+  const release = async () => {
+    released.abort();
+    await sequence.return(undefined);
+    // A sequence that was never begun has nothing to end.
+    await settle();
+  };
+  try {
+    await record.begin();
+  } catch (error) {
+    await release();
+    throw error;
+  }
   return {
     id,
     created: Math.floor(createdAt / 1000),
@@ -206,10 +238,38 @@ export async function beginAnswers(
     fingerprint: `fp_${engine.base.split("@").at(-1)!.slice(0, 12)}_${adapterVersion?.slice(0, 12) ?? "base"}`,
     promptTokens: question.promptIds.length,
     events: sequence,
-    async release() {
-      released.abort();
-      await sequence.return(undefined);
+    release,
+  };
+}
+
+/** What is kept of answers in the store. */
+interface AnswerRecord {
+  /** Before the first word is given out. */
+  begin(): Promise<void>;
+  /** Before the last end is given out, or where they were broken off. */
+  end(): Promise<void>;
+  /** Where nothing was given out. */
+  drop(): Promise<void>;
+}
+
+const nothing = () => Promise.resolve();
+const unkept: AnswerRecord = { begin: nothing, end: nothing, drop: nothing };
+
+/**
+ * What is streamed may be judged from its first word on, whichever gateway is told, so the store knows of it before. What
+ * is given out whole is written once.
+ */
+function recordOf(database: Database, streamed: boolean, completion: StoredCompletion): AnswerRecord {
+  if (!streamed) return { ...unkept, end: () => storeCompletion(database, completion) };
+  let begun = false;
+  return {
+    async begin() {
+      await beginCompletion(database, completion);
+      begun = true;
     },
+    // Nothing is left where the person was deleted meanwhile, and nothing is kept of them then.
+    end: async () => void await endCompletion(database, completion.id, completion.choices),
+    drop: () => begun ? dropCompletion(database, completion.id) : nothing(),
   };
 }
 

@@ -1,6 +1,7 @@
 // What a gateway tidies while it runs: once at its start, then every minute. It knows no routes, and nothing that is asked
 // waits for it.
 
+import { dropAbandoned } from "../../shared/store/completions_under_way.ts";
 import type { Database } from "../../shared/store/database.ts";
 import { deleteExpiredAnswers } from "../../shared/store/idempotency.ts";
 import { forgetSamples } from "../../shared/store/job_reports.ts";
@@ -10,12 +11,16 @@ import type { Gateway } from "./gateway.ts";
 /** In milliseconds. */
 const interval = 60_000;
 
+/** No answer is under way for longer, in milliseconds: its gateway was killed. */
+const longestAnswer = 24 * 60 * 60 * 1000;
+
 /** Begins. @returns what ends it, once what it is at is done */
 export function startUpkeep({ database, dataFolder, log }: Gateway): () => Promise<void> {
   let stopped = false, running: Promise<void> | undefined;
   const chores: (() => Promise<void>)[] = [
     () => removeLeftovers(dataFolder),
     () => forgetSamples(database, dataFolder),
+    () => dropAbandoned(database, Date.now() - longestAnswer),
     () => deleteAllExpired(database, () => stopped),
   ];
   const round = async () => {

@@ -3,8 +3,9 @@
 
 import { z } from "zod";
 import type { Message } from "../feedback/row.ts";
+import { hasPair, rarestFirst } from "./metadata.ts";
 import { type Page, pageOf, type PageRequest, readCursor } from "./pages.ts";
-import type { Database, Value } from "./queries.ts";
+import type { Database, Queries, Value } from "./queries.ts";
 
 /** One of the answers of a completion. */
 export interface StoredChoice {
@@ -37,49 +38,69 @@ export interface StoredCompletion {
   endUser: string | null;
   /** Who asked, as `Caller.writer` says. */
   writer: string | null;
+  /** Pairs that the client keeps with it. */
+  metadata: Record<string, string> | null;
+  /** The client's name for whoever asks, as far as it is told. */
+  safetyIdentifier: string | null;
   promptTokens: number;
   choices: StoredChoice[];
 }
 
 /** Stores a completion; resolves once it is durable. Its id must be new. */
-export async function storeCompletion(database: Database, completion: StoredCompletion): Promise<void> {
-  await database.write(async (queries) => {
+export const storeCompletion = (database: Database, completion: StoredCompletion): Promise<void> =>
+  database.write((queries) => insertCompletion(queries, completion, false), "snapshot");
+
+/** @param underWay whether its answers are still to come */
+export async function insertCompletion(
+  queries: Queries,
+  completion: StoredCompletion,
+  underWay: boolean,
+): Promise<void> {
+  const { id, createdAt, metadata } = completion;
+  await queries.run(
+    `INSERT INTO completions (id, created_at, source, model, base, adapter, adapter_version, alias, prompt, parameters,
+       end_user, prompt_tokens, writer, metadata, safety_identifier, under_way)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+    [
+      id,
+      createdAt,
+      completion.source,
+      completion.model,
+      completion.base,
+      completion.adapter,
+      completion.adapterVersion,
+      completion.alias,
+      JSON.stringify(completion.prompt),
+      JSON.stringify(completion.parameters),
+      completion.endUser,
+      completion.promptTokens,
+      completion.writer,
+      metadata && JSON.stringify(metadata),
+      completion.safetyIdentifier,
+      Number(underWay),
+    ],
+  );
+  for (const { index, content, messages, finishReason, tokens, logProb } of completion.choices) {
     await queries.run(
-      `INSERT INTO completions (id, created_at, source, model, base, adapter, adapter_version, alias, prompt, parameters,
-         end_user, prompt_tokens, writer)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+      `INSERT INTO choices (completion_id, choice, content, messages, finish_reason, tokens, log_prob)
+       VALUES ($1, $2, $3, $4, $5, $6, $7)`,
       [
-        completion.id,
-        completion.createdAt,
-        completion.source,
-        completion.model,
-        completion.base,
-        completion.adapter,
-        completion.adapterVersion,
-        completion.alias,
-        JSON.stringify(completion.prompt),
-        JSON.stringify(completion.parameters),
-        completion.endUser,
-        completion.promptTokens,
-        completion.writer,
+        id,
+        index,
+        JSON.stringify(content),
+        messages ? JSON.stringify(messages) : null,
+        finishReason,
+        tokens,
+        logProb,
       ],
     );
-    for (const { index, content, messages, finishReason, tokens, logProb } of completion.choices) {
-      await queries.run(
-        `INSERT INTO choices (completion_id, choice, content, messages, finish_reason, tokens, log_prob)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-        [
-          completion.id,
-          index,
-          JSON.stringify(content),
-          messages ? JSON.stringify(messages) : null,
-          finishReason,
-          tokens,
-          logProb,
-        ],
-      );
-    }
-  }, "snapshot");
+  }
+  for (const [name, value] of Object.entries(metadata ?? {})) {
+    await queries.run(
+      "INSERT INTO completion_metadata (name, value, created_at, completion_id) VALUES ($1, $2, $3, $4)",
+      [name, value, createdAt, id],
+    );
+  }
 }
 
 /** The completion of that id, or undefined. */
@@ -94,45 +115,60 @@ export interface CompletionFilters {
   unlabelled?: boolean | undefined;
   /** The model as it was asked for. */
   model?: string | undefined;
+  safetyIdentifier?: string | undefined;
+  /** Pairs that it must have. */
+  metadata?: Record<string, string> | undefined;
 }
 
 /**
- * Completions, newest first, in pages that new completions do not move.
+ * Completions that have their answers, newest first, in pages that new completions do not move.
  *
  * @throws InputError for a cursor that is none.
  */
 export async function listCompletions(
   database: Database,
-  { cursor, limit, unlabelled, model }: CompletionFilters & PageRequest,
+  { cursor, limit, unlabelled, model, safetyIdentifier, metadata }: CompletionFilters & PageRequest,
 ): Promise<Page<StoredCompletion>> {
   const values: Value[] = [];
-  const conditions = ["1 = 1"];
+  const conditions = ["c.under_way = 0"];
   const bind = (value: Value) => `$${values.push(value)}`;
+  // Completions that are found by a pair are read newest first from where it is kept, others from the table itself.
+  const [first, ...others] = await rarestFirst(database, metadata);
+  const [from, place] = first
+    ? ["completion_metadata m CROSS JOIN completions c", "m.created_at, m.completion_id"]
+    : ["completions c", "c.created_at, c.id"];
+  if (first) {
+    conditions.push(`m.name = ${bind(first.name)}`, `m.value = ${bind(first.value)}`, "c.id = m.completion_id");
+  }
+  // Each is asked: the first has made them few, or all are common.
+  for (const pair of others) conditions.push(hasPair({ ...pair, rare: false }, "c.id", values));
   if (cursor !== undefined) {
     const [createdAt, id] = readCursor(cursor, z.tuple([z.int(), z.string()]));
-    conditions.push(`(c.created_at, c.id) < (${bind(createdAt)}, ${bind(id)})`);
+    conditions.push(`(${place}) < (${bind(createdAt)}, ${bind(id)})`);
   }
   if (unlabelled !== undefined) {
     conditions.push(`${unlabelled ? "NOT " : ""}EXISTS (SELECT 1 FROM labels l WHERE l.completion_id = c.id)`);
   }
   if (model !== undefined) conditions.push(`c.model = ${bind(model)}`);
+  if (safetyIdentifier !== undefined) conditions.push(`c.safety_identifier = ${bind(safetyIdentifier)}`);
   const rows = await database.all<CompletionRow>(
-    `SELECT ${columns} FROM completions c WHERE ${conditions.join(" AND ")}
-     ORDER BY c.created_at DESC, c.id DESC LIMIT ${bind(limit + 1)}`,
+    `SELECT ${columns} FROM ${from} WHERE ${conditions.join(" AND ")}
+     ORDER BY ${place.split(", ").map((column) => `${column} DESC`).join(", ")} LIMIT ${bind(limit + 1)}`,
     values,
   );
   const page = pageOf(rows, limit, ({ createdAt, id }) => [createdAt, id]);
   return { ...page, items: await withChoices(database, page.items) };
 }
 
-type CompletionRow = Omit<StoredCompletion, "prompt" | "parameters" | "choices"> & {
+type CompletionRow = Omit<StoredCompletion, "prompt" | "parameters" | "metadata" | "choices"> & {
   prompt: string;
   parameters: string;
+  metadata: string | null;
 };
 
 const columns = `c.id, c.created_at AS "createdAt", c.source, c.model, c.base, c.adapter,
   c.adapter_version AS "adapterVersion", c.alias, c.prompt, c.parameters, c.end_user AS "endUser",
-  c.writer, c.prompt_tokens AS "promptTokens"`;
+  c.writer, c.metadata, c.safety_identifier AS "safetyIdentifier", c.prompt_tokens AS "promptTokens"`;
 
 async function withChoices(database: Database, rows: CompletionRow[]): Promise<StoredCompletion[]> {
   if (rows.length === 0) return [];
@@ -148,6 +184,7 @@ async function withChoices(database: Database, rows: CompletionRow[]): Promise<S
     ...row,
     prompt: JSON.parse(row.prompt),
     parameters: JSON.parse(row.parameters),
+    metadata: row.metadata === null ? null : JSON.parse(row.metadata),
     choices: (byCompletion.get(row.id) ?? []).map(({ completionId: _, content, messages, ...choice }) => ({
       ...choice,
       content: JSON.parse(content),

@@ -30,6 +30,9 @@ export interface ExportedRow {
   adapter: string | null;
   adapter_version: string | null;
   source: string;
+  /** Pairs that the client keeps with the answer, and its name for whoever asked, where it has told them. */
+  metadata?: Record<string, string>;
+  safety_identifier?: string;
   /** Sum of the answering policy's log-probs; null where unknown. */
   log_prob: number | null;
   /** Tokens of that sum. */
@@ -95,25 +98,33 @@ interface EventRow {
   parameters: string;
   content: string;
   messages: string | null;
+  metadata: string | null;
+  safetyIdentifier: string | null;
   logProb: number | null;
   tokens: number;
 }
 
-function readPage(database: Database, filters: LabelFilters, watermark: number, after: string): Promise<EventRow[]> {
+async function readPage(
+  database: Database,
+  filters: LabelFilters,
+  watermark: number,
+  after: string,
+): Promise<EventRow[]> {
   const values: Value[] = [watermark, after, rowsPerPage];
-  return database.all<EventRow>(
+  const conditions = await labelConditions(database, filters, values);
+  return await database.all<EventRow>(
     `SELECT e.label_id AS "labelId", e.completion_id AS "completionId", e.choice, e.end_user AS "endUser", e.label,
        e.reason, e.tags, e.correction, e.at, e.sequence, c.source, c.model, c.base, c.adapter,
-       c.adapter_version AS "adapterVersion", c.end_user AS "askedBy", c.prompt, c.parameters, a.content, a.messages, a.log_prob AS "logProb",
-       a.tokens
+       c.adapter_version AS "adapterVersion", c.end_user AS "askedBy", c.prompt, c.parameters, a.content, a.messages,
+       c.metadata, c.safety_identifier AS "safetyIdentifier", a.log_prob AS "logProb", a.tokens
      FROM label_events e
      JOIN completions c ON c.id = e.completion_id
      JOIN choices a ON a.completion_id = e.completion_id AND a.choice = e.choice
      WHERE e.sequence <= $1 AND e.label_id > $2 AND e.kind <> 'deleted'
-       AND NOT EXISTS (
+       AND c.under_way = 0 AND NOT EXISTS (
          SELECT 1 FROM label_events n WHERE n.label_id = e.label_id AND n.sequence > e.sequence AND n.sequence <= $1
        )
-       AND ${labelConditions(filters, values).join(" AND ")}
+       AND ${conditions.join(" AND ")}
      ORDER BY e.label_id LIMIT $3`,
     values,
   );
@@ -146,6 +157,8 @@ function rowsOf(event: EventRow): ExportedRow[] {
     adapter: event.adapter,
     adapter_version: event.adapterVersion,
     source: event.source,
+    ...(event.metadata === null ? {} : { metadata: JSON.parse(event.metadata) }),
+    ...(event.safetyIdentifier === null ? {} : { safety_identifier: event.safetyIdentifier }),
     log_prob: event.logProb,
     completion_tokens: event.tokens,
     asked_by: event.askedBy,

@@ -133,9 +133,10 @@ export async function putLabelIn(
       createdAt: number | null;
       version: number | null;
       writer: string | null;
+      underWay: number;
     }
   >(
-    `SELECT a.choice, l.id, l.created_at AS "createdAt", e.version, l.writer
+    `SELECT c.under_way AS "underWay", a.choice, l.id, l.created_at AS "createdAt", e.version, l.writer
      FROM completions c
      LEFT JOIN choices a ON a.completion_id = c.id AND a.choice = $2
      LEFT JOIN labels l ON l.completion_id = c.id AND l.choice = $2 AND l.end_user = $3
@@ -145,6 +146,7 @@ export async function putLabelIn(
   );
   if (!place) throw new UnknownCompletionError(completionId);
   if (place.choice === null) throw new UnknownChoiceError(completionId, choice);
+  if (place.underWay === 1) await holdUnderWay(queries, completionId);
   const at = Date.now();
   const replaced = place.id !== null;
   if (replaced && !caller.everyones && place.writer !== caller.writer) throw new ForeignLabelError(endUser);
@@ -166,11 +168,13 @@ export async function putLabelIn(
   return { id, ...about, createdAt, updatedAt: at, sequence };
 }
 
+const insertedColumns = `label_id, kind, at, version, completion_id, choice, end_user, label, reason, tags, correction,
+  key_id, writer`;
+
 /** @returns The event's sequence number. */
 async function addEvent(queries: Queries, event: Omit<LabelEvent, "sequence">): Promise<number> {
   const [added] = await queries.all<{ sequence: number }>(
-    `INSERT INTO label_events (label_id, kind, at, version, completion_id, choice, end_user, label, reason, tags,
-       correction, key_id, writer)
+    `INSERT INTO label_events (${insertedColumns})
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING sequence`,
     [
       event.labelId,
@@ -193,6 +197,31 @@ async function addEvent(queries: Queries, event: Omit<LabelEvent, "sequence">): 
     await queries.run("INSERT INTO label_tags (tag, sequence) VALUES ($1, $2)", [tag, sequence]);
   }
   return sequence;
+}
+
+/** Of what is said of a completion under way and its end, which numbers anew what was said, one comes after the other. */
+async function holdUnderWay(queries: Queries, completionId: string): Promise<void> {
+  await queries.run("UPDATE completions SET under_way = 1 WHERE id = $1 AND under_way = 1", [completionId]);
+}
+
+/** Gives what was said of a completion new numbers, in the same order: it counts as said now. */
+export async function renumberEvents(queries: Queries, completionId: string): Promise<void> {
+  const events = await queries.all<{ sequence: number }>(
+    "SELECT sequence FROM label_events WHERE completion_id = $1 ORDER BY sequence",
+    [completionId],
+  );
+  for (const { sequence } of events) {
+    const [added] = await queries.all<{ sequence: number }>(
+      `INSERT INTO label_events (${insertedColumns}) SELECT ${insertedColumns} FROM label_events WHERE sequence = $1
+       RETURNING sequence`,
+      [sequence],
+    );
+    const numbers = [(added as { sequence: number }).sequence, sequence];
+    for (const table of ["label_tags", "labels"]) {
+      await queries.run(`UPDATE ${table} SET sequence = $1 WHERE sequence = $2`, numbers);
+    }
+    await queries.run("DELETE FROM label_events WHERE sequence = $1", [sequence]);
+  }
 }
 
 /** The condition that what has a `writer` may be seen and changed by the caller. */
@@ -224,7 +253,7 @@ export async function listLabels(
   caller: Caller = withoutKey,
 ): Promise<Page<StoredLabel>> {
   const values: Value[] = [];
-  const conditions = [...labelConditions(filters, values), mayTouch(caller, values, "l")];
+  const conditions = [...await labelConditions(database, filters, values), mayTouch(caller, values, "l")];
   if (cursor !== undefined) {
     const [id] = readCursor(cursor, z.tuple([z.string()]));
     conditions.push(`l.id < $${values.push(id)}`);
@@ -259,6 +288,7 @@ export function deleteLabel(database: Database, id: string, caller: Caller = wit
     const label = await getLabel(queries, id, caller);
     if (!label) return false;
     const { createdAt: _, updatedAt: __, id: labelId, ...was } = label;
+    await holdUnderWay(queries, label.completionId);
     await queries.run("DELETE FROM labels WHERE id = $1", [id]);
     await addEvent(queries, { ...was, labelId, kind: "deleted", at: Date.now(), keyId: caller.keyId });
     return true;

@@ -236,6 +236,24 @@ const steps: Step[] = [
     ].map((column) => `ALTER TABLE staged_rows ADD COLUMN ${column}`),
     `CREATE INDEX staged_rows_by_completion ON staged_rows (import_id, completion_id)`,
   ],
+  () => [
+    // Set while an answer is streamed: its choices say nothing yet.
+    `ALTER TABLE completions ADD COLUMN under_way INTEGER NOT NULL DEFAULT 0`,
+    `CREATE INDEX completions_under_way ON completions (created_at) WHERE under_way = 1`,
+    `ALTER TABLE completions ADD COLUMN safety_identifier TEXT`,
+    `CREATE INDEX completions_by_safety_identifier ON completions (safety_identifier, created_at, id)
+     WHERE safety_identifier IS NOT NULL`,
+    `ALTER TABLE completions ADD COLUMN metadata TEXT`,
+    // The same pairs to be found by, newest first.
+    `CREATE TABLE completion_metadata (
+      name TEXT NOT NULL,
+      value TEXT NOT NULL,
+      created_at BIGINT NOT NULL,
+      completion_id TEXT NOT NULL REFERENCES completions (id) ON DELETE CASCADE,
+      PRIMARY KEY (name, value, created_at, completion_id)
+    )`,
+    `CREATE INDEX completion_metadata_by_completion ON completion_metadata (completion_id, name, value)`,
+  ],
 ];
 
 /** The version that this Prospect writes and reads. */

@@ -39,6 +39,8 @@ Deno.test("an answer tells the prompt, who was asked, who answered, and every th
       alias: "prospect",
       prompt: [{ role: "user", content: "hello" }],
       end_user: "ann",
+      safety_identifier: null,
+      metadata: null,
       choices: [{ index: 0, ...told }, { index: 1, ...told }],
       labels: labels.reverse(),
     });

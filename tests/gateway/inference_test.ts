@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { findCompletion } from "../../shared/store/completions.ts";
+import { findCompletion, listCompletions } from "../../shared/store/completions.ts";
 import { eventsOf, withGateway } from "./open_gateway.ts";
 
 const ask = { model: "base", messages: [{ role: "user", content: "hello" }] };
@@ -328,6 +328,138 @@ Deno.test("padded chunks have lengths that are multiples of 64, and the same wor
     const chunks = chunksOf(text), lengths = chunks.map((chunk) => JSON.stringify(chunk).length);
     assert.equal(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""), "Hello é😀!");
     assert.equal(new Set(lengths.map((length) => length % 64)).size, 1, lengths.join());
+  });
+});
+
+Deno.test("a thumb on an answer whose stream is under way is taken, and is a row once the stream ends", async () => {
+  const gate = Promise.withResolvers<void>();
+  await withGateway({ script: { beat: () => gate.promise } }, async ({ fetch, call }) => {
+    const response = await fetch(
+      new Request("http://localhost/v1/chat/completions", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ ...ask, stream: true }),
+      }),
+    );
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let seen = (await reader.read()).value!;
+    const [, completion_id] = /"id":"([^"]+)"/.exec(seen)!;
+    const thumb = await call("POST", "/v1/feedback", { completion_id, label: false, correction: "Hello!" });
+    assert.equal(thumb.status, 201, thumb.text);
+    assert.equal((await call("GET", `/v1/answers/${completion_id}`)).json.choices[0].finish_reason, "in_progress");
+    assert.deepEqual((await call("GET", "/v1/answers?unlabelled=false")).json.data, []);
+    assert.equal((await call("GET", "/v1/feedback/export")).text, "");
+    gate.resolve();
+    for (let piece; !(piece = await reader.read()).done;) seen += piece.value;
+    assert.match(seen, /\[DONE\]/);
+    const rows = (await call("GET", "/v1/feedback/export")).text.trimEnd().split("\n").map((row) => JSON.parse(row));
+    assert.deepEqual(rows.map(({ completion, label }) => [completion[0].content, label]), [
+      ["Hello é😀!", false],
+      ["Hello!", true],
+    ]);
+    assert.deepEqual((await call("GET", `/v1/feedback/${thumb.json.id}`)).json, thumb.json);
+  });
+});
+
+Deno.test("a stream that breaks off before its first word, or is not kept, leaves nothing in the store", async () => {
+  await withGateway({ script: { failAfter: 0 } }, async ({ call, gateway }) => {
+    await call("POST", "/v1/chat/completions", { ...ask, stream: true });
+    assert.deepEqual(await gateway.database.all("SELECT id FROM completions"), []);
+  });
+  await withGateway({}, async ({ call, gateway }) => {
+    await call("POST", "/v1/chat/completions", { ...ask, stream: true, store: false });
+    assert.deepEqual(await gateway.database.all("SELECT id FROM completions"), []);
+  });
+});
+
+Deno.test("answers that are broken off count the tokens that they had, in the store and in the metrics", async () => {
+  const beat = () => new Promise<void>((resolve) => setTimeout(resolve, 2));
+  await withGateway({ script: { pieces: Array(60).fill("a "), beat } }, async ({ fetch, call, gateway }) => {
+    const hangUp = new AbortController();
+    const [streamed, whole] = [true, false].map((stream) =>
+      new Request("http://localhost/v1/chat/completions", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ ...ask, stream, max_tokens: 50 }),
+        signal: hangUp.signal,
+      })
+    );
+    const reader = (await fetch(streamed!)).body!.pipeThrough(new TextDecoderStream()).getReader();
+    let seen = "";
+    while (!seen.includes('"a "')) seen += (await reader.read()).value;
+    await reader.cancel();
+    setTimeout(() => hangUp.abort(), 30);
+    await fetch(whole!);
+    let items: Awaited<ReturnType<typeof listCompletions>>["items"];
+    do ({ items } = await listCompletions(gateway.database, { limit: 9 })); while (items.length < 2);
+    for (const { choices: [choice] } of items) {
+      assert.equal(choice!.finishReason, "cancelled");
+      assert.ok(choice!.tokens > 0);
+      assert.deepEqual([choice!.content.length, choice!.logProb], [choice!.tokens * 2, -choice!.tokens]);
+    }
+    const { text } = await call("GET", "/metrics");
+    const tokens = items.reduce((sum, { choices }) => sum + choices[0]!.tokens, 0);
+    assert.match(text, new RegExp(`prospect_completion_tokens_total{model="base"} ${tokens}$`, "m"));
+    assert.match(text, /prospect_answers_total{model="base",finish_reason="cancelled"} 2$/m);
+  });
+});
+
+Deno.test("a bias for a token that the model has not is refused by name", async () => {
+  await withGateway({}, async ({ call, scripted }) => {
+    const last = scripted.engine.vocabularySize - 1, biased = (id: number) => ({ ...ask, logit_bias: { [id]: 1 } });
+    assert.equal((await call("POST", "/v1/chat/completions", biased(last))).status, 200);
+    for (const id of [last + 1, 2 ** 53]) {
+      const { status, json } = await call("POST", "/v1/chat/completions", biased(id));
+      assert.deepEqual([status, json.error.param, json.error.code], [400, "logit_bias", "invalid_value"]);
+      assert.ok(json.error.message.includes(`0 to ${last}`), json.error.message);
+    }
+  });
+});
+
+Deno.test("metadata and safety_identifier are kept with the answer, shown with it, and find it and its thumbs", async () => {
+  await withGateway({}, async ({ call, gateway }) => {
+    const kept = { metadata: { trace: "a b&c=1", "odd [key]": "" }, safety_identifier: "person 7" };
+    const { json: { id } } = await call("POST", "/v1/chat/completions", { ...ask, ...kept });
+    const streamed = await call("POST", "/v1/completions", { model: "base", prompt: "x", stream: true, ...kept });
+    const others = { metadata: { trace: "other" }, safety_identifier: "person 8", user: "ann" };
+    const other = await call("POST", "/v1/chat/completions", { ...ask, ...others });
+    await call("POST", "/v1/chat/completions", { ...ask, metadata: {} });
+    const find = (pairs: Record<string, string>) => `?${new URLSearchParams(pairs)}`;
+    const both = [chunksOf(streamed.text)[0].id, id];
+    const trace = find({ "metadata[trace]": "a b&c=1" }), safety = find({ safety_identifier: "person 7" });
+    for (const query of [trace, safety, find({ "metadata[odd [key]]": "", "metadata[trace]": "a b&c=1" })]) {
+      const { json } = await call("GET", `/v1/answers${query}`);
+      assert.deepEqual(json.data.map(({ id }: { id: string }) => id), both, query);
+      for (const { metadata, safety_identifier } of json.data) assert.deepEqual({ metadata, safety_identifier }, kept);
+    }
+    for (const completion_id of [id, other.json.id]) await call("POST", "/v1/feedback", { completion_id, label: true });
+    for (const query of [trace, safety]) {
+      const { data } = (await call("GET", `/v1/feedback${query}`)).json;
+      assert.deepEqual(data.map(({ completion_id }: { completion_id: string }) => completion_id), [id]);
+      const row = JSON.parse((await call("GET", `/v1/feedback/export${query}`)).text);
+      assert.deepEqual([row.completion_id, row.metadata, row.safety_identifier], [id, ...Object.values(kept)]);
+    }
+    assert.equal(
+      (await findCompletion(gateway.database, id))!.endUser,
+      "person 7",
+      "as `user`, where that is not sent",
+    );
+    assert.equal((await findCompletion(gateway.database, other.json.id))!.endUser, "ann");
+    const forgotten = await call("DELETE", `/v1/feedback${find({ end_user: "person 7" })}`);
+    assert.equal(forgotten.json.deleted.completions, 2);
+    assert.deepEqual((await call("GET", `/v1/answers${trace}`)).json.data, []);
+    const refused: [Record<string, unknown>, string][] = [
+      [{ metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [i, ""])) }, "metadata"],
+      [{ metadata: { ["k".repeat(65)]: "" } }, "metadata"],
+      [{ metadata: { k: "v".repeat(513) } }, "metadata.k"],
+      [{ metadata: { k: 1 } }, "metadata.k"],
+      [{ metadata: "k" }, "metadata"],
+      [{ safety_identifier: "s".repeat(257) }, "safety_identifier"],
+    ];
+    for (const [more, param] of refused) {
+      const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
+      assert.deepEqual([status, json.error.param], [400, param]);
+    }
   });
 });
 

@@ -36,7 +36,7 @@ interface Schema {
 }
 
 interface Operation {
-  parameters?: { name: string; in: "path" | "query" | "header"; required?: boolean; schema: Schema }[];
+  parameters?: { name: string; in: "path" | "query" | "header"; style?: string; required?: boolean; schema: Schema }[];
   requestBody?: { content: Record<string, { schema: Schema }> };
   responses: Record<string, unknown>;
 }
@@ -241,6 +241,15 @@ const oddSegment = fc.oneof(
   fc.constantFrom("%00", "%", "%E0%A4%A", "..", "%2e%2e%2f", "a%2fb", "*", ":id", "x".repeat(300)),
 );
 
+/** A field of a query that is an object: a parameter for each of its fields. */
+const deepObject = (name: string, value: fc.Arbitrary<Json>) =>
+  value.map((value) =>
+    Object.entries(value as Record<string, Json>).map((pair) => {
+      const [key, text] = pair.map((each) => encodeURIComponent(String(each).toWellFormed()));
+      return `${name}[${key}]=${text}`;
+    }).join("&")
+  );
+
 function requestOf(path: string, method: string, operation: Operation, document: Document, known: Known) {
   const parameters = operation.parameters ?? [];
   const one = (name: string, schema: Schema): fc.Arbitrary<string> => {
@@ -250,8 +259,13 @@ function requestOf(path: string, method: string, operation: Operation, document:
   const segments = parameters.filter((each) => each.in === "path").map(({ name, schema }) =>
     mostly(one(name, schema), oddSegment, 5).map((value) => [name, value] as const)
   );
-  const query = parameters.filter((each) => each.in === "query").map(({ name, schema }) =>
-    fc.option(mostly(one(name, schema), oddSegment, 5).map((value) => `${name}=${value}`), { freq: 3 })
+  const query = parameters.filter((each) => each.in === "query").map(({ name, schema, style }) =>
+    fc.option(
+      style === "deepObject"
+        ? deepObject(name, valid(schema, document, known))
+        : mostly(one(name, schema), oddSegment, 5).map((value) => `${name}=${value}`),
+      { freq: 3 },
+    )
   );
   const contents = Object.entries(operation.requestBody?.content ?? {});
   const [mediaType, { schema }] = contents[0] ?? ["application/json", { schema: {} }];

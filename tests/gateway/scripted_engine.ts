@@ -54,7 +54,7 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
         given++;
         const token = { token: text, bytes: [...new TextEncoder().encode(text)], logProb: -1 };
         const top = Array.from({ length: topLogProbs ?? 0 }, () => token);
-        yield { text, tokens: topLogProbs === undefined ? [] : [{ ...token, top }] };
+        yield { text, tokens: topLogProbs === undefined ? [] : [{ ...token, top }], completionTokens: 1, logProb: -1 };
       }
       return { finishReason: "stop", completionTokens: given, logProb: -given };
     } finally {
@@ -65,6 +65,7 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
   const engine: Engine = {
     base: "scripted@0123456789abcdef",
     contextLength,
+    vocabularySize: 1000,
     tokenizer,
     prompts: promptsOf(tokenizer, contextLength),
     adapters: () => [...adapters.values()],

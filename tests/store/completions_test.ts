@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { InputError } from "../../shared/errors.ts";
 import { findCompletion, listCompletions, storeCompletion } from "../../shared/store/completions.ts";
-import { deleteLabel, putLabel } from "../../shared/store/labels.ts";
+import { deleteLabel, listLabels, putLabel } from "../../shared/store/labels.ts";
 import { databaseTest } from "./databases.ts";
 import { completion, storeAll, thumb } from "./records.ts";
 
@@ -20,6 +20,8 @@ databaseTest("a completion comes back as it was, with any character in what was 
       prompt: [{ role: "user", content: odd, name: "Ann", tool_calls: [{ id: 1 }] }],
       parameters: { stop: [odd], seed: null, nested: { top_p: 0.9 } },
       endUser: "ann@example.org",
+      metadata: { "trace id": "' OR 1=1 --", "": "👍" },
+      safetyIdentifier: "a1b2",
     }, [odd]),
     completion("text", { source: "text", prompt: odd, choices: [] }),
     completion("imported", {
@@ -80,5 +82,41 @@ databaseTest(
     assert.deepEqual(await ids({ limit: 9, unlabelled: true, model: "prospect" }), ["a"]);
     await deleteLabel(database, id);
     assert.deepEqual(await ids({ limit: 9, unlabelled: true }), ["c", "b", "a"]);
+  },
+);
+
+databaseTest(
+  "answers are found by what their client keeps with them, newest first and page by page",
+  async (database) => {
+    for (let i = 0; i < 12; i++) {
+      const metadata = { trace: `t${i % 2}`, shard: `${i % 3}` };
+      const changes = { createdAt: i < 6 ? 5 : i, metadata, safetyIdentifier: `s${i % 4}` };
+      await storeCompletion(database, completion(`c${i}`, changes));
+    }
+    await storeCompletion(database, completion("plain"));
+    const pages = async (filters: Omit<Parameters<typeof listCompletions>[1], "limit">) => {
+      const ids: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await listCompletions(database, { ...filters, limit: 2, cursor });
+        ids.push(...page.items.map(({ id }) => id));
+        cursor = page.nextCursor ?? undefined;
+      } while (cursor);
+      return ids;
+    };
+    assert.deepEqual(await pages({ metadata: { trace: "t0" } }), ["c10", "c8", "c6", "c4", "c2", "c0"]);
+    assert.deepEqual(await pages({ metadata: { trace: "t1", shard: "0" } }), ["c9", "c3"]);
+    assert.deepEqual(await pages({ safetyIdentifier: "s3" }), ["c11", "c7", "c3"]);
+    assert.deepEqual(await pages({ metadata: { shard: "0" }, safetyIdentifier: "s1", model: "prospect" }), ["c9"]);
+    assert.deepEqual(await pages({ metadata: { trace: "t" } }), []);
+    assert.deepEqual(await pages({ metadata: { none: "t0" } }), []);
+    await putLabel(database, thumb("c8"));
+    assert.deepEqual(await pages({ metadata: { trace: "t0" }, unlabelled: false }), ["c8"]);
+    const labelled = async (filters: Parameters<typeof listLabels>[1]) =>
+      (await listLabels(database, filters, { limit: 9 })).items.map(({ completionId }) => completionId);
+    await putLabel(database, thumb("c9"));
+    assert.deepEqual(await labelled({ metadata: { trace: "t0" } }), ["c8"]);
+    assert.deepEqual(await labelled({ metadata: { trace: "t1", shard: "0" }, safetyIdentifier: "s1" }), ["c9"]);
+    assert.deepEqual(await labelled({ safetyIdentifier: "s2" }), []);
   },
 );

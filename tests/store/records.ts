@@ -22,6 +22,8 @@ export function completion(
     prompt: [{ role: "system", content: "Be brief." }, { role: "user", content: `question of ${id}` }],
     parameters: { temperature: 0.5 },
     endUser: null,
+    metadata: null,
+    safetyIdentifier: null,
     writer: null,
     promptTokens: 7,
     choices: answers.map((content, index) => ({ index, content, finishReason: "stop", tokens: 3, logProb: -1.25 })),

@@ -74,7 +74,15 @@ async function measureStore({ connections, seconds }: LabelSettings): Promise<La
     for (const id of ids) {
       await storeCompletion(database, {
         ...{ id, createdAt: Date.now(), source: "chat", model: "base", base: "base", adapter: null, alias: null },
-        ...{ adapterVersion: null, parameters: {}, endUser: null, writer: null, promptTokens: 1 },
+        ...{
+          adapterVersion: null,
+          parameters: {},
+          endUser: null,
+          writer: null,
+          metadata: null,
+          safetyIdentifier: null,
+          promptTokens: 1,
+        },
         prompt: [{ role: "user", content: "hello" }],
         choices: [{ index: 0, content: "hello", finishReason: "length", tokens: 1, logProb: -1 }],
       });

@@ -87,9 +87,15 @@ export class AnswerText {
       : this.#tokens.filter(({ start }) => start < this.#given).length;
     const tokens = this.#tokens.splice(0, complete);
     this.completionTokens += tokens.length;
-    for (const { drawn } of tokens) this.logProb += drawn.logProb;
+    const logProb = tokens.reduce((sum, { drawn }) => sum + drawn.logProb, 0);
+    this.logProb += logProb;
     if (text === "" && tokens.length === 0) return undefined;
-    return { text, tokens: this.settings.reportsTokens ? tokens.map(({ drawn }) => this.#reported(drawn)) : [] };
+    return {
+      text,
+      tokens: this.settings.reportsTokens ? tokens.map(({ drawn }) => this.#reported(drawn)) : [],
+      completionTokens: tokens.length,
+      logProb,
+    };
   }
 
   #reported(drawn: DrawnToken): TokenLogProb {

@@ -37,6 +37,10 @@ export interface AnswerPiece {
   text: string;
   /** Tokens that this piece completes; empty unless asked for. */
   tokens: TokenLogProb[];
+  /** How many it completes, asked for or not. */
+  completionTokens: number;
+  /** Sum of their raw log-probs. */
+  logProb: number;
 }
 
 /** How an answer ended. */
@@ -97,6 +101,8 @@ export interface Engine {
   readonly base: string;
   /** Tokens of prompt and answer together. */
   readonly contextLength: number;
+  /** Tokens that the model knows: their ids are below. */
+  readonly vocabularySize: number;
   readonly tokenizer: ChatTokenizer;
   readonly prompts: Prompts;
   adapters(): LoadedAdapter[];

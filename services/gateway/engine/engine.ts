@@ -43,6 +43,7 @@ const assumedContextLength = 2048;
 
 class ServingEngine implements Engine {
   readonly tokenizer;
+  readonly vocabularySize;
   readonly prompts: Prompts;
   #closed = false;
   /** Tells `close` that a sequence has left. */
@@ -63,6 +64,7 @@ class ServingEngine implements Engine {
     readonly texts: Pick<TextSettings, "tokenizer" | "tokenBytes">,
   ) {
     this.tokenizer = model.tokenizer;
+    this.vocabularySize = model.folder.config.vocab_size ?? Infinity;
     this.prompts = promptsOf(model.tokenizer, contextLength);
   }
 
@@ -172,7 +174,6 @@ class ServingEngine implements Engine {
 
   /** @throws InputError for what cannot be answered */
   #check({ promptIds, maxTokens }: AnswerRequest): void {
-    const { vocab_size: vocabulary = Infinity } = this.model.folder.config;
     if (promptIds.length === 0) throw new InputError("The prompt is empty: it must have a token at least.");
     if (promptIds.length >= this.contextLength) {
       throw new InputError(
@@ -180,7 +181,7 @@ class ServingEngine implements Engine {
           `and answer together: shorten it.`,
       );
     }
-    const unknown = promptIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
+    const unknown = promptIds.find((id) => !Number.isInteger(id) || id < 0 || id >= this.vocabularySize);
     if (unknown !== undefined) {
       throw new InputError(`The prompt has the token ${unknown}, which the model does not know.`);
     }

@@ -9,7 +9,8 @@ import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
 import { feedbackSchema } from "../schemas/feedback.ts";
-import { cursorPage, cursorPageOf, cursorPageSchema } from "../schemas/lists.ts";
+import { cursorPage, cursorPageOf, cursorPageSchema, keptWithFilter, queryWithMetadata } from "../schemas/lists.ts";
+import { storableText } from "../schemas/request.ts";
 import { idParams, jsonResponse, refusals } from "./describe.ts";
 import { described as labelDescribed } from "./feedback.ts";
 
@@ -26,7 +27,16 @@ const answerSchema = z.object({
   alias: z.string().nullable(),
   prompt: promptSchema,
   end_user: z.string().nullable(),
-  choices: z.array(z.object({ index: z.int(), content: z.string(), finish_reason: z.string(), tokens: z.int() })),
+  safety_identifier: z.string().nullable(),
+  metadata: z.record(z.string(), z.string()).nullable(),
+  choices: z.array(
+    z.object({
+      index: z.int(),
+      content: z.string(),
+      finish_reason: z.string().openapi({ description: "`in_progress` until a stream ends." }),
+      tokens: z.int(),
+    }),
+  ),
   labels: z.array(feedbackSchema).openapi({ description: "Those that this caller may see." }),
 }).openapi("Answer");
 
@@ -36,10 +46,11 @@ const listRoute = createRoute({
   tags: ["Feedback"],
   summary: "Answers, newest first",
   request: {
-    query: cursorPageSchema.extend({
+    query: queryWithMetadata(cursorPageSchema.extend({
       unlabelled: z.enum(["true", "false"]).optional(),
-      model: z.string().max(200).optional(),
-    }),
+      model: storableText(z.string().max(200)).optional(),
+      ...keptWithFilter,
+    })),
   },
   responses: {
     200: jsonResponse(
@@ -72,6 +83,8 @@ export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway):
     alias: answer.alias,
     prompt: answer.prompt,
     end_user: answer.endUser,
+    safety_identifier: answer.safetyIdentifier,
+    metadata: answer.metadata,
     choices: answer.choices.map(({ index, content, finishReason, tokens }) => ({
       index,
       content,
@@ -83,9 +96,9 @@ export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway):
   app.use("/v1/answers/*", requireScope("reviewer"));
 
   app.openapi(listRoute, async (context) => {
-    const { limit, cursor, unlabelled, model } = context.req.valid("query");
+    const { unlabelled, safety_identifier: safetyIdentifier, ...filters } = context.req.valid("query");
     const judged = unlabelled === undefined ? undefined : unlabelled === "true";
-    const page = await listCompletions(database, { unlabelled: judged, model, limit, cursor });
+    const page = await listCompletions(database, { ...filters, unlabelled: judged, safetyIdentifier });
     const data = await Promise.all(page.items.map((answer) => described(answer, context.get("caller"))));
     return context.json(cursorPage(page, data), 200);
   });

@@ -26,7 +26,7 @@ import {
   readFilter,
   readThumb,
 } from "../schemas/feedback.ts";
-import { cursorPage, cursorPageOf, cursorPageSchema, list, listOf } from "../schemas/lists.ts";
+import { cursorPage, cursorPageOf, cursorPageSchema, list, listOf, queryWithMetadata } from "../schemas/lists.ts";
 import { idParams, jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const putRoute = createRoute({
@@ -49,7 +49,7 @@ const listRoute = createRoute({
   path: "/v1/feedback",
   tags: ["Feedback"],
   summary: "Current thumbs, newest first",
-  request: { query: feedbackFilterSchema.extend(cursorPageSchema.shape) },
+  request: { query: queryWithMetadata(feedbackFilterSchema.extend(cursorPageSchema.shape)) },
   responses: {
     200: jsonResponse(
       cursorPageOf(feedbackSchema),

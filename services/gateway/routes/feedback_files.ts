@@ -17,6 +17,7 @@ import { hashing, piecesOf, writePieces } from "../http/body.ts";
 import { ApiError, validationError } from "../http/errors.ts";
 import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
 import { feedbackFilterSchema, originSchema, readFilter, readOrigin, remarksSchema } from "../schemas/feedback.ts";
+import { queryWithMetadata } from "../schemas/lists.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 
 export const importPath = "/v1/feedback/import";
@@ -31,7 +32,7 @@ const exportRoute = createRoute({
   path: "/v1/feedback/export",
   tags: ["Feedback"],
   summary: "All current thumbs as TRL's unpaired rows, oldest first",
-  request: { query: feedbackFilterSchema },
+  request: { query: queryWithMetadata(feedbackFilterSchema) },
   responses: {
     200: {
       description:

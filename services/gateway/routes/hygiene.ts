@@ -9,6 +9,7 @@ import type { LabelWorker } from "../../../workers/label_worker.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { feedbackFilterSchema, readFilter } from "../schemas/feedback.ts";
+import { queryWithMetadata } from "../schemas/lists.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 
 /** Most rows that are looked through, the oldest first: what does not fit is said. */
@@ -47,7 +48,7 @@ const route = createRoute({
   path: "/v1/feedback/hygiene",
   tags: ["Feedback"],
   summary: "Duplicates, contradictions, class balance and stale answers among the labels",
-  request: { query: feedbackFilterSchema },
+  request: { query: queryWithMetadata(feedbackFilterSchema) },
   responses: { 200: jsonResponse(hygieneSchema, "What was found."), ...refusals(400, 401, 403, 429) },
 });
 

@@ -3,6 +3,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Origin } from "../../../shared/store/import_feedback.ts";
 import type { LabelFilters } from "../../../shared/store/label_filters.ts";
+import { keptWithFilter } from "./lists.ts";
 import { nullsLeftOut, requestObject, storableText } from "./request.ts";
 
 /** A thumb in any of the ways that are understood; see readThumb. */
@@ -117,18 +118,20 @@ export const feedbackFilterSchema = z.object({
   end_user: storableText(z.string().max(256)).optional(),
   completion_id: storableText(z.string().max(200)).optional(),
   source: z.enum(["chat", "text", "import"]).optional(),
+  ...keptWithFilter,
   since: z.coerce.number().int().min(0).optional().openapi({ description: "Milliseconds since 1970." }),
   until: z.coerce.number().int().min(0).optional(),
 });
 
 /** A filter as the store takes it. */
 export function readFilter(query: z.infer<typeof feedbackFilterSchema>): LabelFilters {
-  const { label, end_user, completion_id, ...same } = query;
+  const { label, end_user, completion_id, safety_identifier, ...same } = query;
   const filter = {
     ...same,
     label: label === undefined ? undefined : label === "desirable" || label === "true",
     endUser: end_user,
     completionId: completion_id,
+    safetyIdentifier: safety_identifier,
   };
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
 }

@@ -2,6 +2,27 @@
 
 import { z } from "@hono/zod-openapi";
 import type { Page } from "../../../shared/store/pages.ts";
+import { metadataSchema, storableText } from "./request.ts";
+
+/** What finds answers by what their clients keep with them. */
+export const keptWithFilter = {
+  safety_identifier: storableText(z.string().max(256)).optional(),
+  metadata: metadataSchema.optional().openapi({
+    param: { style: "deepObject", explode: true },
+    description: "Pairs that the answer must have: `metadata[key]=value`.",
+  }),
+};
+
+/** A query whose `metadata[key]=value` are one field. */
+export function queryWithMetadata<Query extends z.ZodType>(query: Query): z.ZodPipe<z.ZodTransform, Query> {
+  const gathered = z.transform((query: unknown): unknown => {
+    const sent = query as Record<string, unknown>;
+    const pairs = Object.entries(sent).map(([name, value]) => [/^metadata\[(.+)\]$/s.exec(name)?.[1], value] as const);
+    const metadata = pairs.filter(([name]) => name !== undefined);
+    return metadata.length > 0 ? { ...sent, metadata: Object.fromEntries(metadata) } : sent;
+  });
+  return z.pipe(gathered, query);
+}
 
 /** `limit` and `after`, as OpenAI pages. */
 export const afterPageSchema = z.object({

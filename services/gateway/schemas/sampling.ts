@@ -2,7 +2,7 @@
 // here, or would ask for what is not built, is refused by name.
 
 import { z } from "@hono/zod-openapi";
-import { noOp, onlyNull, requestObject, storableText } from "./request.ts";
+import { metadataSchema, noOp, onlyNull, requestObject, storableText } from "./request.ts";
 
 const number = (low: number, high: number, what: string) =>
   z.number().min(low, `must be from ${low} to ${high}`).max(high, `must be from ${low} to ${high}`).optional().openapi({
@@ -73,6 +73,10 @@ export const samplingFields = {
     description:
       "Who asks, by your own name for them: keeps a person on one arm of an alias, and finds their data to delete it.",
   }),
+  safety_identifier: storableText(z.string().min(1).max(256)).optional().openapi({
+    description: "Kept with the answer. Where `user` is not sent it stands for it, as it does for OpenAI.",
+  }),
+  metadata: metadataSchema.optional().openapi({ description: "Kept with the answer, which can be found by it." }),
   store: z.boolean().optional().openapi({
     description: "false keeps nothing of the answer, which then cannot be judged. Default true.",
   }),
