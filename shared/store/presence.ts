@@ -31,8 +31,13 @@ export async function noteTrainer(database: Database): Promise<void> {
 export async function trainerNotice(queries: Queries): Promise<string | null> {
   const seen = (await find(queries, "trainer"))?.seenAt;
   const silence = seen === undefined ? undefined : Date.now() - seen;
-  if (silence !== undefined && silence < longestSilence) return null;
-  const since = silence === undefined ? "yet" : `for ${Math.floor(silence / 1000)} s`;
+  // From a time to come: the clock was set back, and the trainer has said nothing since.
+  if (silence !== undefined && Math.abs(silence) < longestSilence) return null;
+  const since = silence === undefined
+    ? "yet"
+    : silence < 0
+    ? "since the clock was set back"
+    : `for ${Math.floor(silence / 1000)} s`;
   return `No trainer has been seen ${since}: the job waits until one is at work (deno task trainer, or serve).`;
 }
 

@@ -35,12 +35,15 @@ export function createSchedule(
   log: (event: string, fields?: Record<string, unknown>) => void,
 ): Schedule {
   const clock = cron === undefined ? undefined : new Cron(cron, { paused: true });
-  let looked = 0, next = clock?.nextRun() ?? null;
+  let looked = -Infinity, now = Date.now(), next = clock?.nextRun() ?? null;
   return {
     async look() {
-      const now = Date.now();
-      if ((every === undefined && next === null) || now - looked < interval) return;
-      looked = now;
+      if ((every === undefined && next === null) || performance.now() - looked < interval) return;
+      looked = performance.now();
+      const before = now;
+      now = Date.now();
+      // A clock that was set back would come to the next time late by as much.
+      if (now < before) next = clock?.nextRun() ?? null;
       const due = next !== null && next.getTime() <= now;
       if (due) next = clock!.nextRun();
       const least = due ? 1 : every ?? Infinity;
