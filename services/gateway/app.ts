@@ -11,6 +11,7 @@ import { identify, requireHost, requireOrigin } from "./http/authorize.ts";
 import { ApiError, asApiError, sendError, tooLarge, validationError } from "./http/errors.ts";
 import { observeRequests } from "./http/request_log.ts";
 import { addAdapters } from "./routes/adapters.ts";
+import { addAliases } from "./routes/aliases.ts";
 import { addAnswers } from "./routes/answers.ts";
 import { addChat } from "./routes/chat.ts";
 import { addConsole } from "./routes/console.ts";
@@ -122,6 +123,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   addFiles(app, gateway);
   addFineTuning(app, gateway);
   addRegistry(app, gateway);
+  addAliases(app, gateway);
   addOperation(app, gateway);
   addConsole(app);
   return app;

@@ -3,8 +3,8 @@
 
 import { InputError } from "../../shared/errors.ts";
 import { countKeys } from "../../shared/store/keys.ts";
-import { type Alias, servedAlias } from "../../shared/store/aliases.ts";
-import { adapterOf } from "../../shared/store/registry.ts";
+import { adapterOf, RegistryConflictError } from "../../shared/store/registry.ts";
+import { loadByHand } from "./adapters_by_hand.ts";
 import { createApp, probes } from "./app.ts";
 import { openStore } from "../../shared/store/open_store.ts";
 import { noteServedBase } from "../../shared/store/presence.ts";
@@ -35,8 +35,19 @@ export interface RunningGateway {
 
 const isLoopback = (host: string) => /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host);
 
-/** Loads what aliases point to. @throws InputError for arms that nothing answers */
-async function loadArms({ aliases, models }: Gateway, engine: Engine): Promise<void> {
+/** Loads the command's adapters. @throws InputError for files that do not fit, or a name whose files may not change */
+async function loadAdapters({ adapters }: GatewaySettings, gateway: Gateway, engine: Engine): Promise<void> {
+  for (const [name, folder] of adapters) {
+    await loadByHand(gateway, engine, name, folder).catch((error) => {
+      throw error instanceof RegistryConflictError
+        ? new InputError(`--adapter ${name}=${folder}: ${error.message}`)
+        : error;
+    });
+  }
+}
+
+/** @throws InputError for arms of the command's aliases that nothing answers; what the store has is for /readyz to say */
+async function checkArms({ aliases }: GatewaySettings, { models }: Gateway, engine: Engine): Promise<void> {
   for (const [alias, arms] of aliases) {
     for (const { model } of arms) {
       const adapter = adapterOf(model);
@@ -53,22 +64,17 @@ async function loadEngine(settings: GatewaySettings, gateway: Gateway): Promise<
   const { log, models } = gateway;
   const engine = await startEngine(settings.engine, (sentence) => log.info("warning", { message: sentence }));
   try {
-    for (const [name, folder] of settings.adapters) await engine.setAdapter(name, folder);
-    await models.start((error) => log.error("the registry could not be read", { error: error.message }));
-    await loadArms(gateway, engine);
+    await loadAdapters(settings, gateway, engine);
+    await models.start(engine, (error) => log.error("the registry could not be read", { error: error.message }));
+    await checkArms(settings, gateway, engine);
     await noteServedBase(gateway.database, engine.base);
+    for (const message of models.unanswerable(engine)) log.error("not ready", { message });
     return engine;
   } catch (error) {
+    await models.stop();
     await engine.close(0);
     throw error;
   }
-}
-
-/** Aliases of the command hold from now on, until someone sets others; the usual one is there in any case. */
-function aliasesOf({ aliases }: GatewaySettings): Map<string, Alias> {
-  const usual: Alias = { arms: [{ model: "base", weight: 1 }], since: 0 };
-  const now = Date.now();
-  return new Map([[servedAlias, usual], ...[...aliases].map(([name, arms]) => [name, { arms, since: now }] as const)]);
 }
 
 /**
@@ -98,7 +104,8 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       database,
       dataFolder,
       aliases,
-      aliasesOf(settings),
+      settings.aliases,
+      (model, error) => log.error("an adapter could not be loaded", { model, error: error.message }),
     ),
     dataFolder,
     metrics: createMetrics(() => gateway.engine?.state(), async () => await front?.counts()),
@@ -126,7 +133,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
   const stop = async () => {
     const engine = gateway.engine;
     gateway.engine = undefined;
-    gateway.models.stop();
+    const settled = gateway.models.stop();
     const drained = listening.drain();
     await engine?.close(patience);
     // Whoever has not read their answer by then, or not sent their request, is left behind.
@@ -134,7 +141,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     await Promise.race([drained, new Promise((resolve) => late = setTimeout(resolve, lateness))]);
     clearTimeout(late);
     await listening.close();
-    await stopUpkeep();
+    await Promise.all([settled, stopUpkeep()]);
     await log.flush();
     await database.close();
   };

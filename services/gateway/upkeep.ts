@@ -5,6 +5,7 @@ import { dropAbandoned } from "../../shared/store/completions_under_way.ts";
 import type { Database } from "../../shared/store/database.ts";
 import { deleteExpiredAnswers } from "../../shared/store/idempotency.ts";
 import { forgetSamples } from "../../shared/store/job_reports.ts";
+import { removeUnnamedFiles } from "./adapters_by_hand.ts";
 import { removeLeftovers } from "./data_folder.ts";
 import type { Gateway } from "./gateway.ts";
 
@@ -19,6 +20,7 @@ export function startUpkeep({ database, dataFolder, log }: Gateway): () => Promi
   let stopped = false, running: Promise<void> | undefined;
   const chores: (() => Promise<void>)[] = [
     () => removeLeftovers(dataFolder),
+    () => removeUnnamedFiles(database, dataFolder),
     () => forgetSamples(database, dataFolder),
     () => dropAbandoned(database, Date.now() - longestAnswer),
     () => deleteAllExpired(database, () => stopped),

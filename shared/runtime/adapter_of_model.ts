@@ -1,8 +1,6 @@
 // An adapter for one model: checked against the model's layers, and brought from PEFT's layout (A [rank, in], B [out,
 // rank]) into the graph's (the transposes) for generation. It does not know workers or training.
 
-import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { adaptableLayers } from "../compiler/compile.ts";
 import { InputError } from "../errors.ts";
 import { type Adapter, type AdapterTensor, parseTensorName, readAdapter, scalingOf } from "./adapter.ts";
@@ -56,13 +54,4 @@ export function servingFeeds(
     if (scale !== 1) { for (let i = 0; i < values.length; i++) values[i]! *= scale; }
     return [name, { data: values, shape: [columns, rows] }];
   }));
-}
-
-/** What an adapter's version is: sha-256 over its files. @throws where one is missing */
-export async function hashAdapterFiles(folder: string): Promise<string> {
-  const hash = createHash("sha256");
-  for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
-    hash.update(await Deno.readFile(join(folder, file)));
-  }
-  return hash.digest("hex");
 }

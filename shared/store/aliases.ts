@@ -13,25 +13,33 @@ export interface Arm {
   weight: number;
 }
 
-/** What an alias points to, and since when in milliseconds. */
+/** What an alias points to. */
 export interface Alias {
+  /** None: it was deleted. */
   arms: Arm[];
-  since: number;
+  /** Counts the alias's changes, its deletion too: what came later is told by it, whatever clocks say. */
+  revision: number;
 }
 
-/** What every alias that was ever set points to. */
+/** Every alias that was ever set, also those that were deleted. */
 export async function listAliases(database: Queries): Promise<Map<string, Alias>> {
-  const rows = await database.all<{ name: string; arms: string; since: number }>(
-    "SELECT name, arms, updated_at AS since FROM aliases ORDER BY name",
+  const rows = await database.all<{ name: string; arms: string; revision: number }>(
+    "SELECT name, arms, revision FROM aliases ORDER BY name",
   );
-  return new Map(rows.map(({ name, arms, since }) => [name, { arms: JSON.parse(arms), since }]));
+  return new Map(rows.map(({ name, arms, revision }) => [name, { arms: JSON.parse(arms), revision }]));
 }
 
-/** Points an alias to arms. */
+/** The first alias that names a model, whatever its weight; undefined where none does. */
+export async function aliasNaming(queries: Queries, model: string): Promise<string | undefined> {
+  return [...await listAliases(queries)].find(([, { arms }]) => arms.some((arm) => arm.model === model))?.[0];
+}
+
+/** Points an alias to arms; to none, it is deleted. */
 export async function setAlias(queries: Queries, name: string, arms: readonly Arm[]): Promise<void> {
   await queries.run(
-    `INSERT INTO aliases (name, arms, updated_at) VALUES ($1, $2, $3)
-     ON CONFLICT (name) DO UPDATE SET arms = excluded.arms, updated_at = excluded.updated_at`,
+    `INSERT INTO aliases (name, arms, updated_at, revision) VALUES ($1, $2, $3, 1)
+     ON CONFLICT (name) DO UPDATE SET arms = excluded.arms, updated_at = excluded.updated_at,
+       revision = aliases.revision + 1`,
     [name, JSON.stringify(arms), Date.now()],
   );
 }

@@ -95,8 +95,8 @@ const jobOf = (row: Encoded): Job => ({
 export async function addJob(queries: Queries, request: JobRequest, watermark: number | null): Promise<Job> {
   const id = timeOrderedId("ftjob-");
   await queries.run(
-    `INSERT INTO jobs (id, created_at, status, request, watermark, cancelling, attempts)
-       VALUES ($1, $2, 'queued', $3, $4, 0, 0)`,
+    `INSERT INTO jobs (id, created_at, status, request, watermark, cancelling, attempts, sequence)
+     VALUES ($1, $2, 'queued', $3, $4, 0, 0, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM jobs))`,
     [id, Date.now(), JSON.stringify(request), watermark],
   );
   await addEvent(queries, id, { level: "info", type: "message", message: "The job waits for its turn." });
@@ -108,18 +108,21 @@ export async function findJob(database: Queries, id: string): Promise<Job | unde
   return row && jobOf(row);
 }
 
-/** Jobs, newest first. */
+/** Jobs, the one that was added last first; with `after` those that were added before that one. */
 export async function listJobs(database: Database, limit: number, after?: string): Promise<Job[]> {
   const rows = after === undefined
-    ? await database.all<Encoded>(`${select} ORDER BY id DESC LIMIT $1`, [limit])
-    : await database.all<Encoded>(`${select} WHERE id < $2 ORDER BY id DESC LIMIT $1`, [limit, after]);
+    ? await database.all<Encoded>(`${select} ORDER BY sequence DESC LIMIT $1`, [limit])
+    : await database.all<Encoded>(
+      `${select} WHERE sequence < (SELECT sequence FROM jobs WHERE id = $2) ORDER BY sequence DESC LIMIT $1`,
+      [limit, after],
+    );
   return rows.map(jobOf);
 }
 
 /** Jobs that are not over, in the order in which they are done: the running one first. */
 export async function openJobs(database: Queries): Promise<Job[]> {
   const rows = await database.all<Encoded>(
-    `${select} WHERE status IN ('queued', 'running') ORDER BY CASE status WHEN 'running' THEN 0 ELSE 1 END, id`,
+    `${select} WHERE status IN ('queued', 'running') ORDER BY CASE status WHEN 'running' THEN 0 ELSE 1 END, sequence`,
   );
   return rows.map(jobOf);
 }

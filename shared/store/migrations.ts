@@ -254,6 +254,17 @@ const steps: Step[] = [
     )`,
     `CREATE INDEX completion_metadata_by_completion ON completion_metadata (completion_id, name, value)`,
   ],
+  // What came after what is told by numbers, since clocks are set back; and which files were promoted, since names change.
+  () => [
+    `ALTER TABLE aliases ADD COLUMN revision BIGINT NOT NULL DEFAULT 1`,
+    `ALTER TABLE promotions ADD COLUMN version TEXT`,
+    `ALTER TABLE adapters ADD COLUMN sequence BIGINT NOT NULL DEFAULT 0`,
+    `UPDATE adapters SET sequence = (SELECT COUNT(*) FROM adapters other WHERE other.created_at < adapters.created_at OR
+       other.created_at = adapters.created_at AND other.name <= adapters.name)`,
+    `ALTER TABLE jobs ADD COLUMN sequence BIGINT NOT NULL DEFAULT 0`,
+    `UPDATE jobs SET sequence = (SELECT COUNT(*) FROM jobs other WHERE other.id <= jobs.id)`,
+    `CREATE UNIQUE INDEX jobs_by_sequence ON jobs (sequence)`,
+  ],
 ];
 
 /** The version that this Prospect writes and reads. */

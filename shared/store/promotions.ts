@@ -6,13 +6,15 @@ import { InputError } from "../errors.ts";
 import { setAlias } from "./aliases.ts";
 import { servedBase } from "./presence.ts";
 import type { Queries } from "./queries.ts";
-import { adapterOf, findAdapter } from "./registry.ts";
+import { adapterOf, findAdapter, RegistryConflictError } from "./registry.ts";
 
 export interface Promotion {
   at: number;
   kind: "promote" | "rollback";
   from: string;
   to: string;
+  /** Of the adapter's files as they were promoted; null for the base, and where it was not noted yet. */
+  version: string | null;
   reason: string | null;
   /** The gate had not passed. */
   override: boolean;
@@ -25,12 +27,15 @@ type EncodedPromotion = Omit<Promotion, "override"> & { override: number };
 /** Promotions of an alias, oldest first. */
 export async function listPromotions(database: Queries, alias: string): Promise<Promotion[]> {
   const rows = await database.all<EncodedPromotion>(
-    `SELECT at, kind, from_model AS "from", to_model AS "to", reason, overridden AS "override", key_id AS "by"
+    `SELECT at, kind, from_model AS "from", to_model AS "to", version, reason, overridden AS "override", key_id AS "by"
      FROM promotions WHERE alias = $1 ORDER BY sequence`,
     [alias],
   );
   return rows.map((row) => ({ ...row, override: row.override === 1 }));
 }
+
+/** A model as it was promoted: a name may have other files by now. */
+export type Promoted = { model: string; version: string | null };
 
 /**
  * What is promoted, and what was before: a promotion puts a model on top, a rollback takes it off. Promoting what is on
@@ -38,11 +43,16 @@ export async function listPromotions(database: Queries, alias: string): Promise<
  *
  * @returns `previous` is undefined where nothing was promoted.
  */
-export function standing(promotions: readonly Promotion[]): { current: string; previous: string | undefined } {
-  const stack = ["base"];
-  for (const { kind, to } of promotions) {
-    if (kind === "rollback") stack.pop();
-    else if (stack.at(-1) !== to) stack.push(to);
+export function standing(promotions: readonly Promotion[]): { current: Promoted; previous: Promoted | undefined } {
+  const stack: Promoted[] = [{ model: "base", version: null }];
+  for (const { kind, to: model, version } of promotions) {
+    if (kind === "rollback") {
+      stack.pop();
+      continue;
+    }
+    const top = stack.at(-1)!;
+    if (top.model === model && (top.version ?? version) === version) stack.pop();
+    stack.push({ model, version });
   }
   return { current: stack.at(-1)!, previous: stack.at(-2) };
 }
@@ -53,18 +63,20 @@ export class UnservedBaseError extends InputError {}
 /**
  * Moves an alias wholly to a model and writes it into the log; within a write.
  *
+ * @param version of the files that were judged; null for the base
  * @returns What was promoted before.
  * @throws UnservedBaseError, before anything is changed.
+ * @throws RegistryConflictError where the adapter was removed or replaced meanwhile
  */
 export async function promote(
   queries: Queries,
   alias: string,
-  to: string,
-  { reason, override, by }: Pick<Promotion, "reason" | "override" | "by">,
+  model: string,
+  { version, ...how }: Pick<Promotion, "version" | "reason" | "override" | "by">,
 ): Promise<string> {
   const { current } = standing(await listPromotions(queries, alias));
-  await note(queries, alias, { at: Date.now(), kind: "promote", from: current, to, reason, override, by });
-  return current;
+  await note(queries, alias, { at: Date.now(), kind: "promote", from: current.model, to: model, version, ...how });
+  return current.model;
 }
 
 /**
@@ -72,26 +84,37 @@ export async function promote(
  *
  * @returns The model that answers now; undefined where there is nothing before.
  * @throws UnservedBaseError
+ * @throws RegistryConflictError where that adapter is gone, or another has its name
  */
 export async function rollback(
   queries: Queries,
   alias: string,
-  { reason, by }: Pick<Promotion, "reason" | "by">,
+  how: Pick<Promotion, "reason" | "by">,
 ): Promise<string | undefined> {
   const { current, previous } = standing(await listPromotions(queries, alias));
   if (previous === undefined) return undefined;
-  const override = false;
-  await note(queries, alias, { at: Date.now(), kind: "rollback", from: current, to: previous, reason, override, by });
-  return previous;
+  const { model: to, version } = previous;
+  const from = current.model, override = false;
+  await note(queries, alias, { at: Date.now(), kind: "rollback", from, to, version, override, ...how });
+  return to;
 }
 
-/** @throws UnservedBaseError for an adapter in the registry; others were loaded by hand, and fit whom they were loaded by */
-async function checkServed(queries: Queries, model: string): Promise<void> {
+/** @returns the version that the model has now @throws UnservedBaseError @throws RegistryConflictError */
+async function checkServed(queries: Queries, { model, version }: Promoted): Promise<string | null> {
   const name = adapterOf(model);
-  const adapter = name == null ? undefined : await findAdapter(queries, name);
-  if (!adapter) return;
+  if (name == null) return null;
+  const adapter = await findAdapter(queries, name);
+  if (!adapter) {
+    throw new RegistryConflictError(`${model} is not in the registry any more; promote another model.`, "changed");
+  }
+  if (version !== null && adapter.version !== version) {
+    throw new RegistryConflictError(
+      `${model} has other files by now than those that were meant; look at it again.`,
+      "changed",
+    );
+  }
   const served = await servedBase(queries);
-  if (adapter.base === served) return;
+  if (adapter.base === served) return adapter.version;
   throw new UnservedBaseError(
     `${model} is for the base model ${adapter.base}; ` +
       (served === undefined ? "no gateway has said yet which one it serves." : `the gateway serves ${served}.`),
@@ -100,11 +123,11 @@ async function checkServed(queries: Queries, model: string): Promise<void> {
 
 async function note(queries: Queries, alias: string, promotion: Promotion): Promise<void> {
   const { at, kind, from, to, reason, override, by } = promotion;
-  await checkServed(queries, to);
+  const version = await checkServed(queries, { model: to, version: promotion.version });
   await queries.run(
-    `INSERT INTO promotions (at, alias, kind, from_model, to_model, reason, overridden, key_id)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-    [at, alias, kind, from, to, reason, override ? 1 : 0, by],
+    `INSERT INTO promotions (at, alias, kind, from_model, to_model, version, reason, overridden, key_id)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+    [at, alias, kind, from, to, version, reason, override ? 1 : 0, by],
   );
   await setAlias(queries, alias, [{ model: to, weight: 1 }]);
 }

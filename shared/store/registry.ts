@@ -1,7 +1,7 @@
 // Adapters with their lineage: what each was trained on, how it did, where its files are. Does not load or judge them, nor
 // know which is promoted.
 
-import type { Database, Queries, Value } from "./queries.ts";
+import type { Queries, Value } from "./queries.ts";
 
 /** The adapter that a model's name asks for: undefined for `base`, null where the name is neither. */
 export function adapterOf(model: string): string | undefined | null {
@@ -11,6 +11,15 @@ export function adapterOf(model: string): string | undefined | null {
 
 /** The name of the model that an adapter makes; null is the base. */
 export const modelOf = (adapter: string | null): string => adapter === null ? "base" : `base:${adapter}`;
+
+/** What was asked for contradicts what the registry says by now; nothing was changed. */
+export class RegistryConflictError extends Error {
+  override readonly name = "RegistryConflictError";
+
+  constructor(message: string, readonly code: "in_use" | "name_taken" | "changed") {
+    super(message);
+  }
+}
 
 /** Rules that a candidate is held against, and how it did; see services/trainer/gate.ts. */
 export interface GateResult {
@@ -25,7 +34,7 @@ export interface RegisteredAdapter {
   createdAt: number;
   /** The base model that it is for: `name@sha-256`. */
   base: string;
-  /** Relative to the data folder. */
+  /** Where its files were when it was registered, relative to the data folder. */
   folder: string;
   /** sha-256 of its files. */
   version: string;
@@ -57,8 +66,8 @@ const decode = (row: Encoded): RegisteredAdapter => ({
 export async function registerAdapter(queries: Queries, adapter: RegisteredAdapter): Promise<void> {
   const { name, createdAt, base, folder, version, parent, jobId, data, metrics, gate, files } = adapter;
   await queries.run(
-    `INSERT INTO adapters (name, created_at, base, folder, version, parent, job_id, data, metrics, gate, files)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    `INSERT INTO adapters (name, created_at, base, folder, version, parent, job_id, data, metrics, gate, files, sequence)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM adapters))`,
     [
       name,
       createdAt,
@@ -75,9 +84,9 @@ export async function registerAdapter(queries: Queries, adapter: RegisteredAdapt
   );
 }
 
-/** All adapters, newest first. */
+/** All adapters, the one that was registered last first. */
 export async function listAdapters(database: Queries): Promise<RegisteredAdapter[]> {
-  return (await database.all<Encoded>(`${selectAdapters} ORDER BY created_at DESC, name`)).map(decode);
+  return (await database.all<Encoded>(`${selectAdapters} ORDER BY sequence DESC`)).map(decode);
 }
 
 export async function findAdapter(database: Queries, name: string): Promise<RegisteredAdapter | undefined> {
@@ -85,7 +94,13 @@ export async function findAdapter(database: Queries, name: string): Promise<Regi
   return row && decode(row);
 }
 
-/** Takes an adapter out of the registry. @returns Whether there was one. */
-export async function removeAdapter(database: Database, name: string): Promise<boolean> {
-  return await database.run("DELETE FROM adapters WHERE name = $1", [name]) > 0;
+/** Forgets an adapter, whoever needs it: see change_adapters.ts. */
+export async function deleteAdapter(queries: Queries, name: string): Promise<void> {
+  await queries.run("DELETE FROM adapters WHERE name = $1", [name]);
+}
+
+/** Versions of files that some adapter has. */
+export async function registeredVersions(queries: Queries): Promise<Set<string>> {
+  const rows = await queries.all<{ version: string }>("SELECT DISTINCT version FROM adapters");
+  return new Set(rows.map(({ version }) => version));
 }

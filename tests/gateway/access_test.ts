@@ -51,6 +51,7 @@ const matrix: Record<string, { opens: Scope[]; query?: string; body?: unknown }>
   "DELETE /v1/registry/{name}": { opens: [] },
   "GET /v1/aliases": { opens: [] },
   "PUT /v1/aliases/{name}": { opens: [], body: { arms: [] } },
+  "DELETE /v1/aliases/{name}": { opens: [] },
   "GET /metrics": { opens: [] },
 };
 

@@ -10,6 +10,7 @@ import { addJob, finishJob } from "../../shared/store/jobs.ts";
 import { currentWatermark } from "../../shared/store/labels.ts";
 import { answer, ask, exported, press, take } from "./feedback_calls.ts";
 import { withGateway } from "./open_gateway.ts";
+import { registerScripted } from "./registered.ts";
 import { jobRequest } from "./registered.ts";
 
 Deno.test("a label may be spelt in six ways, and in no other", async () => {
@@ -120,8 +121,8 @@ Deno.test("a correction makes a desirable row of what should have been said, bes
 });
 
 Deno.test("every row carries the exact prompt of its turn and who answered, so any turn of a conversation is a row", async () => {
-  await withGateway({}, async ({ call }) => {
-    await call("PUT", "/v1/adapters/new", { path: "/somewhere" });
+  await withGateway({}, async ({ call, gateway }) => {
+    const { version } = await registerScripted(gateway, "new");
     const turns = [
       { role: "developer", content: "Be kind." },
       { role: "user", content: [{ type: "text", text: "hel" }, { type: "text", text: "lo\u2028\u0000" }], name: "Ann" },
@@ -138,7 +139,7 @@ Deno.test("every row carries the exact prompt of its turn and who answered, so a
       { role: "user", content: "and you?" },
     ]);
     assert.deepEqual(Object.keys(row).slice(0, 3), ["prompt", "completion", "label"]);
-    assert.deepEqual([row.model, row.adapter, row.adapter_version], ["base:new", "new", "version of /somewhere"]);
+    assert.deepEqual([row.model, row.adapter, row.adapter_version], ["base:new", "new", version]);
     assert.equal(row.completion_id, completion_id);
     const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once" });
     await press(call, { completion_id: json.id, label: false });
@@ -148,8 +149,8 @@ Deno.test("every row carries the exact prompt of its turn and who answered, so a
 });
 
 Deno.test("each filter keeps what it says in lists and exports alike", async () => {
-  await withGateway({}, async ({ call }) => {
-    await call("PUT", "/v1/adapters/new", { path: "/somewhere" });
+  await withGateway({}, async ({ call, gateway }) => {
+    await registerScripted(gateway, "new");
     const one = await answer(call), two = await answer(call, { model: "base:new" });
     const text = (await call("POST", "/v1/completions", { model: "base", prompt: "once" })).json.id;
     await press(call, { completion_id: one, label: true, end_user: "ann", tags: ["tone", "length"] });

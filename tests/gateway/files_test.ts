@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { addFile, newFileId } from "../../shared/store/files.ts";
 import { addJob, cancelJob } from "../../shared/store/jobs.ts";
-import { registerAdapter, removeAdapter } from "../../shared/store/registry.ts";
+import { deleteAdapter, registerAdapter } from "../../shared/store/registry.ts";
 import { adapterNamed, jobRequest } from "./registered.ts";
 import { type Answer, type OpenGateway, withGateway } from "./open_gateway.ts";
 
@@ -196,7 +196,7 @@ Deno.test("a file is kept for as long as an open job trains on it or an adapter 
     const owned = await open.call("DELETE", "/v1/files/file-result");
     assert.deepEqual([owned.status, owned.json.error.code], [409, "in_use"]);
     assert.match(owned.json.error.message, /base:new; remove the adapter first/);
-    await removeAdapter(database, "new");
+    await deleteAdapter(database, "new");
     assert.equal((await open.call("DELETE", "/v1/files/file-result")).status, 200);
   });
 });

@@ -345,6 +345,7 @@ const adminOnly: [method: string, path: string, body?: unknown][] = [
   ["DELETE", "/v1/registry/good"],
   ["GET", "/v1/aliases"],
   ["PUT", "/v1/aliases/prospect", { arms: [{ model: "base:good", weight: 1 }] }],
+  ["DELETE", "/v1/aliases/prospect"],
   ["PUT", "/v1/adapters/good", { path: "/x" }],
   ["GET", "/v1/feedback/export"],
   ["GET", "/v1/answers"],

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { findCompletion, listCompletions } from "../../shared/store/completions.ts";
 import { eventsOf, withGateway } from "./open_gateway.ts";
+import { registerScripted, writeScriptedAdapter } from "./registered.ts";
 
 const ask = { model: "base", messages: [{ role: "user", content: "hello" }] };
 // deno-lint-ignore no-explicit-any -- chunks are looked into as clients do
@@ -472,29 +473,38 @@ Deno.test("store: false keeps nothing, and such an answer cannot be judged", asy
 });
 
 Deno.test("models are listed with their versions, loaded while answers go on, and removed unless an alias needs them", async () => {
-  await withGateway({}, async ({ call, gateway }) => {
-    assert.equal((await call("PUT", "/v1/adapters/new", { path: "/somewhere" })).json.model, "base:new");
+  await withGateway({}, async ({ call, gateway, folder }) => {
+    const path = await writeScriptedAdapter(folder, "somewhere");
+    const spread = (model: string) =>
+      call("PUT", "/v1/aliases/prospect", { arms: [{ model: "base", weight: 1 }, { model, weight: 0 }] });
+    const put = await call("PUT", "/v1/adapters/new", { path });
+    assert.equal(put.json.model, "base:new");
     const { json } = await call("GET", "/v1/models");
     assert.deepEqual(json.data.map(({ id }: { id: string }) => id), ["base", "base:new", "prospect"]);
     assert.equal((await call("GET", "/v1/models/base:new")).json.id, "base:new");
     assert.equal((await call("GET", "/v1/models/base:old")).status, 404);
     const answer = await call("POST", "/v1/chat/completions", { ...ask, model: "base:new" });
     assert.equal(answer.json.choices[0].message.content, "new: Hello é😀!");
-    assert.equal((await findCompletion(gateway.database, answer.json.id))?.adapterVersion, "version of /somewhere");
-    gateway.aliases.set("prospect", [{ model: "base:new", weight: 1 }]);
+    assert.equal((await findCompletion(gateway.database, answer.json.id))?.adapterVersion, put.json.version);
+    assert.equal((await spread("base:new")).status, 200);
     assert.equal((await call("DELETE", "/v1/adapters/new")).status, 409);
-    gateway.aliases.set("prospect", [{ model: "base", weight: 1 }]);
+    assert.equal(
+      (await call("PUT", "/v1/aliases/prospect", { arms: [{ model: "base", weight: 1 }] })).status,
+      200,
+    );
     assert.equal((await call("DELETE", "/v1/adapters/new")).status, 200);
+    assert.equal((await call("DELETE", "/v1/adapters/new")).status, 404);
     assert.equal((await call("POST", "/v1/chat/completions", { ...ask, model: "base:new" })).status, 404);
     assert.equal((await call("PUT", "/v1/adapters/new", { path: "nowhere" })).status, 400);
-    assert.equal((await call("PUT", "/v1/adapters/a:b", { path: "/somewhere" })).status, 400);
+    assert.equal((await call("PUT", "/v1/adapters/a:b", { path })).status, 400);
   });
 });
 
 Deno.test("an alias spreads requests by weight, keeps a person on one arm, and its arms are counted apart", async () => {
   await withGateway({}, async ({ call, gateway }) => {
-    await call("PUT", "/v1/adapters/new", { path: "/somewhere" });
-    gateway.aliases.set("prospect", [{ model: "base", weight: 3 }, { model: "base:new", weight: 1 }]);
+    await registerScripted(gateway, "new");
+    const arms = [{ model: "base", weight: 3 }, { model: "base:new", weight: 1 }];
+    assert.equal((await call("PUT", "/v1/aliases/prospect", { arms })).status, 200);
     const armOf: Record<string, string> = {};
     for (let i = 0; i < 80; i++) {
       const { json } = await call("POST", "/v1/chat/completions", {

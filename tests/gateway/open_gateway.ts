@@ -39,12 +39,14 @@ export function withGateway(
     const scripted = await scriptedEngine(options.script);
     await noteServedBase(database, scripted.engine.base);
     const logged: OpenGateway["logged"] = [];
-    const base = [{ model: "base", weight: 1 }], aliases = new Map([["prospect", base]]);
+    const aliases = new Map([["prospect", [{ model: "base", weight: 1 }]]]);
     const gateway: Gateway = {
       engine: scripted.engine,
       database,
       aliases,
-      models: new RegisteredModels(database, folder, aliases, new Map([["prospect", { arms: base, since: 0 }]])),
+      models: new RegisteredModels(database, folder, aliases, new Map(), (model, error) => {
+        gateway.log.error("an adapter could not be loaded", { model, error: error.message });
+      }),
       dataFolder: folder,
       metrics: createMetrics(() => scripted.engine.state()),
       log: {

@@ -4,9 +4,9 @@
 import assert from "node:assert/strict";
 import { mostLoaded } from "../../services/gateway/registered_models.ts";
 import { InputError } from "../../shared/errors.ts";
-import { registerAdapter, type RegisteredAdapter } from "../../shared/store/registry.ts";
+import type { RegisteredAdapter } from "../../shared/store/registry.ts";
 import { type OpenGateway, withGateway } from "./open_gateway.ts";
-import { adapterNamed } from "./registered.ts";
+import { registerScripted } from "./registered.ts";
 
 const ask = { model: "prospect", messages: [{ role: "user", content: "hello" }] };
 const failedGate: RegisteredAdapter["gate"] = {
@@ -19,7 +19,7 @@ const failedGate: RegisteredAdapter["gate"] = {
 };
 
 const register = ({ gateway }: OpenGateway, name: string, changes: Partial<RegisteredAdapter> = {}) =>
-  registerAdapter(gateway.database, adapterNamed(name, changes));
+  registerScripted(gateway, name, changes);
 
 /** Who answers for the alias: the scripted engine begins with its adapter's name. */
 async function answering({ call }: OpenGateway): Promise<string> {
@@ -106,22 +106,23 @@ Deno.test("the alias moves only once the adapter is loaded: one that cannot be l
     const setAdapter = engine.setAdapter;
     engine.setAdapter = () => Promise.reject(new InputError("adapter_model.safetensors is gone."));
     const { status, json } = await promote(open, { model: "base:broken" });
-    assert.equal(status, 400);
+    assert.deepEqual([status, json.error.code], [409, "model_unusable"]);
     assert.match(json.error.message, /is gone/);
     assert.equal(await answering(open), "base");
     assert.deepEqual((await open.call("GET", "/v1/registry")).json.promotions, []);
     const loaded = Promise.withResolvers<void>(), begun = Promise.withResolvers<void>();
-    engine.setAdapter = async (name, path) => {
+    engine.setAdapter = async (...adapter) => {
       begun.resolve();
       await loaded.promise;
-      return setAdapter(name, path);
+      return setAdapter(...adapter);
     };
-    const promoting = promote(open, { model: "base:broken" });
+    await register(open, "slow");
+    const promoting = promote(open, { model: "base:slow" });
     await begun.promise;
     assert.equal(await answering(open), "base", "it answers while the new one is loaded");
     loaded.resolve();
     assert.equal((await promoting).status, 200);
-    assert.equal(await answering(open), "base:broken");
+    assert.equal(await answering(open), "base:slow");
   });
 });
 
@@ -202,15 +203,11 @@ Deno.test("traffic by hand is drawn by weight, kept in the store, and refused wh
   });
 });
 
-Deno.test("adapters that were not asked for in a long time are unloaded and come back when they are asked for; those loaded by hand stay", async () => {
+Deno.test("adapters that were not asked for in a long time are unloaded and come back when they are asked for; those that aliases ask for stay", async () => {
   await withGateway({}, async (open) => {
-    const { scripted: { engine }, folder } = open;
+    const { scripted: { engine } } = open;
     const names = Array.from({ length: mostLoaded + 3 }, (_, i) => `a${i}`);
-    for (const name of names) {
-      // As the scripted engine calls what it loads from there.
-      await register(open, name, { version: `version of ${folder}/runs/${name}/adapter` });
-    }
-    await register(open, "replaced");
+    for (const name of names) await register(open, name);
     const loaded = () => engine.adapters().map(({ name }) => name);
     const ask = async (name: string) => {
       const body = { model: `base:${name}`, messages: [{ role: "user", content: "hello" }] };
@@ -218,17 +215,18 @@ Deno.test("adapters that were not asked for in a long time are unloaded and come
       assert.equal(status, 200);
       assert.match(json.choices[0].message.content, new RegExp(`^${name}: `));
     };
-    for (const name of ["by-hand", "replaced"]) {
-      assert.equal((await open.call("PUT", `/v1/adapters/${name}`, { path: "elsewhere" })).status, 200);
-      await ask(name);
-    }
+    await register(open, "promoted");
+    await register(open, "tried");
+    await promote(open, { model: "base:promoted" });
+    const arms = [{ model: "base", weight: 9 }, { model: "base:tried", weight: 1 }];
+    assert.equal((await open.call("PUT", "/v1/aliases/trial", { arms })).status, 200);
     for (const name of names.slice(0, mostLoaded)) await ask(name);
     await ask("a0");
     assert.equal(loaded().length, mostLoaded + 2);
     for (const name of names.slice(mostLoaded)) await ask(name);
     assert.deepEqual(
       loaded().sort(),
-      ["by-hand", "replaced", ...names.filter((name) => !/^a[123]$/.test(name))].sort(),
+      ["promoted", "tried", ...names.filter((name) => !/^a[123]$/.test(name))].sort(),
     );
     await ask("a1");
     await Promise.all(["a2", "a3", "a4"].map(ask));

@@ -3,6 +3,7 @@
 import { InputError } from "../../shared/errors.ts";
 import { loadChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
+import { alteredFiles, hashAdapterFiles, isVersion } from "../../shared/runtime/kept_adapters.ts";
 import { resolveModelFolder } from "../../shared/runtime/model_folder.ts";
 import {
   type AnswerEnd,
@@ -69,10 +70,13 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
     tokenizer,
     prompts: promptsOf(tokenizer, contextLength),
     adapters: () => [...adapters.values()],
-    setAdapter(name, path) {
-      if (path === "nowhere") return Promise.reject(new InputError(`${path}: there is no adapter here.`));
-      adapters.set(name, { name, version: `version of ${path}`, since: Date.now() });
-      return Promise.resolve();
+    checkAdapter: (path) =>
+      hashAdapterFiles(path).catch(() => {
+        throw new InputError(`${path}: there is no adapter here.`);
+      }),
+    async setAdapter(name, path, version) {
+      if (!isVersion(await engine.checkAdapter(path), version)) throw alteredFiles(name, version);
+      adapters.set(name, { name, version, since: Date.now() });
     },
     removeAdapter(name) {
       if (adapters.delete(name)) return Promise.resolve();

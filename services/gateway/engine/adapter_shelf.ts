@@ -2,15 +2,15 @@
 // forgotten when no name and no answer has it. It does not know workers.
 
 import { InputError } from "../../../shared/errors.ts";
-import { adapterFeeds, hashAdapterFiles, readAdapterOf } from "../../../shared/runtime/adapter_of_model.ts";
+import { adapterFeeds, readAdapterOf } from "../../../shared/runtime/adapter_of_model.ts";
+import { alteredFiles, type FilesVersion, hashAdapterFiles, isVersion } from "../../../shared/runtime/kept_adapters.ts";
 import type { OpenModel } from "../../../shared/runtime/open_model.ts";
 import type { AdapterFeeds } from "../../../workers/protocol.ts";
 import type { LoadedAdapter } from "./answers.ts";
 
 /** An adapter that was read, and what it is called by its content. */
 export interface ReadAdapter {
-  /** sha-256 over its files. */
-  version: string;
+  files: FilesVersion;
   feeds: AdapterFeeds;
 }
 
@@ -18,12 +18,25 @@ export interface ReadAdapter {
 export async function readServedAdapter(model: OpenModel, folder: string): Promise<ReadAdapter> {
   // A folder that is replaced meanwhile would answer under the name of files that it was not read from. Whatever is
   // missing is said by who reads it.
-  const version = await hashAdapterFiles(folder).catch(() => "");
+  const before = await hashAdapterFiles(folder).catch(() => undefined);
   const feeds = adapterFeeds(await readAdapterOf(model, folder));
-  if (version !== await hashAdapterFiles(folder)) {
+  const files = await hashAdapterFiles(folder);
+  if (before?.version !== files.version) {
     throw new InputError(`${folder}: the adapter changed while it was read; load it again once it is written.`);
   }
-  return { version, feeds };
+  return { files, feeds };
+}
+
+/** Reads a registered adapter for the model. @throws UnusableAdapterError for other files than were registered */
+export async function readRegisteredAdapter(
+  model: OpenModel,
+  folder: string,
+  name: string,
+  version: string,
+): Promise<AdapterFeeds> {
+  const { files, feeds } = await readServedAdapter(model, folder);
+  if (isVersion(files, version)) return feeds;
+  throw alteredFiles(name, version);
 }
 
 export class AdapterShelf {
@@ -43,7 +56,7 @@ export class AdapterShelf {
   }
 
   /** Keeps a version until what is returned is called. */
-  keep({ version, feeds }: ReadAdapter): () => void {
+  keep(version: string, feeds: AdapterFeeds): () => void {
     const entry = this.#versions.get(version) ?? { feeds, users: 0 };
     this.#versions.set(version, entry);
     return this.#use(version, entry);

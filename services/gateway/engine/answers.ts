@@ -2,6 +2,7 @@
 
 import type { Device } from "../../../shared/runtime/session.ts";
 import type { ChatTokenizer } from "../../../shared/runtime/chat_tokenizer.ts";
+import type { FilesVersion } from "../../../shared/runtime/kept_adapters.ts";
 import type { FinishReason, Sampling } from "../../../workers/protocol.ts";
 import type { Prompts } from "./prompts.ts";
 
@@ -106,12 +107,16 @@ export interface Engine {
   readonly tokenizer: ChatTokenizer;
   readonly prompts: Prompts;
   adapters(): LoadedAdapter[];
+  /** Whether an adapter fits the model. @returns what its files are called by @throws InputError where it does not */
+  checkAdapter(folder: string): Promise<FilesVersion>;
   /**
    * Loads or replaces an adapter, hot: answers under way keep the one they began with.
    *
+   * @param version what its files are registered as
+   * @throws UnusableAdapterError for other files
    * @throws InputError for an adapter that does not fit
    */
-  setAdapter(name: string, folder: string): Promise<void>;
+  setAdapter(name: string, folder: string, version: string): Promise<void>;
   removeAdapter(name: string): Promise<void>;
   /**
    * Answers requests; those of one call share their prompt's computation where they can. The adapter's version is fixed

@@ -7,9 +7,10 @@ import { weightsFolder } from "../../../shared/onnx/external_data.ts";
 import { createReporter } from "../../../shared/progress.ts";
 import { checkDevice } from "../../../shared/runtime/gpu.ts";
 import { contextLengthOf } from "../../../shared/runtime/model_sizes.ts";
+import type { FilesVersion } from "../../../shared/runtime/kept_adapters.ts";
 import { findModel, identityOf, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
 import { workersOn } from "../../../shared/runtime/session.ts";
-import { AdapterShelf, readServedAdapter } from "./adapter_shelf.ts";
+import { AdapterShelf, readRegisteredAdapter, readServedAdapter } from "./adapter_shelf.ts";
 import { AnswerStream } from "./answer_stream.ts";
 import { AnswerText, type TextSettings } from "./answer_text.ts";
 import {
@@ -72,13 +73,20 @@ class ServingEngine implements Engine {
     return this.shelf.named();
   }
 
-  setAdapter(name: string, folder: string): Promise<void> {
+  async checkAdapter(folder: string): Promise<FilesVersion> {
+    return (await readServedAdapter(this.model, folder)).files;
+  }
+
+  setAdapter(name: string, folder: string, version: string): Promise<void> {
     return this.#inTurn(async () => {
-      const adapter = await readServedAdapter(this.model, folder);
-      const release = this.shelf.keep(adapter);
-      await this.dispatcher.loadAdapter(adapter.version, adapter.feeds);
-      this.shelf.name(name, adapter.version);
-      release();
+      const feeds = await readRegisteredAdapter(this.model, folder, name, version);
+      const release = this.shelf.keep(version, feeds);
+      try {
+        await this.dispatcher.loadAdapter(version, feeds);
+        this.shelf.name(name, version);
+      } finally {
+        release();
+      }
     });
   }
 

@@ -6,6 +6,8 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { InputError } from "../../../shared/errors.ts";
+import { UnusableAdapterError } from "../../../shared/runtime/kept_adapters.ts";
+import { RegistryConflictError } from "../../../shared/store/registry.ts";
 import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
 import { StoreUnavailableError } from "../../../shared/store/unavailable.ts";
 import { EngineClosedError, PromptError, QueueFullError } from "../engine/engine.ts";
@@ -116,6 +118,9 @@ export function asApiError(error: unknown): ApiError | undefined {
   if (error instanceof IdempotencyConflictError) {
     return new ApiError(422, error.message, "Idempotency-Key", "idempotency_key_reused");
   }
+  // Not the client's fault, nor mended by asking again: whoever runs the gateway must look at the files.
+  if (error instanceof UnusableAdapterError) return new ApiError(503, error.message, "model", "model_unusable");
+  if (error instanceof RegistryConflictError) return new ApiError(409, error.message, null, error.code);
   if (error instanceof InputError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {
     const message = unreadable[error.status] ?? error.message;

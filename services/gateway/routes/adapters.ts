@@ -1,7 +1,8 @@
 // /v1/adapters: loads, replaces and removes adapters while answers go on.
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { modelOf } from "../../../shared/store/registry.ts";
+import { findAdapter, modelOf } from "../../../shared/store/registry.ts";
+import { checkUnused, loadByHand, removeByHand } from "../adapters_by_hand.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
@@ -35,7 +36,10 @@ const putRoute = createRoute({
   method: "put",
   path: "/v1/adapters/{name}",
   tags: ["Adapters"],
-  summary: "Load an adapter, or replace one: answers under way keep the one they began with",
+  summary: "Register an adapter that no job made, and load it; it has passed no gate",
+  description: "The files are copied. A name that a job made, that an alias asks for or that an open job starts from " +
+    "keeps its files: others are refused with 409, to be loaded under another name and promoted. Any other name gets " +
+    "the new files; answers under way keep those that they began with.",
   request: {
     params,
     body: jsonBody(requestObject({
@@ -44,7 +48,7 @@ const putRoute = createRoute({
   },
   responses: {
     200: jsonResponse(adapterSchema, "The adapter answers."),
-    ...refusals(400, 401, 403, 413, 415, 429, 503),
+    ...refusals(400, 401, 403, 409, 413, 415, 429, 503),
   },
 });
 
@@ -52,7 +56,7 @@ const deleteRoute = createRoute({
   method: "delete",
   path: "/v1/adapters/{name}",
   tags: ["Adapters"],
-  summary: "Remove an adapter; answers under way are finished",
+  summary: "Unload an adapter; one that no job made leaves the registry too. Answers under way are finished",
   request: { params },
   responses: {
     200: jsonResponse(
@@ -77,20 +81,17 @@ export function addAdapters(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
   app.openapi(listRoute, (context) => context.json(list(described()), 200));
   app.openapi(putRoute, async (context) => {
     const { name } = context.req.valid("param");
-    await readyEngine(gateway).setAdapter(name, context.req.valid("json").path);
+    await loadByHand(gateway, readyEngine(gateway), name, context.req.valid("json").path);
     return context.json(described().find((adapter) => adapter.name === name)!, 200);
   });
   app.openapi(deleteRoute, async (context) => {
-    const { name } = context.req.valid("param"), model = modelOf(name);
-    if (!described().some((adapter) => adapter.name === name)) {
-      throw new ApiError(404, `There is no adapter "${name}".`, "name", "adapter_not_found");
-    }
-    for (const [alias, arms] of gateway.aliases) {
-      if (arms.some((arm) => arm.model === model)) {
-        throw new ApiError(409, `The alias "${alias}" sends requests to ${model}; change the alias first.`, "name");
-      }
-    }
-    await readyEngine(gateway).removeAdapter(name);
+    const { name } = context.req.valid("param"), engine = readyEngine(gateway);
+    const registered = await findAdapter(gateway.database, name);
+    if (registered?.jobId === null) await removeByHand(gateway, engine, name);
+    else if (described().some((adapter) => adapter.name === name)) {
+      checkUnused(gateway.aliases, name);
+      await engine.removeAdapter(name);
+    } else throw new ApiError(404, `There is no adapter "${name}" here.`, "name", "adapter_not_found");
     return context.json({ name, object: "adapter" as const, deleted: true as const }, 200);
   });
 }

@@ -18,12 +18,20 @@ const healthRoute = createRoute({
   responses: { 200: jsonResponse(statusSchema, "It is.") },
 });
 
+const readinessSchema = z.object({
+  status: z.enum(["ready", "not ready"]),
+  reasons: z.array(z.string()).openapi({ description: "Why not, a sentence each." }),
+});
+
 const readyRoute = createRoute({
   method: "get",
   path: "/readyz",
   tags: ["Operation"],
-  summary: "Can the model answer, and the store keep what it says?",
-  responses: { 200: jsonResponse(statusSchema, "It can."), 503: jsonResponse(statusSchema, "Not yet, or no more.") },
+  summary: "Can this process answer for every alias, and keep what it says?",
+  responses: {
+    200: jsonResponse(readinessSchema, "It can."),
+    503: jsonResponse(readinessSchema, "Not yet, no more, or not for all of them."),
+  },
 });
 
 const metricsRoute = createRoute({
@@ -62,13 +70,17 @@ const start = `SwaggerUIBundle({ url: "/openapi.json", dom_id: "#page", deepLink
 export function addOperation(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   app.openapi(healthRoute, (context) => context.json({ status: "alive" }, 200));
   const storeAnswers = createStoreProbe(gateway.database);
+  const reasons = async () => {
+    const { engine, models } = gateway;
+    if (!engine) return ["The model is being loaded, or the gateway is ending."];
+    const store = await storeAnswers(engine.base) ? [] : ["The store cannot be reached or written."];
+    return [...store, ...models.unanswerable(engine)];
+  };
   app.openapi(readyRoute, async (context) => {
-    const { engine } = gateway;
-    if (!engine) return context.json({ status: "not ready" }, 503);
-    if (!await storeAnswers(engine.base)) {
-      return context.json({ status: "not ready: the store cannot be reached or written" }, 503);
-    }
-    return context.json({ status: "ready" }, 200);
+    const why = await reasons();
+    return why.length === 0
+      ? context.json({ status: "ready" as const, reasons: why }, 200)
+      : context.json({ status: "not ready" as const, reasons: why }, 503);
   });
   app.use("/metrics", requireScope("admin"));
   app.openapi(

@@ -1,18 +1,17 @@
-// /v1/registry: adapters with their lineage, promotion behind the gate, and the way back. /v1/aliases: traffic by hand.
+// /v1/registry: adapters with their lineage, promotion behind the gate, and the way back.
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { InputError } from "../../../shared/errors.ts";
-import { servedAlias, setAlias } from "../../../shared/store/aliases.ts";
+import { servedAlias } from "../../../shared/store/aliases.ts";
 import { answerOnce, findAnswer } from "../../../shared/store/idempotency.ts";
 import { listPromotions, promote, rollback, standing, UnservedBaseError } from "../../../shared/store/promotions.ts";
-import { adapterOf, findAdapter, listAdapters, modelOf, removeAdapter } from "../../../shared/store/registry.ts";
+import { listAdapters, modelOf } from "../../../shared/store/registry.ts";
+import { removeByHand } from "../adapters_by_hand.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError, errorBody, errorSchema } from "../http/errors.ts";
 import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
-import { checkArms, namePattern } from "../model_names.ts";
+import { cannotAnswer, makeReady } from "../ready_model.ts";
 import { gateSchema } from "../schemas/fine_tuning.ts";
-import { list, listOf } from "../schemas/lists.ts";
 import { requestObject } from "../schemas/request.ts";
 import { jsonBody, jsonResponse, refusals } from "./describe.ts";
 
@@ -43,6 +42,7 @@ const registrySchema = z.object({
     kind: z.enum(["promote", "rollback"]),
     from: z.string(),
     to: z.string(),
+    version: z.string().nullable().openapi({ description: "Of the adapter's files as they were promoted." }),
     reason: z.string().nullable(),
     override: z.boolean(),
     by: z.string().nullable(),
@@ -97,36 +97,9 @@ const removeRoute = createRoute({
   method: "delete",
   path: "/v1/registry/{name}",
   tags: ["Registry"],
-  summary: "Take an adapter out of the registry; its files stay in the data folder",
+  summary: "Take an adapter out of the registry, and its files; what its run wrote stays in the run's folder",
   request: { params: z.object({ name: z.string().max(200) }) },
   responses: { 200: jsonResponse(registrySchema, "Removed."), ...refusals(400, 401, 403, 404, 409, 429, 503) },
-});
-
-const armsSchema = z.array(requestObject({ model: z.string().min(1).max(200), weight: z.number().min(0).max(1e6) }))
-  .min(1).max(16);
-const aliasSchema = z.object({ name: z.string(), arms: armsSchema }).openapi("Alias");
-
-const aliasesRoute = createRoute({
-  method: "get",
-  path: "/v1/aliases",
-  tags: ["Registry"],
-  summary: "What each alias spreads its requests over",
-  responses: {
-    200: jsonResponse(listOf(aliasSchema), "The aliases."),
-    ...refusals(401, 403, 429),
-  },
-});
-
-const aliasRoute = createRoute({
-  method: "put",
-  path: "/v1/aliases/{name}",
-  tags: ["Registry"],
-  summary: "Spread an alias's requests",
-  request: {
-    params: z.object({ name: z.string().regex(namePattern, "letters, digits, dots, dashes, at most 64") }),
-    body: jsonBody(requestObject({ arms: armsSchema })),
-  },
-  responses: { 200: jsonResponse(aliasSchema, "It does."), ...refusals(400, 401, 403, 404, 413, 415, 429, 503) },
 });
 
 async function registry(gateway: Gateway): Promise<z.infer<typeof registrySchema>> {
@@ -136,7 +109,7 @@ async function registry(gateway: Gateway): Promise<z.infer<typeof registrySchema
   const adapters = (await listAdapters(database)).map((adapter) => {
     const { name, version, createdAt, parent, jobId, data, metrics, gate, files } = adapter;
     const model = modelOf(name);
-    const promoted = promotions.findLast(({ to }) => to === model)?.at ?? null;
+    const promoted = promotions.findLast((each) => each.to === model && (each.version ?? version) === version);
     return {
       name,
       model,
@@ -147,17 +120,21 @@ async function registry(gateway: Gateway): Promise<z.infer<typeof registrySchema
       data,
       metrics,
       gate,
-      state: model === current ? "current" as const : promoted === null ? "candidate" as const : "retired" as const,
-      promoted_at: promoted,
+      state: model === current.model ? "current" as const : promoted ? "retired" as const : "candidate" as const,
+      promoted_at: promoted?.at ?? null,
       fits: adapter.base === base,
       files,
     };
   });
-  return { object: "registry", alias: servedAlias, current, previous: previous ?? null, adapters, promotions };
+  return {
+    object: "registry",
+    alias: servedAlias,
+    current: current.model,
+    previous: previous?.model ?? null,
+    adapters,
+    promotions,
+  };
 }
-
-/** The refusal of a model that cannot answer. */
-const cannotAnswer = (message: string) => new ApiError(404, message, "model", "model_not_found");
 
 /** As the store knows it, which another gateway may have told since this one has looked. */
 function unserved(error: unknown): never {
@@ -167,17 +144,7 @@ function unserved(error: unknown): never {
 /** Adds the routes. */
 export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void {
   const { database, models, log } = gateway;
-  /** @throws ApiError 404 for a model that cannot answer */
-  const makeReady = async (model: string) => {
-    const adapter = adapterOf(model);
-    if (adapter === undefined || (adapter !== null && await models.load(readyEngine(gateway), adapter))) return;
-    const other = adapter === null ? undefined : await findAdapter(database, adapter);
-    const message = other
-      ? `${model} is for the base model ${other.base}; this gateway serves another.`
-      : `There is no model "${model}" here.`;
-    throw cannotAnswer(message);
-  };
-  for (const path of ["/v1/registry/*", "/v1/aliases/*"]) app.use(path, requireScope("admin"));
+  app.use("/v1/registry/*", requireScope("admin"));
 
   app.openapi(showRoute, async (context) => context.json(await registry(gateway), 200));
 
@@ -185,11 +152,9 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     const body = context.req.valid("json"), { model, reason, override } = body;
     const idempotency = idempotencyOf(context, JSON.stringify(body));
     if (await findAnswer(database, idempotency)) return context.json(await registry(gateway), 200);
-    const adapter = adapterOf(model);
     await models.refresh();
     // Loaded before anyone is sent there.
-    await makeReady(model);
-    const gate = adapter == null ? null : (await findAdapter(database, adapter))?.gate ?? null;
+    const adapter = await makeReady(gateway, model), gate = adapter?.gate ?? null;
     const passed = adapter === undefined || gate?.passed === true;
     if (!passed && !override) {
       const failed = gate?.findings.filter(({ passed }) => !passed).map(({ message }) => message).join(" ");
@@ -204,12 +169,12 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     }
     if (!passed && !reason) throw new ApiError(400, "An override needs a reason.", "reason", "missing_field");
     const by = context.get("key")?.id ?? null;
-    const how = { reason: reason ?? null, override: !passed, by };
+    const how = { version: adapter?.version ?? null, reason: reason ?? null, override: !passed, by };
     const { from } = await database.write((queries) =>
       answerOnce(queries, idempotency, async () => ({ from: await promote(queries, servedAlias, model, how) }))
     ).catch(unserved);
     await models.refresh();
-    log.info("promoted", { from, to: model, override: !passed, reason: reason ?? null, by });
+    log.info("promoted", { from, to: model, version: how.version, override: !passed, reason: reason ?? null, by });
     return context.json(await registry(gateway), 200);
   });
 
@@ -217,7 +182,7 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     const body = context.req.valid("json"), { reason } = body;
     const idempotency = idempotencyOf(context, JSON.stringify(body));
     if (await findAnswer(database, idempotency)) return context.json(await registry(gateway), 200);
-    const { current, previous } = standing(await listPromotions(database, servedAlias));
+    const { current: { model: current }, previous } = standing(await listPromotions(database, servedAlias));
     if (previous === undefined) throw new ApiError(409, `${current} was there first; there is nothing to go back to.`);
     const by = context.get("key")?.id ?? null;
     const how = { reason: reason ?? null, by };
@@ -225,9 +190,9 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
       database.write((queries) =>
         answerOnce(queries, idempotency, async () => ({ to: await rollback(queries, servedAlias, how) }))
       ).catch(unserved);
-    const { to } = await makeReady(previous).then(goBack).catch((error) => {
+    const { to } = await makeReady(gateway, previous.model).then(goBack).catch((error) => {
       if (!(error instanceof ApiError && error.status === 404)) throw error;
-      const message = `${previous}, which was promoted before, cannot answer any more; promote another model.`;
+      const message = `${previous.model}, which was promoted before, cannot answer any more; promote another model.`;
       throw new ApiError(409, message, "model", "model_not_found");
     });
     await models.refresh();
@@ -236,42 +201,10 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
   });
 
   app.openapi(removeRoute, async (context) => {
-    const { name } = context.req.valid("param"), model = modelOf(name);
-    // An alias may have been moved by another process since the store was looked at.
-    await models.refresh();
-    if (!await findAdapter(database, name)) {
+    const { name } = context.req.valid("param");
+    if (!await removeByHand(gateway, readyEngine(gateway), name)) {
       throw new ApiError(404, `There is no adapter "${name}" in the registry.`, "name", "adapter_not_found");
     }
-    const alias = [...gateway.aliases].find(([, arms]) => arms.some((arm) => arm.model === model))?.[0];
-    if (alias !== undefined) {
-      throw new ApiError(409, `The alias "${alias}" sends requests to ${model}; change it first.`, "name", "in_use");
-    }
-    await removeAdapter(database, name);
-    await models.refresh();
-    const engine = readyEngine(gateway);
-    if (engine.adapters().some((loaded) => loaded.name === name)) await engine.removeAdapter(name);
     return context.json(await registry(gateway), 200);
-  });
-
-  app.openapi(
-    aliasesRoute,
-    (context) => context.json(list([...gateway.aliases].map(([name, arms]) => ({ name, arms }))), 200),
-  );
-
-  app.openapi(aliasRoute, async (context) => {
-    const { name } = context.req.valid("param"), { arms } = context.req.valid("json");
-    if (name === "base") throw new ApiError(400, '"base" is the base model\'s own name.', "name");
-    try {
-      checkArms(name, arms);
-    } catch (error) {
-      if (error instanceof InputError) throw new ApiError(400, error.message, "arms");
-      throw error;
-    }
-    await models.refresh();
-    for (const { model } of arms) await makeReady(model);
-    await database.write((queries) => setAlias(queries, name, arms));
-    await models.refresh();
-    log.info("alias set", { name, arms, by: context.get("key")?.id ?? null });
-    return context.json({ name, arms }, 200);
   });
 }

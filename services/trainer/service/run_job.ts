@@ -1,11 +1,18 @@
 // One job from its request to a registered adapter: rows, the training loop, the gate, the registry. It may be ended at
 // any moment and begun again; it then goes on and ends with the same adapter. It does not know the queue.
 
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ensureWritableFolder } from "../../../shared/atomic_file.ts";
 import { InputError } from "../../../shared/errors.ts";
 import { type Reporter, silent } from "../../../shared/progress.ts";
-import { hashAdapterFiles } from "../../../shared/runtime/adapter_of_model.ts";
+import {
+  checkRegistered,
+  hashAdapterFiles,
+  keepAdapter,
+  keptFolder,
+  UnusableAdapterError,
+} from "../../../shared/runtime/kept_adapters.ts";
 import { findModel, identityOf, openModel } from "../../../shared/runtime/open_model.ts";
 import type { Database, Queries } from "../../../shared/store/database.ts";
 import { addFile, newFileId, type StoredFile } from "../../../shared/store/files.ts";
@@ -33,17 +40,17 @@ const results = [
   ["report.html", "report.html"],
 ] as const;
 
-/** The folder of a model's adapter; undefined for the base. @throws InputError for one that is gone */
+/** The folder of a model's adapter; undefined for the base. @throws InputError for one that is gone, or has other files */
 async function adapterFolder(database: Database, dataFolder: string, model: string): Promise<string | undefined> {
   if (model === "base") return undefined;
   const adapter = await findAdapter(database, adapterOf(model)!);
-  if (adapter) return join(dataFolder, adapter.folder);
+  if (adapter) return await checkRegistered(dataFolder, adapter);
   throw new InputError(`${model} is no longer in the registry; start from another model.`);
 }
 
 /**
  * The folder of the adapter that answers now; undefined for the base, also where what was promoted cannot be measured
- * here: it was loaded by hand, taken out of the registry, or trained for another base.
+ * here: it was taken out of the registry, is for another base, or has not the files that it was registered with.
  */
 async function currentFolder(
   database: Database,
@@ -51,11 +58,19 @@ async function currentFolder(
   base: string,
   reporter: Reporter,
 ): Promise<string | undefined> {
-  const { current } = standing(await listPromotions(database, servedAlias));
-  if (current === "base") return undefined;
-  const adapter = await findAdapter(database, adapterOf(current)!);
-  if (adapter?.base === base) return join(dataFolder, adapter.folder);
-  reporter.warn(`${current} is not in the registry for this base; the gate holds the candidate against the base.`);
+  const { current: { model } } = standing(await listPromotions(database, servedAlias));
+  if (model === "base") return undefined;
+  const adapter = await findAdapter(database, adapterOf(model)!);
+  let why = `${model} is not in the registry for this base`;
+  if (adapter?.base === base) {
+    try {
+      return await checkRegistered(dataFolder, adapter);
+    } catch (error) {
+      if (!(error instanceof UnusableAdapterError)) throw error;
+      why = error.message.replace(/\.$/, "");
+    }
+  }
+  reporter.warn(`${why}; the gate holds the candidate against the base.`);
   return undefined;
 }
 
@@ -98,11 +113,11 @@ async function trainSettings(
   return parseTrainSettings(Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
 }
 
-/** The name of the job's adapter: its suffix where that is free, else with some of the job's own id. */
-async function adapterName(database: Database, { id, request: { suffix } }: Job): Promise<string> {
-  const own = id.slice(-6);
-  if (suffix === null) return `kto-${own}`;
-  return await findAdapter(database, suffix) ? `${suffix.slice(0, 57)}-${own}` : suffix;
+/** The name of the job's adapter: its suffix where that is free, else with some or all of the job's own id. */
+async function adapterName(queries: Queries, { id, request: { suffix } }: Job): Promise<string> {
+  const own = id.slice(-6), names = suffix === null ? [`kto-${own}`] : [suffix, `${suffix.slice(0, 57)}-${own}`];
+  for (const name of names) if (!await findAdapter(queries, name)) return name;
+  return id;
 }
 
 /** Metrics of every step are events, also of those that a kill kept from being told. */
@@ -159,7 +174,7 @@ export async function runJob(
     const model = openModel(await findModel(settings.model, settings.dtype, silent), settings.dtype);
     const base = await identityOf(model);
     const current = await currentFolder(database, dataFolder, base, reporter);
-    const heldOut = await readHeldOut(folder);
+    const heldOut = await readHeldOut(folder), { version } = await hashAdapterFiles(join(folder, "adapter"));
     const measured = await measureCandidate(
       {
         model: settings.model,
@@ -179,12 +194,13 @@ export async function runJob(
     for (const { passed, message } of gate.findings) (passed ? reporter.line : reporter.warn)(`Gate: ${message}`);
     await close();
     await tellMissedSteps(database, job, folder);
-    await leave(database, job, {
+    await leave(database, dataFolder, job, {
       relative,
       folder,
       parent,
       base,
       gate,
+      version,
       result,
       kl: measured.kl,
       named,
@@ -202,6 +218,8 @@ interface Left {
   parent: string;
   base: string;
   gate: GateResult;
+  /** Of the files that were measured. */
+  version: string;
   result: RunResult;
   kl: number | null;
   /** A text in people's words for files. */
@@ -209,32 +227,33 @@ interface Left {
 }
 
 /** Ends the job: files, adapter, success and, where asked for, promotion are there together or not at all. */
-async function leave(database: Database, job: Job, left: Left): Promise<void> {
-  const { relative, folder, parent, base, gate, result } = left;
-  const name = await adapterName(database, job);
-  const files: StoredFile[] = [];
-  for (const [filename, path] of results) {
-    const { size } = await Deno.stat(join(folder, path));
-    files.push({
+async function leave(database: Database, dataFolder: string, job: Job, left: Left): Promise<void> {
+  const { relative, folder, parent, base, gate, version, result } = left;
+  const sizes = await Promise.all(results.map(async ([, path]) => (await Deno.stat(join(folder, path))).size));
+  const run = JSON.parse(await Deno.readTextFile(join(folder, "run.json")));
+  const { rows, notes } = run.data;
+  const data = { rows: rows.desirable + rows.undesirable, ...rows, notes: notes.map(left.named) };
+  // What is served is this copy, whatever happens to the run's own folder.
+  if (await keepAdapter(dataFolder, join(folder, "adapter")) !== version) {
+    throw new InputError("The adapter's files were changed while it was measured; run the job again.");
+  }
+  await database.write(async (queries) => {
+    if (!existsSync(join(dataFolder, keptFolder(version)))) throw new Error("The adapter's copy was taken away.");
+    const name = await adapterName(queries, job);
+    const files = results.map(([filename, path], i): StoredFile => ({
       id: newFileId(),
       createdAt: Date.now(),
       filename: `${name}-${filename}`,
       purpose: "fine-tune-results",
-      bytes: size,
+      bytes: sizes[i]!,
       path: join(relative, path),
-    });
-  }
-  const run = JSON.parse(await Deno.readTextFile(join(folder, "run.json")));
-  const { rows, notes } = run.data;
-  const data = { rows: rows.desirable + rows.undesirable, ...rows, notes: notes.map(left.named) };
-  const version = await hashAdapterFiles(join(folder, "adapter"));
-  await database.write(async (queries) => {
+    }));
     for (const file of files) await addFile(queries, file);
     await registerAdapter(queries, {
       name,
       createdAt: Date.now(),
       base,
-      folder: join(relative, "adapter"),
+      folder: keptFolder(version),
       version,
       parent,
       jobId: job.id,
@@ -245,7 +264,7 @@ async function leave(database: Database, job: Job, left: Left): Promise<void> {
     });
     // Of labels more was noted when they were selected.
     if (job.request.trainingFile !== "labels") await noteData(queries, job.id, { source: "file", ...data });
-    if (job.request.promote && gate.passed) await promoteUnasked(queries, job.id, modelOf(name));
+    if (job.request.promote && gate.passed) await promoteUnasked(queries, job.id, modelOf(name), version);
     const ended = await finishJob(queries, job.id, "succeeded", {
       outcome: { adapter: name, trainedTokens: result.trained_tokens, files: files.map(({ id }) => id) },
     });
@@ -254,10 +273,10 @@ async function leave(database: Database, job: Job, left: Left): Promise<void> {
 }
 
 /** Promotes what nobody asked for; what the gateway could not answer with is kept, and it is said why. */
-async function promoteUnasked(queries: Queries, jobId: string, model: string): Promise<void> {
+async function promoteUnasked(queries: Queries, jobId: string, model: string, version: string): Promise<void> {
   const reason = "Trained without being asked, and passed the gate.";
   try {
-    await promote(queries, servedAlias, model, { reason, override: false, by: null });
+    await promote(queries, servedAlias, model, { version, reason, override: false, by: null });
   } catch (error) {
     if (!(error instanceof UnservedBaseError)) throw error;
     await addEvent(queries, jobId, { level: "warn", type: "message", message: `Not promoted: ${error.message}` });

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { silent } from "../../../shared/progress.ts";
 import { AutoModelForCausalLM, Tensor } from "@huggingface/transformers";
-import { EngineClosedError, QueueFullError } from "../../../services/gateway/engine/answers.ts";
+import { type Engine, EngineClosedError, QueueFullError } from "../../../services/gateway/engine/answers.ts";
 import { startScoring } from "../../../services/trainer/model.ts";
 import { layoutFor, scoreSequences } from "../../../services/trainer/scorer.ts";
 import { adapterPart } from "../../../services/trainer/trained_part.ts";
@@ -99,7 +99,7 @@ for (const name of FIXTURES) {
       const { greedy: golden } = JSON.parse(await Deno.readTextFile(`${folder}/golden.json`));
       const { prompt_ids: promptIds, max_new_tokens: maxTokens } = golden;
       await withEngine({ model: folder }, async (engine) => {
-        await engine.setAdapter("tuned", `${folder}/adapter`);
+        await setAdapter(engine, "tuned", `${folder}/adapter`);
         const ids = await generated(folder, promptIds, 24, engine.tokenizer.eosTokenIds);
         const asked = { maxTokens, topLogProbs: 0 };
         const [base, short, tuned] = await answerAll(engine, [
@@ -123,6 +123,12 @@ for (const name of FIXTURES) {
       });
     },
   );
+}
+
+/** Loads whatever adapter is in a folder. */
+async function setAdapter(engine: Engine, name: string, folder: string): Promise<void> {
+  const { version } = await engine.checkAdapter(folder);
+  await engine.setAdapter(name, folder, version);
 }
 
 /** The fixture's adapter and one that leads elsewhere. */
@@ -151,12 +157,12 @@ for (const name of ["llama-genai", "llama-optimum"]) {
             });
           const alone = { first: [] as string[], second: [] as string[] };
           for (const [version, path] of [["first", first], ["second", second]] as const) {
-            await engine.setAdapter("tuned", path);
+            await setAdapter(engine, "tuned", path);
             for (let i = 0; i < 16; i++) alone[version].push((await answerAll(engine, [ask(i)]))[0]!.text);
           }
           assert.notDeepEqual(alone.first, alone.second, "the adapters answer alike");
           const versionOf = new Map([[engine.adapters()[0]!.version, "second"]]);
-          await engine.setAdapter("tuned", first);
+          await setAdapter(engine, "tuned", first);
           versionOf.set(engine.adapters()[0]!.version, "first");
           assert.equal(versionOf.size, 2);
 
@@ -168,7 +174,7 @@ for (const name of ["llama-genai", "llama-optimum"]) {
             const streams = [];
             for (let i = 0; i < 16; i++) {
               const under = i % 8 < 4 ? "first" : "second";
-              if (i % 4 === 0) await engine.setAdapter("tuned", under === "first" ? first : second);
+              if (i % 4 === 0) await setAdapter(engine, "tuned", under === "first" ? first : second);
               const stream = begin(i);
               assert.equal(stream.version, ask(i).adapter && under);
               streams.push(stream);
@@ -190,9 +196,9 @@ sharedTest("fixtures/llama-genai", "adapters are listed by name and version, and
   await withFolder(async (out) => {
     const [first, second] = await twoAdapters(folder, `${out}/second`);
     await withEngine({ model: folder }, async (engine) => {
-      await engine.setAdapter("a", first);
-      await engine.setAdapter("b", second);
-      await engine.setAdapter("c", first);
+      await setAdapter(engine, "a", first);
+      await setAdapter(engine, "b", second);
+      await setAdapter(engine, "c", first);
       const [a, b, c] = engine.adapters();
       assert.deepEqual([a!.name, b!.name, c!.name], ["a", "b", "c"]);
       assert.match(a!.version, /^[0-9a-f]{64}$/);
@@ -208,8 +214,8 @@ sharedTest("fixtures/llama-genai", "adapters are listed by name and version, and
       );
       await assert.rejects(engine.removeAdapter("a"), InputError);
       assert.equal((await ask("c"))[0]!.text, one!.text, "a version went with one of its names");
-      await assert.rejects(engine.setAdapter("d", `${out}/nothing`), InputError);
-      await assert.rejects(engine.setAdapter("b", `${out}/nothing`), InputError);
+      await assert.rejects(setAdapter(engine, "d", `${out}/nothing`), InputError);
+      await assert.rejects(setAdapter(engine, "b", `${out}/nothing`), InputError);
       assert.equal((await ask("b"))[0]!.text, two!.text, "a failed replacement took the adapter away");
     });
   });
@@ -315,7 +321,7 @@ sharedTest(
   "an answer that was begun ends with an error that names its dead worker, and the fresh one has all adapters",
   async (folder) => {
     await withEngine({ model: folder, url: dying }, async (engine, warnings) => {
-      await engine.setAdapter("tuned", `${folder}/adapter`);
+      await setAdapter(engine, "tuned", `${folder}/adapter`);
       const ask = request([5, 40], { adapter: "tuned" });
       const [expected] = await answerAll(engine, [ask]);
       const hangUp = new AbortController(), long = { ...ask, maxTokens: 200 };

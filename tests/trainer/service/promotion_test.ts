@@ -103,6 +103,7 @@ Deno.test(`${kills} kills of a gateway that promotes without end leave the old m
     let told = "base", acknowledged = 0;
     for (let kill = 0; kill < kills; kill++) {
       let asked = told, over = false;
+      const before = acknowledged;
       const promoting = (async () => {
         for (let i = kill; !over; i++) {
           asked = ["base:a", "base:b", "base"][i % 3]!;
@@ -113,7 +114,8 @@ Deno.test(`${kills} kills of a gateway that promotes without end leave the old m
       })().catch((error) => {
         if (!over) throw error;
       });
-      await pause(100 + Math.random() * 400);
+      while (acknowledged - before < 2) await pause(10);
+      await pause(Math.random() * 300);
       over = true;
       await crash(gateway.running);
       await promoting;

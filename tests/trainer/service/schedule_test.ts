@@ -121,7 +121,7 @@ async function unattended(
   // What answers now was trained for another base than the trainer's: no job may fail for that.
   await registerAdapter(database, adapterNamed("foreign", { base: foreignBase }));
   await noteServedBase(database, foreignBase);
-  const said = { reason: null, override: false, by: null };
+  const said = { version: null, reason: null, override: false, by: null };
   await database.write((queries) => promote(queries, "prospect", "base:foreign", said));
   await noteServedBase(database, served);
   const { rows } = await readFeedback(embeddedFeedback);

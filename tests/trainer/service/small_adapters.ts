@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { adaptableLayers } from "../../../shared/compiler/compile.ts";
 import { Random } from "../../../shared/random.ts";
 import { adapterConfig, type AdapterTensor, tensorName, writeAdapter } from "../../../shared/runtime/adapter.ts";
-import { hashAdapterFiles } from "../../../shared/runtime/adapter_of_model.ts";
+import { keepAdapter, keptFolder } from "../../../shared/runtime/kept_adapters.ts";
 import { embeddedModelFolder } from "../../../shared/runtime/embedded_model.ts";
 import { findModel, identityOf, openModel } from "../../../shared/runtime/open_model.ts";
 import { silent } from "../../../shared/progress.ts";
@@ -14,13 +14,12 @@ import { adapterNamed } from "../../gateway/registered.ts";
 
 const rank = 2;
 
-/** Writes adapters of these names into a data folder and registers them, as having passed the gate. */
-export async function registerSmallAdapters(database: Database, dataFolder: string, names: string[]): Promise<void> {
+/** Writes adapters of these names, a folder each. @returns the base model that they are for */
+export async function writeSmallAdapters(into: string, names: string[]): Promise<string> {
   const model = openModel(await findModel(embeddedModelFolder, "auto", silent), "auto");
-  const base = await identityOf(model);
   const layers = adaptableLayers(model.path, model.folder.config);
   for (const [index, name] of names.entries()) {
-    const random = new Random(index + 1), folder = join("runs", name, "adapter");
+    const random = new Random(index + 1);
     const normal = (length: number) => Float32Array.from({ length }, () => random.next() - 0.5);
     const tensors = new Map<string, AdapterTensor>();
     for (const { module, inSize, outSize } of layers) {
@@ -29,8 +28,17 @@ export async function registerSmallAdapters(database: Database, dataFolder: stri
     }
     const targetModules = layers.map(({ module }) => module);
     const config = adapterConfig({ rank, alpha: rank, targetModules, baseModel: model.folder.name });
-    await writeAdapter(join(dataFolder, folder), { config, tensors });
-    const version = await hashAdapterFiles(join(dataFolder, folder));
-    await registerAdapter(database, adapterNamed(name, { base, folder, version }));
+    await writeAdapter(join(into, name), { config, tensors });
+  }
+  return await identityOf(model);
+}
+
+/** Writes adapters of these names, keeps them in a data folder and registers them, as having passed the gate. */
+export async function registerSmallAdapters(database: Database, dataFolder: string, names: string[]): Promise<void> {
+  const into = join(dataFolder, "runs"), base = await writeSmallAdapters(into, names);
+  for (const name of names) {
+    const version = await keepAdapter(dataFolder, join(into, name));
+    const adapter = adapterNamed(name, { base, folder: keptFolder(version), version });
+    await database.write((queries) => registerAdapter(queries, adapter));
   }
 }

@@ -35,7 +35,7 @@ export function Models({ route: [chosen] }) {
 
 function Shown({ registry, chosen, changed }) {
   const { adapters, current } = registry;
-  const newest = adapters.toSorted((a, b) => b.created_at - a.created_at)[0];
+  const newest = adapters[0];
   const shown = adapters.find(({ model }) => model === chosen) ?? adapters.find(({ model }) => model === current) ??
     newest;
   return html`

@@ -68,7 +68,7 @@ export function Adapter({ adapter, registry, changed }) {
         setDialog(null)} onDone=${changed} />`}
     ${dialog === "delete" && html`
       <${Dialog} title="Delete ${name}?" onClose=${() => setDialog(null)}>
-        <p>It leaves the registry and answers no more. Its files stay in the data folder, its answers and thumbs too.</p>
+        <p>It leaves the registry and answers no more. Its files go with it; its answers and thumbs stay, and so does what its run wrote.</p>
         <div
           class="actions"><button type="button" onClick=${() =>
             setDialog(

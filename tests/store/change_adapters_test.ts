@@ -1,0 +1,91 @@
+// What people bring to the registry and take from it by hand: never what an alias asks for or an open job starts from.
+
+import assert from "node:assert/strict";
+import { listAliases, setAlias } from "../../shared/store/aliases.ts";
+import { bringAdapter, removeAdapter, spreadAlias } from "../../shared/store/change_adapters.ts";
+import type { Database } from "../../shared/store/database.ts";
+import { addJob, cancelJob } from "../../shared/store/jobs.ts";
+import { listPromotions, standing } from "../../shared/store/promotions.ts";
+import { findAdapter, registerAdapter, RegistryConflictError } from "../../shared/store/registry.ts";
+import { jobRequest } from "../gateway/registered.ts";
+import { databaseTest } from "./databases.ts";
+import { adapter, alias, base, moveTo, registerAll } from "./promotable.ts";
+
+const bring = (database: Database, name: string, version: string) =>
+  database.write((queries) => bringAdapter(queries, { name, base, folder: `adapters/${version}`, version }));
+const remove = (database: Database, name: string) => database.write((queries) => removeAdapter(queries, name));
+
+databaseTest(
+  "a name that nothing needs gets the files that are brought, unmeasured; the same files once more change nothing",
+  async (database) => {
+    assert.equal(await bring(database, "new", "one"), undefined);
+    const first = await findAdapter(database, "new");
+    assert.deepEqual([first?.version, first?.gate, first?.jobId], ["one", null, null]);
+    assert.deepEqual(first?.data, { source: "loaded by hand" });
+    assert.equal(await bring(database, "new", "one"), undefined);
+    assert.deepEqual(await findAdapter(database, "new"), first);
+    assert.equal((await bring(database, "new", "two"))?.version, "one");
+    assert.equal((await findAdapter(database, "new"))?.version, "two");
+  },
+);
+
+databaseTest(
+  "a name that a job made, an alias asks for or an open job starts from keeps its files, and stays as long as it is needed",
+  async (database) => {
+    const refused = async (name: string, why: RegExp) => {
+      const before = await findAdapter(database, name);
+      await assert.rejects(bring(database, name, "other"), (error: Error) => {
+        assert.ok(error instanceof RegistryConflictError);
+        assert.match(error.message, why);
+        return true;
+      });
+      assert.deepEqual(await findAdapter(database, name), before);
+      assert.equal(await bring(database, name, before!.version), undefined, "its own files are no change");
+    };
+    await registerAll(database, "promoted", "tried", "parent", "free");
+    await registerAdapter(database, adapter("trained", { jobId: "ftjob-1" }));
+    await refused("trained", /base:trained was made by the job ftjob-1/);
+    await moveTo(database, "base:promoted");
+    await refused("promoted", /alias "prospect" sends requests to base:promoted, which has other files/);
+    await setAlias(database, "trial", [{ model: "base", weight: 1 }, { model: "base:tried", weight: 0 }]);
+    await refused("tried", /alias "trial"/);
+    const job = await addJob(database, { ...jobRequest, model: "base:parent" }, null);
+    await refused("parent", new RegExp(`job ${job.id} starts from base:parent`));
+    for (const name of ["promoted", "tried", "parent"]) {
+      await assert.rejects(remove(database, name), RegistryConflictError);
+    }
+    await cancelJob(database, job.id);
+    await setAlias(database, "trial", []);
+    await moveTo(database, "base");
+    for (const name of ["promoted", "tried", "parent", "free"]) {
+      assert.equal((await remove(database, name))?.name, name);
+    }
+    assert.equal(await remove(database, "free"), undefined);
+  },
+);
+
+databaseTest(
+  "of a promotion and a removal at once one wins, and the alias never asks for what is gone",
+  async (database) => {
+    const names = Array.from({ length: 12 }, (_, i) => `a${i}`);
+    await registerAll(database, ...names);
+    const outcomes = await Promise.all(names.flatMap((name, i) => {
+      const moves = [moveTo(database, `base:${name}`), remove(database, name)];
+      return (i % 2 === 0 ? moves : moves.reverse()).map((move) =>
+        move.then(() => true, (error) => {
+          assert.ok(error instanceof RegistryConflictError, String(error));
+          return false;
+        })
+      );
+    }));
+    assert.ok(outcomes.includes(true) && outcomes.includes(false));
+    const { current } = standing(await listPromotions(database, alias));
+    const [arm] = (await listAliases(database)).get(alias)!.arms;
+    assert.equal(arm!.model, current.model);
+    if (current.model !== "base") assert.ok(await findAdapter(database, current.model.slice(5)));
+    await assert.rejects(
+      database.write((queries) => spreadAlias(queries, "trial", [{ model: "base:never", weight: 1 }])),
+      RegistryConflictError,
+    );
+  },
+);
