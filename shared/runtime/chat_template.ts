@@ -1,9 +1,9 @@
 // Conversations to text, by the Jinja template that a model's folder has. It knows no tokens beyond the words that
 // templates write for them.
 
-import { Template } from "@huggingface/jinja";
 import { InputError } from "../errors.ts";
 import type { Message } from "../feedback/row.ts";
+import { BoundedTemplate } from "./bounded_template.ts";
 
 /** How a conversation is rendered. */
 export interface RenderOptions {
@@ -27,7 +27,7 @@ export function templateText(source: TemplateSource): string {
 /** Renders conversations of one model. */
 export class ChatTemplate {
   /** Compiled templates by their source. */
-  #compiled = new Map<string, Template>();
+  #compiled = new Map<string, BoundedTemplate>();
 
   /**
    * @param model The model's name, for what is refused.
@@ -73,8 +73,8 @@ export class ChatTemplate {
     return continueFinal ? leaveOpen(text, messages) : text;
   }
 
-  #compile(source: string): Template {
-    const compiled = this.#compiled.get(source) ?? new Template(source);
+  #compile(source: string): BoundedTemplate {
+    const compiled = this.#compiled.get(source) ?? new BoundedTemplate(source);
     this.#compiled.set(source, compiled);
     return compiled;
   }

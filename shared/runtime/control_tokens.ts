@@ -44,6 +44,8 @@ export class ControlTokens {
   #ends = new Set<string>();
   #longest = 0;
   #contained: RegExp;
+  /** Found in every text that may hold a part of the words, and in few others. */
+  #suspicious: RegExp;
   /** Finds them in what the tokenizer's normalizer makes of a text: look-alikes may become them there. */
   #normalized: RegExp | undefined;
   #text: { mark: string; tokenizer: Tokenizer } | undefined;
@@ -66,6 +68,8 @@ export class ControlTokens {
     }
     const words = [...this.#words.keys()];
     this.#contained = new RegExp(`(?=${oneOf(words)})[^]`, "gu");
+    const signs = new Set(words.join("").match(/\W/gu));
+    this.#suspicious = new RegExp(oneOf([...signs, ...words.filter(isName)]), "u");
     const { normalizer } = tokenizer;
     if (normalizer === null) return;
     const normalized = words.map((word) => normalizer.normalize(word)).filter((word) => word !== "");
@@ -90,10 +94,11 @@ export class ControlTokens {
 
   /** Whether the text could be, or be a part of, a control token. */
   #isRisky(text: string): boolean {
+    if (this.#normalized?.test(this.tokenizer.normalizer!.normalize(text))) return true;
+    if (!this.#suspicious.test(text)) return false;
     this.#contained.lastIndex = 0;
     return this.#contained.test(text) || this.#couldBegin(text.trimEnd()) || this.#couldEnd(text.trimStart()) ||
-      this.#isWithin(text.trim()) ||
-      (this.#normalized !== undefined && this.#normalized.test(this.tokenizer.normalizer!.normalize(text)));
+      this.#isWithin(text.trim());
   }
 
   #couldBegin(text: string): boolean {

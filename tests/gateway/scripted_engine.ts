@@ -5,6 +5,7 @@ import { loadChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { alteredFiles, hashAdapterFiles, isVersion } from "../../shared/runtime/kept_adapters.ts";
 import { resolveModelFolder } from "../../shared/runtime/model_folder.ts";
+import { readPrompt } from "../../shared/runtime/read_prompt.ts";
 import {
   type AnswerEnd,
   type AnswerPiece,
@@ -13,7 +14,7 @@ import {
   EngineClosedError,
   QueueFullError,
 } from "../../services/gateway/engine/answers.ts";
-import { promptsOf } from "../../services/gateway/engine/prompts.ts";
+import { type Lane, promptsOf } from "../../services/gateway/engine/prompts.ts";
 
 export interface Script {
   /** The pieces of every answer. */
@@ -37,6 +38,7 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
   });
   const tokenizer = loadChatTokenizer(folder);
   const contextLength = 64;
+  const lane: Lane = (prompt) => Promise.try(() => readPrompt(tokenizer, prompt, contextLength));
   const adapters = new Map<string, { name: string; version: string; since: number }>();
   const requests: AnswerRequest[] = [];
   let active = 0, closed = false;
@@ -68,7 +70,7 @@ export async function scriptedEngine(script: Partial<Script> = {}) {
     contextLength,
     vocabularySize: 1000,
     tokenizer,
-    prompts: promptsOf(tokenizer, contextLength),
+    prompts: promptsOf(contextLength, { short: lane, long: lane }),
     adapters: () => [...adapters.values()],
     checkAdapter: (path) =>
       hashAdapterFiles(path).catch(() => {

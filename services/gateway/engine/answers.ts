@@ -1,10 +1,12 @@
 // What is asked of the engine and what it gives: the words that routes and engine share. It runs nothing.
 
 import type { Device } from "../../../shared/runtime/session.ts";
-import type { ChatTokenizer } from "../../../shared/runtime/chat_tokenizer.ts";
+import { InputError } from "../../../shared/errors.ts";
+import type { Message } from "../../../shared/feedback/row.ts";
+import type { ChatTokenizer, RenderOptions } from "../../../shared/runtime/chat_tokenizer.ts";
+import type { Prompt } from "../../../shared/runtime/read_prompt.ts";
 import type { FilesVersion } from "../../../shared/runtime/kept_adapters.ts";
 import type { FinishReason, Sampling } from "../../../workers/protocol.ts";
-import type { Prompts } from "./prompts.ts";
 
 export type { Sampling };
 
@@ -93,6 +95,31 @@ export class EngineClosedError extends Error {
 
   constructor() {
     super("The engine is closing and takes no new answers.");
+  }
+}
+
+/** Reads prompts for one model. */
+export interface Prompts {
+  /**
+   * Ids of a conversation as its chat template writes it; by default it ends where the assistant begins.
+   *
+   * @throws PromptError
+   * @throws QueueFullError
+   */
+  chat(messages: Message[], options?: RenderOptions): Promise<number[]>;
+  /**
+   * Ids of a text as it is.
+   *
+   * @throws PromptError
+   * @throws QueueFullError
+   */
+  text(text: string): Promise<number[]>;
+}
+
+/** A prompt that cannot be read; `code` as OpenAI's errors have it, where they have one. */
+export class PromptError extends InputError {
+  constructor(message: string, readonly source: Prompt["source"], readonly code: string | null = null) {
+    super(message);
   }
 }
 

@@ -10,6 +10,7 @@ import { contextLengthOf } from "../../../shared/runtime/model_sizes.ts";
 import type { FilesVersion } from "../../../shared/runtime/kept_adapters.ts";
 import { findModel, identityOf, type OpenModel, openModel } from "../../../shared/runtime/open_model.ts";
 import { workersOn } from "../../../shared/runtime/session.ts";
+import { readTokenizerFiles } from "../../../shared/runtime/tokenizer_files.ts";
 import { AdapterShelf, readRegisteredAdapter, readServedAdapter } from "./adapter_shelf.ts";
 import { AnswerStream } from "./answer_stream.ts";
 import { AnswerText, type TextSettings } from "./answer_text.ts";
@@ -21,14 +22,15 @@ import {
   type EngineSettings,
   type EngineState,
   type LoadedAdapter,
+  type Prompts,
   QueueFullError,
 } from "./answers.ts";
 import { Dispatcher, type Job } from "./dispatcher.ts";
-import { type Prompts, promptsOf } from "./prompts.ts";
+import { type PromptThreads, startPromptThreads } from "./prompt_threads.ts";
+import { promptsOf } from "./prompts.ts";
 import { readTokenBytes } from "./token_bytes.ts";
 
 export * from "./answers.ts";
-export * from "./prompts.ts";
 
 /**
  * Cores that one worker's sessions share. Against a worker a core, one on both cores of a machine gave a lone client 1.3
@@ -60,13 +62,14 @@ class ServingEngine implements Engine {
     readonly base: string,
     readonly contextLength: number,
     readonly queue: number,
+    readonly promptThreads: PromptThreads,
     readonly dispatcher: Dispatcher,
     readonly shelf: AdapterShelf,
     readonly texts: Pick<TextSettings, "tokenizer" | "tokenBytes">,
   ) {
     this.tokenizer = model.tokenizer;
     this.vocabularySize = model.folder.config.vocab_size ?? Infinity;
-    this.prompts = promptsOf(model.tokenizer, contextLength);
+    this.prompts = promptsOf(contextLength, promptThreads);
   }
 
   adapters(): LoadedAdapter[] {
@@ -218,6 +221,7 @@ class ServingEngine implements Engine {
     });
     clearTimeout(late);
     await this.#change;
+    this.promptThreads.end();
     await this.dispatcher.stop();
   }
 }
@@ -272,19 +276,31 @@ export async function startEngine(
   const place = { device: on, folder: weightsFolder(path), threads } as const;
   await checkDevice(model, place.device);
   const shelf: AdapterShelf = new AdapterShelf((version) => dispatcher.dropAdapter(version));
-  const dispatcher = await Dispatcher.start({
-    workers: size,
-    places: placesPerWorker,
-    base: { ...place, graph: compileBaseGeneration(path) },
-    adapted: { ...place, graph: compileGeneration(path, folder.config) },
-    adapters: () => shelf.versions(),
-    ...(url ? { url } : {}),
-  }, warn);
+  const contextLength = servedContextLength(folder.config, warn);
+  const graphs = { base: compileBaseGeneration(path), adapted: compileGeneration(path, folder.config) };
+  const [prompts, answers] = await Promise.allSettled([
+    startPromptThreads(readTokenizerFiles(folder), contextLength),
+    Dispatcher.start({
+      workers: size,
+      places: placesPerWorker,
+      base: { ...place, graph: graphs.base },
+      adapted: { ...place, graph: graphs.adapted },
+      adapters: () => shelf.versions(),
+      ...(url ? { url } : {}),
+    }, warn),
+  ]);
+  if (prompts.status === "rejected" || answers.status === "rejected") {
+    if (prompts.status === "fulfilled") prompts.value.end();
+    if (answers.status === "fulfilled") await answers.value.stop();
+    throw prompts.status === "rejected" ? prompts.reason : (answers as PromiseRejectedResult).reason;
+  }
+  const dispatcher = answers.value;
   return new ServingEngine(
     model,
     await identityOf(model),
-    servedContextLength(folder.config, warn),
+    contextLength,
     queue,
+    prompts.value,
     dispatcher,
     shelf,
     { tokenizer, tokenBytes: readTokenBytes(folder.path) },

@@ -1,58 +1,58 @@
-// Prompts to ids: what a model reads of a conversation or a text. It refuses what could never fit the context. It knows
-// neither HTTP nor answers.
+// Prompts to ids: what a model reads of a conversation or a text. Short prompts and long ones are read in lanes of their
+// own, so that none waits for a book; what could never fit the context is not read at all. It knows neither HTTP nor
+// answers, and of the lanes not where they compute.
 
 import { InputError } from "../../../shared/errors.ts";
-import type { Message } from "../../../shared/feedback/row.ts";
-import type { ChatTokenizer, RenderOptions } from "../../../shared/runtime/chat_tokenizer.ts";
+import type { Prompt, ReadPrompt } from "../../../shared/runtime/read_prompt.ts";
+import { PromptError, type Prompts, QueueFullError } from "./answers.ts";
 
-/** Reads prompts for one model. */
-export interface Prompts {
-  /**
-   * Ids of a conversation as its chat template writes it.
-   *
-   * @throws PromptError
-   */
-  chat(messages: Message[], options?: RenderOptions): Promise<number[]>;
-  /**
-   * Ids of a text as it is.
-   *
-   * @throws PromptError
-   */
-  text(text: string): Promise<number[]>;
-}
-
-/** A prompt that cannot be read; `code` as OpenAI's errors have it, where they have one. */
-export class PromptError extends InputError {
-  constructor(message: string, readonly source: "chat" | "text", readonly code: string | null = null) {
-    super(message);
-  }
-}
+/** Where prompts are read. @throws InputError where the template refuses */
+export type Lane = (prompt: Prompt) => Promise<ReadPrompt>;
 
 /** No text has so many characters a token, so one that is longer is not worth the seconds of tokenising it. */
 const mostCharactersPerToken = 128;
 
-/** Reads prompts with a tokenizer for a model whose context has `contextLength` tokens. */
-export function promptsOf(tokenizer: ChatTokenizer, contextLength: number): Prompts {
-  const check = (length: number, source: "chat" | "text") => {
-    if (length <= contextLength * mostCharactersPerToken) return;
-    const message =
-      `This model's context is ${contextLength} tokens, but the prompt has ${length} characters; shorten it.`;
-    throw new PromptError(message, source, "context_length_exceeded");
-  };
-  const encodeChat = (messages: Message[], options: RenderOptions) => {
-    check(messages.reduce((sum, { content }) => sum + content.length, 0), "chat");
+/** Characters of a prompt that is read in the short lane: milliseconds, whatever they are. */
+const shortPrompt = 4096;
+
+/** Long prompts that may wait, as each takes up to seconds. */
+const mostLongWaiting = 16;
+
+/** Reads prompts for a model whose context has `contextLength` tokens. */
+export function promptsOf(contextLength: number, lanes: { short: Lane; long: Lane }): Prompts {
+  const tooLong = (source: Prompt["source"], size: string) =>
+    new PromptError(
+      `This model's context is ${contextLength} tokens, but the prompt has ${size}; shorten it.`,
+      source,
+      "context_length_exceeded",
+    );
+  let long = 0;
+  const inLane = async (prompt: Prompt, length: number): Promise<ReadPrompt> => {
+    if (length <= shortPrompt) return await lanes.short(prompt);
+    if (long === mostLongWaiting) throw new QueueFullError(2);
+    long++;
     try {
-      return tokenizer.encodeChat(messages, options);
-    } catch (error) {
-      throw error instanceof InputError ? new PromptError(error.message, "chat") : error;
+      return await lanes.long(prompt);
+    } finally {
+      long--;
     }
   };
-  const encodeText = (text: string) => {
-    check(text.length, "text");
-    return tokenizer.encode(text);
+  const read = async (prompt: Prompt, length: number): Promise<number[]> => {
+    const { source } = prompt;
+    if (length > contextLength * mostCharactersPerToken) throw tooLong(source, `${length} characters`);
+    try {
+      const result = await inLane(prompt, length);
+      if ("tooMany" in result) throw tooLong(source, `${result.tooMany} tokens`);
+      return result.ids;
+    } catch (error) {
+      throw error instanceof InputError && !(error instanceof PromptError)
+        ? new PromptError(error.message, source)
+        : error;
+    }
   };
   return {
-    chat: (messages, options = { addGenerationPrompt: true }) => Promise.try(() => encodeChat(messages, options)),
-    text: (text) => Promise.try(() => encodeText(text)),
+    chat: (messages, options = { addGenerationPrompt: true }) =>
+      read({ source: "chat", messages, options }, messages.reduce((sum, { content }) => sum + content.length, 0)),
+    text: (text) => read({ source: "text", text }, text.length),
   };
 }
