@@ -33,6 +33,23 @@ const request: JobRequest = {
   promote: false,
 };
 
+databaseTest(
+  "jobs are listed and taken in the order in which they were added, whatever their ids' clocks said",
+  async (database) => {
+    const first = await addJob(database, request, 1);
+    // As if it had been made before the clock was set back by years.
+    const early = "ftjob-" + "f".repeat(36);
+    await database.run("DELETE FROM job_events");
+    await database.run("UPDATE jobs SET id = $1 WHERE id = $2", [early, first.id]);
+    const { id: second } = await addJob(database, request, 2), { id: third } = await addJob(database, request, 3);
+    const ids = async (jobs: Promise<{ id: string }[]>) => (await jobs).map(({ id }) => id);
+    assert.deepEqual(await ids(openJobs(database)), [early, second, third]);
+    assert.deepEqual(await ids(listJobs(database, 2)), [third, second]);
+    assert.deepEqual(await ids(listJobs(database, 2, second)), [early]);
+    assert.equal((await takeJob(database))?.id, early);
+  },
+);
+
 databaseTest("jobs are taken in the order in which they were added, each once while it goes well", async (database) => {
   const added = [];
   for (let i = 0; i < 3; i++) added.push(await addJob(database, { ...request, seed: i }, 7 + i));

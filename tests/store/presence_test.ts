@@ -31,4 +31,5 @@ databaseTest("a trainer that falls silent is missed after a while, by how long i
   assert.equal(await noticeAfter(0), null);
   assert.equal(await noticeAfter(10), null);
   assert.match((await noticeAfter(3600))!, /^No trainer has been seen for 360\d s: the job waits/);
+  assert.match((await noticeAfter(-3600))!, /^No trainer has been seen since the clock was set back: the job waits/);
 });

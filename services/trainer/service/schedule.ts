@@ -35,7 +35,9 @@ export function createSchedule(
   log: (event: string, fields?: Record<string, unknown>) => void,
 ): Schedule {
   const clock = cron === undefined ? undefined : new Cron(cron, { paused: true });
-  let looked = -Infinity, now = Date.now(), next = clock?.nextRun() ?? null;
+  let looked = -Infinity, now = Date.now();
+  const following = () => clock?.nextRun(new Date(now)) ?? null;
+  let next = following();
   return {
     async look() {
       if ((every === undefined && next === null) || performance.now() - looked < interval) return;
@@ -43,9 +45,9 @@ export function createSchedule(
       const before = now;
       now = Date.now();
       // A clock that was set back would come to the next time late by as much.
-      if (now < before) next = clock?.nextRun() ?? null;
+      if (now < before) next = following();
       const due = next !== null && next.getTime() <= now;
-      if (due) next = clock!.nextRun();
+      if (due) next = following();
       const least = due ? 1 : every ?? Infinity;
       const fresh = await labelsSince(database, await lastWatermark(database));
       if (fresh < least) return;

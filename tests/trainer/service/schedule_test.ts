@@ -24,19 +24,25 @@ import { storeAll, thumb } from "../../store/records.ts";
 import { pause } from "./service_processes.ts";
 import { trainerSettings } from "./trainer_settings.ts";
 
-/** A schedule whose clock goes on by so many milliseconds before it looks. @returns jobs that were added since */
+/**
+ * A schedule that looks so many milliseconds later, while the clock on the wall may say something else. It returns the jobs
+ * that were added since.
+ */
 function scripted(database: Database, changes: Partial<TrainerSettings>) {
   const schedule = createSchedule(trainerSettings(changes), database, () => {});
-  const now = Date.now;
-  let ahead = 0;
-  return async (milliseconds: number): Promise<Job[]> => {
+  const wall = Date.now, own = performance.now;
+  let passed = 0, ahead = 0;
+  return async (milliseconds: number, onTheWall = milliseconds): Promise<Job[]> => {
     const before = new Set((await listJobs(database, 1000)).map(({ id }) => id));
-    ahead += milliseconds;
-    Date.now = () => now() + ahead;
+    passed += milliseconds;
+    ahead += onTheWall;
+    Date.now = () => wall() + ahead;
+    performance.now = () => own.call(performance) + passed;
     try {
       await schedule.look();
     } finally {
-      Date.now = now;
+      Date.now = wall;
+      performance.now = own;
     }
     return (await listJobs(database, 1000)).filter(({ id }) => !before.has(id));
   };
@@ -94,6 +100,19 @@ databaseTest(
     assert.deepEqual(await late(years), [], "the same labels again");
   },
 );
+
+databaseTest("a clock that is set back by years holds up no schedule", async (database) => {
+  await storeAll(database, "a");
+  const years = 9 * 365 * 24 * 60 * 60 * 1000;
+  const look = scripted(database, { every: 1 }), nightly = scripted(database, { cron: "0 3 * * *" });
+  assert.deepEqual([await look(0), await nightly(0)], [[], []]);
+  assert.deepEqual([await look(5000, years), await nightly(5000, years)], [[], []], "there are no labels");
+  await press(database, 1);
+  assert.equal((await look(5000, -2 * years)).length, 1);
+  await press(database, 1);
+  assert.deepEqual(await nightly(5000, -2 * years), [], "3 o'clock is yet to come");
+  assert.equal((await nightly(5000, 24 * 60 * 60 * 1000)).length, 1);
+});
 
 Deno.test("a cron expression that is none, and promotion without a time to train, are refused by their flag", () => {
   const options = { dataDir: "data", dtype: "auto", device: "auto" as const };
