@@ -9,6 +9,7 @@ import { secureHeaders } from "hono/secure-headers";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
 import { identify, requireHost, requireOrigin } from "./http/authorize.ts";
 import { ApiError, asApiError, sendError, tooLarge, validationError } from "./http/errors.ts";
+import { hidingFolders } from "./http/own_folders.ts";
 import { observeRequests } from "./http/request_log.ts";
 import { addAdapters } from "./routes/adapters.ts";
 import { addAliases } from "./routes/aliases.ts";
@@ -35,7 +36,7 @@ export const probes = ["/healthz", "/readyz", "/metrics"];
 
 /** Builds the app. @param addressOf the address a request comes from, for limits of those without a key */
 export function createApp(gateway: Gateway, addressOf: (request: Request) => string): OpenAPIHono<GatewayEnv> {
-  const { options } = gateway;
+  const { options } = gateway, hide = hidingFolders([gateway.dataFolder, ...options.folders]);
   const app = new OpenAPIHono<GatewayEnv>({
     defaultHook: (result) => {
       if (!result.success) throw validationError(result.error);
@@ -43,7 +44,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   });
   app.onError((error, context) => {
     const refusal = asApiError(error);
-    if (refusal) return sendError(context, refusal);
+    if (refusal) return sendError(context, context.get("caller")?.everyones ? refusal : hide(refusal));
     const request_id = context.get("requestId");
     if (context.req.raw.signal.aborted) return sendError(context, new ApiError(499 as 400, "The client hung up."));
     gateway.log.error("failed", { request_id, error: error.message, stack: error.stack });
@@ -65,6 +66,8 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       styleSrc: ["'self'", "'unsafe-inline'"],
       imgSrc: ["'self'", "data:"],
       frameAncestors: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'self'"],
     },
     crossOriginResourcePolicy: options.corsOrigins.length > 0 ? "cross-origin" : "same-origin",
     strictTransportSecurity: false,

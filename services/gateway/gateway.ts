@@ -29,6 +29,8 @@ export interface Gateway {
     corsOrigins: string[];
     /** Requests per minute and key (or address); 0 sets no limit. */
     rateLimit: number;
+    /** Folders of this machine, beside the data folder, that only admins may hear of. */
+    folders: string[];
     /** Whether logs hold prompts and answers. */
     logPrompts: boolean;
   };

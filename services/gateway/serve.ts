@@ -2,6 +2,7 @@
 // it parses no arguments and sets no exit codes.
 
 import { InputError } from "../../shared/errors.ts";
+import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { countKeys } from "../../shared/store/keys.ts";
 import { adapterOf, RegistryConflictError } from "../../shared/store/registry.ts";
 import { loadByHand } from "./adapters_by_hand.ts";
@@ -88,10 +89,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
   const keysRequired = settings.requireKeys || !isLoopback(host);
   if (keysRequired && await countKeys(database) === 0) {
     await database.close();
-    throw new InputError(
-      `${host} can be reached without an API key: make one first with deno task keys create --scope admin` +
-        ` --data-dir ${dataFolder}, or stay on 127.0.0.1.`,
-    );
+    throw noKeysError(settings);
   }
   const log = createLog();
   let front: OpenFront | undefined;
@@ -115,6 +113,11 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       hosts: keysRequired ? undefined : new Set(["localhost", "127.0.0.1", "[::1]", host.toLowerCase()]),
       corsOrigins: settings.corsOrigins,
       rateLimit: settings.rateLimit ?? (keysRequired ? defaultRateLimit : 0),
+      folders: [
+        cacheFolder(),
+        ...settings.adapters.map(([, folder]) => folder),
+        ...(settings.engine.model === undefined ? [] : [settings.engine.model]),
+      ],
       logPrompts: settings.logPrompts,
     },
   };
@@ -153,6 +156,19 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
   }
   const name = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
   return { address: `http://${name}:${listening.port}`, gateway, stop };
+}
+
+/** Where keys are needed and there is none: the command that makes one in the very store that was looked at. */
+function noKeysError({ host, dataFolder, databaseUrl }: GatewaySettings): InputError {
+  const folder = /^[\w@%+=:,./-]+$/.test(dataFolder) ? dataFolder : `'${dataFolder.replaceAll("'", "'\\''")}'`;
+  const where = databaseUrl === undefined ? "" : " (with this DATABASE_URL)";
+  return new InputError(
+    `API keys are needed ${
+      isLoopback(host) ? "with --require-keys" : `on ${host}`
+    } and none was made yet: make one with ` +
+      `deno task keys create --scope admin --data-dir ${folder}${where}, then start again` +
+      `${isLoopback(host) ? "" : "; on 127.0.0.1 none is needed"}.`,
+  );
 }
 
 function listenError(error: ListenError, { host, port }: GatewaySettings): Error {

@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
 import { type Database, openDatabase } from "./database.ts";
+import { makePrivateFolder } from "./private_folder.ts";
 
 /**
  * Opens the store, and makes the data folder where it is not there yet.
@@ -14,7 +15,7 @@ import { type Database, openDatabase } from "./database.ts";
  */
 export async function openStore(dataFolder: string, databaseUrl: string | undefined): Promise<Database> {
   try {
-    await Deno.mkdir(dataFolder, { recursive: true, mode: 0o700 });
+    await makePrivateFolder(dataFolder);
   } catch (error) {
     const { message } = error as Error;
     throw new InputError(`--data-dir ${dataFolder} cannot be used as a folder (${message}); name another.`);

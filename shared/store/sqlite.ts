@@ -12,6 +12,8 @@ const patience = 10_000;
  */
 export function openSqlite(path: string, synchronous: "FULL" | "NORMAL"): DatabaseSync {
   Deno.mkdirSync(dirname(path), { recursive: true });
+  // Its journal gets the mode that the file has.
+  Deno.openSync(path, { create: true, append: true, mode: 0o600 }).close();
   const database = new DatabaseSync(path, { timeout: patience });
   try {
     waitWhileLocked(() => database.exec("PRAGMA journal_mode = WAL"));

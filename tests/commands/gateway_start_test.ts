@@ -80,6 +80,24 @@ Deno.test("a port in use is refused with 2 and says which", async () => {
   });
 });
 
+Deno.test("keys that are asked for on loopback are refused with 2 and the command that makes one, before the first start", async () => {
+  await withFolder(async (folder) => {
+    const refused = await gateway(folder, "--require-keys");
+    assert.equal(refused.code, 2, refused.stderr);
+    const command = `deno task keys create --scope admin --data-dir ${folder}/data`;
+    assert.deepEqual(sentences(refused.stderr), [
+      `API keys are needed with --require-keys and none was made yet: make one with ${command}, then start again.`,
+    ]);
+    await Deno.remove(`${folder}/data`, { recursive: true });
+    const [, , , ...args] = command.split(" ");
+    await succeed("keys", args, { cache: `${folder}/cache` });
+    const { address, running } = launchGateway(folder, { args: ["--require-keys"] });
+    await untilReady(address, running);
+    running.process.kill("SIGTERM");
+    assert.equal((await running.ended).code, 0);
+  });
+});
+
 Deno.test("an open address without keys is refused with 2 and the command that makes one; that command opens it", async () => {
   await withFolder(async (folder) => {
     const refused = await gateway(folder, "--host", "0.0.0.0");

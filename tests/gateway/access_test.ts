@@ -2,7 +2,10 @@
 
 import assert from "node:assert/strict";
 import { createKey, revokeKey, type Scope, scopes } from "../../shared/store/keys.ts";
+import { registerAdapter } from "../../shared/store/registry.ts";
+import { InputError } from "../../shared/errors.ts";
 import { type OpenGateway, withGateway } from "./open_gateway.ts";
+import { adapterNamed } from "./registered.ts";
 
 const ask = { model: "base", messages: [{ role: "user", content: "a secret question" }] };
 const thumb = { completion_id: "nope", label: true };
@@ -297,12 +300,39 @@ Deno.test("the log has neither prompts nor answers nor secrets, unless prompts a
   }
 });
 
+Deno.test("keys without admin are told of no folder of the server: not of a lost adapter, not in what models are", async () => {
+  await withGateway({ options: { ...keysOn.options, folders: ["/srv/models"] } }, async (open) => {
+    const { engine, database } = open.gateway;
+    await registerAdapter(database, adapterNamed("lost"));
+    const lost = `${open.folder}/runs/lost/adapter`;
+    engine!.setAdapter = () => {
+      throw new InputError(`${lost}/adapter_config.json: there is no such file, nor in /srv/models/x or runs/lost.`);
+    };
+    for (const scope of ["inference", "reviewer", "admin"] as const) {
+      const { headers } = await keyFor(open, scope);
+      const { status, json, text } = await open.call(
+        "POST",
+        "/v1/chat/completions",
+        { ...ask, model: "base:lost" },
+        headers,
+      );
+      assert.ok(status >= 400, text);
+      assert.ok(json.error.message.length > 10);
+      if (scope !== "admin") assert.ok(!text.includes(open.folder) && !text.includes("/srv/models"), text);
+      assert.ok(!(await open.call("GET", "/v1/models", undefined, headers)).text.includes(open.folder));
+    }
+  });
+});
+
 Deno.test("answers forbid framing, sniffing and foreign scripts", async () => {
   await withGateway({}, async ({ call }) => {
     for (const path of ["/docs", "/v1/models", "/nothing"]) {
       const { headers } = await call("GET", path);
       assert.equal(headers.get("X-Content-Type-Options"), "nosniff");
-      assert.match(headers.get("Content-Security-Policy")!, /default-src 'self'.*frame-ancestors 'none'/);
+      const policy = headers.get("Content-Security-Policy")!.split("; ");
+      for (const rule of ["default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"]) {
+        assert.ok(policy.includes(rule), `${rule} is missing: ${policy}`);
+      }
       assert.doesNotMatch(headers.get("Content-Security-Policy")!, /script-src[^;]*unsafe/);
       assert.equal(headers.get("Referrer-Policy"), "no-referrer");
     }

@@ -59,6 +59,7 @@ export function withGateway(
         hosts: new Set(["localhost"]),
         corsOrigins: [],
         rateLimit: 0,
+        folders: [],
         logPrompts: false,
         ...options.options,
       },
