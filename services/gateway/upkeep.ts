@@ -3,7 +3,9 @@
 
 import { dropAbandoned } from "../../shared/store/completions_under_way.ts";
 import type { Database } from "../../shared/store/database.ts";
+import { dropJudged } from "../../shared/store/completions.ts";
 import { deleteExpiredAnswers } from "../../shared/store/idempotency.ts";
+import { endKilledImports } from "../../shared/store/imports.ts";
 import { forgetSamples } from "../../shared/store/job_reports.ts";
 import { removeUnnamedFiles } from "./adapters_by_hand.ts";
 import { removeLeftovers } from "./data_folder.ts";
@@ -17,13 +19,15 @@ const longestAnswer = 24 * 60 * 60 * 1000;
 
 /** Begins. @returns what ends it, once what it is at is done */
 export function startUpkeep({ database, dataFolder, log }: Gateway): () => Promise<void> {
-  let stopped = false, running: Promise<void> | undefined;
+  let stopped = false, judged = 0, running: Promise<void> | undefined;
   const chores: (() => Promise<void>)[] = [
     () => removeLeftovers(dataFolder),
     () => removeUnnamedFiles(database, dataFolder),
     () => forgetSamples(database, dataFolder),
     () => dropAbandoned(database, Date.now() - longestAnswer),
     () => deleteAllExpired(database, () => stopped),
+    () => endKilled(database),
+    async () => void (judged = await dropJudged(database, judged)),
   ];
   const round = async () => {
     for (const chore of chores) {
@@ -40,6 +44,12 @@ export function startUpkeep({ database, dataFolder, log }: Gateway): () => Promi
     clearInterval(timer);
     await running;
   };
+}
+
+/** Imports that are under way hold the lock. */
+async function endKilled(database: Database): Promise<void> {
+  const lock = await database.lock("import");
+  if (lock) await endKilledImports(database).finally(() => lock.release());
 }
 
 /** In many small writes: others get their turn between them. */

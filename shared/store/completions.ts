@@ -3,6 +3,7 @@
 
 import { z } from "zod";
 import type { Message } from "../feedback/row.ts";
+import { published } from "./imports.ts";
 import { hasPair, rarestFirst } from "./metadata.ts";
 import { type Page, pageOf, type PageRequest, readCursor } from "./pages.ts";
 import type { Database, Queries, Value } from "./queries.ts";
@@ -101,11 +102,52 @@ export async function insertCompletion(
       [name, value, createdAt, id],
     );
   }
+  const unjudged = [id, createdAt, completion.model];
+  await queries.run("INSERT INTO unjudged (completion_id, created_at, model) VALUES ($1, $2, $3)", unjudged);
+}
+
+/** Puts completions that have no label, or none any more, among those to be judged. @param which a condition over `c` */
+export async function noteUnjudged(queries: Queries, which: string, values: readonly Value[]): Promise<void> {
+  await queries.run(
+    `INSERT INTO unjudged (completion_id, created_at, model) SELECT c.id, c.created_at, c.model FROM completions c
+     WHERE ${which} AND NOT EXISTS (SELECT 1 FROM labels l WHERE l.completion_id = c.id) ON CONFLICT DO NOTHING`,
+    values,
+  );
+}
+
+/** Labels that are looked at in one write. */
+const labelsPerWrite = 1000;
+
+/**
+ * Takes completions that have a label by now out of those to be judged, in slices. Not done when the label is set: two who
+ * judge one answer would wait for each other.
+ *
+ * @param after Number of the event up to which this was done.
+ * @returns Number of the event up to which it is done now.
+ */
+export async function dropJudged(database: Database, after: number): Promise<number> {
+  for (;;) {
+    const [next] = await database.all<{ last: number | null }>(
+      `SELECT MAX(sequence) AS last FROM (
+         SELECT sequence FROM labels WHERE sequence > $1 ORDER BY sequence LIMIT ${labelsPerWrite}) AS next_labels`,
+      [after],
+    );
+    if (next?.last == null) return after;
+    await database.run(
+      `DELETE FROM unjudged WHERE completion_id IN
+         (SELECT completion_id FROM labels WHERE sequence > $1 AND sequence <= $2)`,
+      [after, next.last],
+    );
+    after = next.last;
+  }
 }
 
 /** The completion of that id, or undefined. */
 export async function findCompletion(database: Database, id: string): Promise<StoredCompletion | undefined> {
-  const row = await database.get<CompletionRow>(`SELECT ${columns} FROM completions c WHERE c.id = $1`, [id]);
+  const row = await database.get<CompletionRow>(
+    `SELECT ${columns} FROM completions c WHERE c.id = $1 AND ${published("c")}`,
+    [id],
+  );
   return row && (await withChoices(database, [row]))[0];
 }
 
@@ -130,16 +172,17 @@ export async function listCompletions(
   { cursor, limit, unlabelled, model, safetyIdentifier, metadata }: CompletionFilters & PageRequest,
 ): Promise<Page<StoredCompletion>> {
   const values: Value[] = [];
-  const conditions = ["c.under_way = 0"];
+  const conditions = ["c.under_way = 0", published("c")];
   const bind = (value: Value) => `$${values.push(value)}`;
-  // Completions that are found by a pair are read newest first from where it is kept, others from the table itself.
+  // Completions that are found by a pair, or to be judged, are read newest first from where that is kept, others from the
+  // table itself.
   const [first, ...others] = await rarestFirst(database, metadata);
-  const [from, place] = first
-    ? ["completion_metadata m CROSS JOIN completions c", "m.created_at, m.completion_id"]
+  const list = first ? "completion_metadata" : unlabelled ? "unjudged" : undefined;
+  const [from, place] = list
+    ? [`${list} m CROSS JOIN completions c`, "m.created_at, m.completion_id"]
     : ["completions c", "c.created_at, c.id"];
-  if (first) {
-    conditions.push(`m.name = ${bind(first.name)}`, `m.value = ${bind(first.value)}`, "c.id = m.completion_id");
-  }
+  if (list) conditions.push("c.id = m.completion_id");
+  if (first) conditions.push(`m.name = ${bind(first.name)}`, `m.value = ${bind(first.value)}`);
   // Each is asked: the first has made them few, or all are common.
   for (const pair of others) conditions.push(hasPair({ ...pair, rare: false }, "c.id", values));
   if (cursor !== undefined) {
@@ -149,7 +192,7 @@ export async function listCompletions(
   if (unlabelled !== undefined) {
     conditions.push(`${unlabelled ? "NOT " : ""}EXISTS (SELECT 1 FROM labels l WHERE l.completion_id = c.id)`);
   }
-  if (model !== undefined) conditions.push(`c.model = ${bind(model)}`);
+  if (model !== undefined) conditions.push(`${list === "unjudged" ? "m" : "c"}.model = ${bind(model)}`);
   if (safetyIdentifier !== undefined) conditions.push(`c.safety_identifier = ${bind(safetyIdentifier)}`);
   const rows = await database.all<CompletionRow>(
     `SELECT ${columns} FROM ${from} WHERE ${conditions.join(" AND ")}

@@ -2,6 +2,7 @@
 // of runs are marked here, and job_reports.ts takes their samples out.
 
 import { InputError } from "../errors.ts";
+import { noteUnjudged } from "./completions.ts";
 import { markForgetting } from "./job_reports.ts";
 import { type Caller, withoutKey } from "./keys.ts";
 import type { Database } from "./queries.ts";
@@ -47,6 +48,8 @@ export function deleteEndUser(
     );
     if (first && first.sequence !== null) await markForgetting(queries, first.sequence);
     const labels = await remove("labels", `${said} OR ${theirs}`);
+    const judged = `c.id IN (SELECT completion_id FROM label_events WHERE ${said})`;
+    await noteUnjudged(queries, judged, values);
     const events = await remove("label_events", `${said} OR ${theirs}`);
     const answers = await remove("idempotent_answers", `${said} OR ${theirs}`);
     await remove("choices", theirs);

@@ -47,17 +47,19 @@ export function wilsonInterval(k: number, n: number): Interval {
 
 /** The arms that answered for `alias` (or for any), by alias and then base before adapters. */
 export async function desirableRates(database: Database, alias?: string): Promise<DesirableRate[]> {
+  const which = alias === undefined ? "alias IS NOT NULL" : "alias = $1", arm = "alias, base, adapter";
+  // Each part keeps to an index: an answer is its completion's first choice, or one of the few beyond it.
   const rows = await database.all<Omit<DesirableRate, "rate" | "interval">>(
-    `SELECT c.alias, c.base, c.adapter, COUNT(*) AS answers,
-       CAST(COALESCE(SUM(j.judged), 0) AS BIGINT) AS judged, CAST(COALESCE(SUM(j.desirable), 0) AS BIGINT) AS desirable
-     FROM completions c
-     JOIN choices a ON a.completion_id = c.id
-     LEFT JOIN (
-       SELECT l.completion_id, l.choice, COUNT(*) AS judged, SUM(e.label) AS desirable
-       FROM labels l JOIN label_events e ON e.sequence = l.sequence GROUP BY l.completion_id, l.choice
-     ) j ON j.completion_id = a.completion_id AND j.choice = a.choice
-     WHERE ${alias === undefined ? "c.alias IS NOT NULL" : "c.alias = $1"}
-     GROUP BY c.alias, c.base, c.adapter`,
+    `SELECT ${arm}, CAST(SUM(answers) AS BIGINT) AS answers, CAST(SUM(judged) AS BIGINT) AS judged,
+       CAST(SUM(desirable) AS BIGINT) AS desirable
+     FROM (
+       SELECT ${arm}, COUNT(*) AS answers, 0 AS judged, 0 AS desirable FROM completions WHERE ${which} GROUP BY ${arm}
+       UNION ALL
+       SELECT ${arm}, COUNT(*), 0, 0 FROM choices a CROSS JOIN completions c
+         WHERE a.choice > 0 AND c.id = a.completion_id AND ${which} GROUP BY ${arm}
+       UNION ALL
+       SELECT ${arm}, 0, COUNT(*), SUM(label) FROM labels WHERE ${which} GROUP BY ${arm}
+     ) AS counted GROUP BY ${arm}`,
     alias === undefined ? [] : [alias],
   );
   const order = ({ alias, base, adapter }: typeof rows[number]) => JSON.stringify([alias, base ?? "", adapter ?? ""]);

@@ -2,6 +2,7 @@
 // nothing of files or HTTP: it gives rows, a page at a time in memory.
 
 import type { Message } from "../feedback/row.ts";
+import { publishedBy } from "./imports.ts";
 import { labelConditions, type LabelFilters } from "./label_filters.ts";
 import { currentWatermark } from "./labels.ts";
 import type { Database, Value } from "./queries.ts";
@@ -111,7 +112,7 @@ async function readPage(
   after: string,
 ): Promise<EventRow[]> {
   const values: Value[] = [watermark, after, rowsPerPage];
-  const conditions = await labelConditions(database, filters, values);
+  const conditions = await labelConditions(database, filters, values, "events");
   return await database.all<EventRow>(
     `SELECT e.label_id AS "labelId", e.completion_id AS "completionId", e.choice, e.end_user AS "endUser", e.label,
        e.reason, e.tags, e.correction, e.at, e.sequence, c.source, c.model, c.base, c.adapter,
@@ -121,7 +122,7 @@ async function readPage(
      JOIN completions c ON c.id = e.completion_id
      JOIN choices a ON a.completion_id = e.completion_id AND a.choice = e.choice
      WHERE e.sequence <= $1 AND e.label_id > $2 AND e.kind <> 'deleted'
-       AND c.under_way = 0 AND NOT EXISTS (
+       AND c.under_way = 0 AND ${publishedBy("e", "$1")} AND NOT EXISTS (
          SELECT 1 FROM label_events n WHERE n.label_id = e.label_id AND n.sequence > e.sequence AND n.sequence <= $1
        )
        AND ${conditions.join(" AND ")}

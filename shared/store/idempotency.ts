@@ -74,7 +74,7 @@ export async function answerOnce<Answer>(
   concerned: Concerned = {},
 ): Promise<Answer> {
   if (!idempotency) return await work();
-  // Writes take turns, so no other request of this key is between here and its end.
+  // Where another request of this key is between here and its end, one of them is run again.
   const earlier = await findAnswer<Answer>(queries, idempotency);
   if (earlier !== undefined) return earlier;
   const { scope, key, bodyHash } = idempotency;

@@ -1,12 +1,14 @@
 // Rows from elsewhere become completions with a label each, all of them or none. They are staged first, so that no
-// other write waits for a slow stream, and nothing but one block of them is in memory. Does not know how rows are read.
+// other write waits for a slow stream, moved in slices that nobody sees, and published in one small write. Nothing but one
+// block of them is in memory. Does not know how rows are read.
 
 import type { FeedbackRow } from "../feedback/row.ts";
 import type { StoredCompletion } from "./completions.ts";
-import { answerOnce, type Idempotency } from "./idempotency.ts";
+import { answerOnce, findAnswer, type Idempotency } from "./idempotency.ts";
 import { timeOrderedId } from "./ids.ts";
+import { endImport, endKilledImports, lockImports } from "./imports.ts";
 import { type Caller, withoutKey } from "./keys.ts";
-import { joinStaged, type MovedLabels, moveStaged } from "./move_staged.ts";
+import { joinStaged, type MovedLabels, moveStaged, publishMoved } from "./move_staged.ts";
 import type { Database, Value } from "./queries.ts";
 
 /** A row, and who judged it. */
@@ -64,19 +66,38 @@ export async function importFeedback(
   notes: () => string[] = () => [],
 ): Promise<ImportedFeedback> {
   const importId = timeOrderedId("import-");
-  await database.run("DELETE FROM staged_rows WHERE staged_at < $1", [Date.now() - longestImport]);
+  await deleteLeftovers(database);
   try {
     const { owned, ...read } = await stage(database, importId, rows);
-    const joined = owned ? await joinStaged(database, importId) : 0;
-    return await database.write((queries) =>
-      answerOnce(queries, idempotency, async () => {
-        const moved = await moveStaged(queries, importId, caller);
-        return { ...read, ...moved, unchanged: moved.unchanged + joined, notes: notes() };
-      })
-    );
+    const lock = await lockImports(database);
+    try {
+      await endKilledImports(database);
+      const earlier = await findAnswer<ImportedFeedback>(database, idempotency);
+      if (earlier) return earlier;
+      const joined = owned ? await joinStaged(database, importId) : 0;
+      const moved = await moveStaged(database, importId, caller);
+      return await database.write((queries) =>
+        answerOnce(queries, idempotency, async () => {
+          const labels = await publishMoved(queries, importId, moved, caller);
+          return { ...read, ...labels, unchanged: labels.unchanged + joined, notes: notes() };
+        })
+      );
+    } finally {
+      await lock.release();
+    }
   } finally {
-    await database.run("DELETE FROM staged_rows WHERE import_id = $1", [importId]);
+    await endImport(database, importId);
   }
+}
+
+/** Deletes rows whose import was killed before it moved any, in slices. */
+async function deleteLeftovers(database: Database): Promise<void> {
+  const killed = await database.all<{ id: string }>(
+    `SELECT import_id AS id FROM staged_rows WHERE position = 0 AND staged_at < $1
+       AND NOT EXISTS (SELECT 1 FROM imports i WHERE i.id = import_id)`,
+    [Date.now() - longestImport],
+  );
+  for (const { id } of killed) await endImport(database, id);
 }
 
 const stagedColumns = [

@@ -1,5 +1,5 @@
-// Which labels are meant: filters as conditions over `e` (label_events) and `c` (completions). Does not know what is
-// asked of the labels that are left.
+// Which labels are meant: filters as conditions over labels as they stand, or over their events and completions. Does not
+// know what is asked of the labels that are left.
 
 import type { StoredCompletion } from "./completions.ts";
 import { hasPair, rarestFirst } from "./metadata.ts";
@@ -25,33 +25,54 @@ export interface LabelFilters {
   until?: number | undefined;
 }
 
-type Rules = { [Name in Exclude<keyof LabelFilters, "metadata">]-?: (placeholder: string) => string };
+/** Where a label's fields are: those of the judgement, of the answer, and when it was judged. */
+interface Fields {
+  judged: string;
+  answered: string;
+  at: string;
+}
+
+const places = {
+  /** `l` (labels). */
+  labels: { judged: "l", answered: "l", at: "l.updated_at" },
+  /** `e` (label_events) and `c` (completions). */
+  events: { judged: "e", answered: "c", at: "e.at" },
+} satisfies Record<string, Fields>;
+
+type Rules = { [Name in Exclude<keyof LabelFilters, "metadata">]-?: (placeholder: string, fields: Fields) => string };
 
 const rules: Rules = {
-  label: (value) => `e.label = ${value}`,
-  model: (value) => `c.model = ${value}`,
-  adapter: (value) => `c.adapter = ${value}`,
-  tag: (value) => `EXISTS (SELECT 1 FROM label_tags t WHERE t.tag = ${value} AND t.sequence = e.sequence)`,
-  endUser: (value) => `e.end_user = ${value}`,
-  completionId: (value) => `e.completion_id = ${value}`,
-  source: (value) => `c.source = ${value}`,
-  safetyIdentifier: (value) => `c.safety_identifier = ${value}`,
-  since: (value) => `e.at >= ${value}`,
-  until: (value) => `e.at < ${value}`,
+  label: (value, { judged }) => `${judged}.label = ${value}`,
+  model: (value, { answered }) => `${answered}.model = ${value}`,
+  adapter: (value, { answered }) => `${answered}.adapter = ${value}`,
+  tag: (value, { judged }) => `${judged}.sequence IN (SELECT t.sequence FROM label_tags t WHERE t.tag = ${value})`,
+  endUser: (value, { judged }) => `${judged}.end_user = ${value}`,
+  completionId: (value, { judged }) => `${judged}.completion_id = ${value}`,
+  source: (value, { answered }) => `${answered}.source = ${value}`,
+  safetyIdentifier: (value, { judged }) =>
+    `${judged}.completion_id IN (SELECT s.id FROM completions s WHERE s.safety_identifier = ${value})`,
+  since: (value, { at }) => `${at} >= ${value}`,
+  until: (value, { at }) => `${at} < ${value}`,
 };
 
 /**
  * @param values Where the filters' values are added; the conditions name their places.
+ * @param of Which tables the query is over.
  * @returns Conditions to be joined by AND; at least one.
  */
-export async function labelConditions(queries: Queries, filters: LabelFilters, values: Value[]): Promise<string[]> {
-  const conditions = ["1 = 1"];
+export async function labelConditions(
+  queries: Queries,
+  filters: LabelFilters,
+  values: Value[],
+  of: keyof typeof places,
+): Promise<string[]> {
+  const conditions = ["1 = 1"], fields = places[of];
   for (const [name, rule] of Object.entries(rules)) {
     const value = filters[name as keyof Rules];
     if (value === undefined) continue;
-    if (value === null) conditions.push("c.adapter IS NULL");
-    else conditions.push(rule(`$${values.push(typeof value === "boolean" ? Number(value) : value)}`));
+    if (value === null) conditions.push(`${fields.answered}.adapter IS NULL`);
+    else conditions.push(rule(`$${values.push(typeof value === "boolean" ? Number(value) : value)}`, fields));
   }
   const pairs = await rarestFirst(queries, filters.metadata);
-  return [...conditions, ...pairs.map((pair) => hasPair(pair, "e.completion_id", values))];
+  return [...conditions, ...pairs.map((pair) => hasPair(pair, `${fields.judged}.completion_id`, values))];
 }

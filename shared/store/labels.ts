@@ -7,7 +7,9 @@ import { InputError } from "../errors.ts";
 import { answerOnce, type Idempotency } from "./idempotency.ts";
 import { timeOrderedId } from "./ids.ts";
 import { type Caller, withoutKey } from "./keys.ts";
+import { published } from "./imports.ts";
 import { labelConditions, type LabelFilters } from "./label_filters.ts";
+import { noteUnjudged } from "./completions.ts";
 import { type Page, pageOf, type PageRequest, readCursor } from "./pages.ts";
 import type { Database, Queries, Value } from "./queries.ts";
 
@@ -141,7 +143,7 @@ export async function putLabelIn(
      LEFT JOIN choices a ON a.completion_id = c.id AND a.choice = $2
      LEFT JOIN labels l ON l.completion_id = c.id AND l.choice = $2 AND l.end_user = $3
      LEFT JOIN label_events e ON e.sequence = l.sequence
-     WHERE c.id = $1`,
+     WHERE c.id = $1 AND ${published("c")}`,
     [completionId, choice, endUser],
   );
   if (!place) throw new UnknownCompletionError(completionId);
@@ -157,12 +159,17 @@ export async function putLabelIn(
   const about = { completionId, choice, endUser, label, reason, tags, correction, version, keyId, writer };
   const sequence = await addEvent(queries, { ...about, labelId: id, kind, at });
   const createdAt = place.createdAt ?? at;
-  if (replaced) await queries.run("UPDATE labels SET sequence = $1 WHERE id = $2", [sequence, id]);
-  else {
+  if (replaced) {
+    const sql = "UPDATE labels SET sequence = $1, label = $2, updated_at = $3, import_id = NULL WHERE id = $4";
+    await queries.run(sql, [sequence, Number(label), at, id]);
+  } else {
     await queries.run(
-      `INSERT INTO labels (id, completion_id, choice, end_user, created_at, sequence, writer)
-       VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-      [id, completionId, choice, endUser, createdAt, sequence, writer],
+      `INSERT INTO labels (id, completion_id, choice, end_user, created_at, updated_at, sequence, writer, label, source,
+         model, base, adapter, alias)
+       SELECT CAST($1 AS TEXT), c.id, CAST($3 AS INTEGER), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($5 AS BIGINT),
+         CAST($6 AS BIGINT), CAST($7 AS TEXT), CAST($8 AS INTEGER), c.source, c.model, c.base, c.adapter, c.alias
+       FROM completions c WHERE c.id = $2`,
+      [id, completionId, choice, endUser, at, sequence, writer, Number(label)],
     );
   }
   return { id, ...about, createdAt, updatedAt: at, sequence };
@@ -236,7 +243,7 @@ export async function getLabel(
   caller: Caller = withoutKey,
 ): Promise<StoredLabel | undefined> {
   const values: Value[] = [id];
-  const sql = `${selectLabels} WHERE l.id = $1 AND ${mayTouch(caller, values, "l")}`;
+  const sql = `${selectLabels} WHERE l.id = $1 AND ${published("l")} AND ${mayTouch(caller, values, "l")}`;
   const row = await queries.get<LabelRow>(sql, values);
   return row && labelOf(row);
 }
@@ -253,13 +260,17 @@ export async function listLabels(
   caller: Caller = withoutKey,
 ): Promise<Page<StoredLabel>> {
   const values: Value[] = [];
-  const conditions = [...await labelConditions(database, filters, values), mayTouch(caller, values, "l")];
+  const conditions = [
+    ...await labelConditions(database, filters, values, "labels"),
+    published("l"),
+    mayTouch(caller, values, "l"),
+  ];
   if (cursor !== undefined) {
     const [id] = readCursor(cursor, z.tuple([z.string()]));
     conditions.push(`l.id < $${values.push(id)}`);
   }
   const rows = await database.all<LabelRow>(
-    `${selectLabels} JOIN completions c ON c.id = l.completion_id WHERE ${conditions.join(" AND ")}
+    `${selectLabels} WHERE ${conditions.join(" AND ")}
      ORDER BY l.id DESC LIMIT $${values.push(limit + 1)}`,
     values,
   );
@@ -276,7 +287,7 @@ export async function labelHistory(
   const values: Value[] = [id];
   const rows = await database.all<EventRow>(
     `SELECT e.label_id AS "labelId", e.kind, e.at, ${eventColumns} FROM label_events e
-     WHERE e.label_id = $1 AND ${mayTouch(caller, values, "e")} ORDER BY e.sequence`,
+     WHERE e.label_id = $1 AND ${published("e")} AND ${mayTouch(caller, values, "e")} ORDER BY e.sequence`,
     values,
   );
   return rows.map((row) => ({ ...row, ...decoded(row) }));
@@ -290,15 +301,17 @@ export function deleteLabel(database: Database, id: string, caller: Caller = wit
     const { createdAt: _, updatedAt: __, id: labelId, ...was } = label;
     await holdUnderWay(queries, label.completionId);
     await queries.run("DELETE FROM labels WHERE id = $1", [id]);
+    await noteUnjudged(queries, "c.id = $1", [was.completionId]);
     await addEvent(queries, { ...was, labelId, kind: "deleted", at: Date.now(), keyId: caller.keyId });
     return true;
   });
 }
 
-/** Number of the newest event: a snapshot of all labels until it stays what it is. 0 where there is none. */
+/** A number that no event is beyond: a snapshot of all labels until it stays what it is. 0 where there is none. */
 export async function currentWatermark(database: Database): Promise<number> {
   const [row] = await database.all<{ watermark: number }>(
-    "SELECT COALESCE(MAX(sequence), 0) AS watermark FROM label_events",
+    `SELECT COALESCE(MAX(number), 0) AS watermark FROM (
+       SELECT MAX(sequence) AS number FROM label_events UNION ALL SELECT MAX(published) FROM imports) AS numbers`,
   );
   // A smaller number may belong to a write that is under way: its rows would come into the snapshot later.
   await database.settled("label_events");
@@ -341,6 +354,8 @@ function fromJson(text: string | null): string | null {
 
 /** How many current labels were set or replaced after the event of that number. */
 export async function labelsSince(database: Database, sequence: number): Promise<number> {
-  const sql = "SELECT COUNT(*) AS count FROM labels WHERE sequence > $1";
-  return (await database.all<{ count: number }>(sql, [sequence]))[0]?.count ?? 0;
+  const sql = `SELECT CAST(COUNT(*) - (SELECT COALESCE(SUM(moved), 0) FROM imports WHERE published IS NULL) AS BIGINT)
+    AS count FROM labels WHERE sequence > $1`;
+  // An import under way may have begun before that event.
+  return Math.max(0, (await database.all<{ count: number }>(sql, [sequence]))[0]?.count ?? 0);
 }

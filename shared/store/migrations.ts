@@ -265,6 +265,40 @@ const steps: Step[] = [
     `UPDATE jobs SET sequence = (SELECT COUNT(*) FROM jobs other WHERE other.id <= jobs.id)`,
     `CREATE UNIQUE INDEX jobs_by_sequence ON jobs (sequence)`,
   ],
+  () => [
+    // What lists and statistics ask of a label stands beside it, as it stands: a list then keeps to one index.
+    ...["label INTEGER", "updated_at BIGINT", "source TEXT", "model TEXT", "base TEXT", "adapter TEXT", "alias TEXT"]
+      .map((column) => `ALTER TABLE labels ADD COLUMN ${column}`),
+    `UPDATE labels SET label = e.label, updated_at = e.at, source = c.source, model = c.model, base = c.base,
+       adapter = c.adapter, alias = c.alias
+     FROM label_events e, completions c WHERE e.sequence = labels.sequence AND c.id = labels.completion_id`,
+    `DROP INDEX labels_by_end_user`,
+    ...["end_user", "label", "source", "model", "adapter"]
+      .map((column) => `CREATE INDEX labels_by_${column} ON labels (${column}, id)`),
+    `CREATE INDEX labels_by_arm ON labels (alias, base, adapter, label)`,
+    `DROP INDEX completions_by_alias`,
+    `CREATE INDEX completions_by_arm ON completions (alias, base, adapter)`,
+    `CREATE INDEX completions_by_model ON completions (model, created_at, id)`,
+    `CREATE INDEX choices_beyond_first ON choices (completion_id) WHERE choice > 0`,
+    // Completions without a label, the queue of those who judge; and some that got one since upkeep looked.
+    `CREATE TABLE unjudged (
+      completion_id TEXT PRIMARY KEY REFERENCES completions (id) ON DELETE CASCADE,
+      created_at BIGINT NOT NULL,
+      model TEXT NOT NULL
+    )`,
+    `INSERT INTO unjudged (completion_id, created_at, model) SELECT c.id, c.created_at, c.model FROM completions c
+     WHERE NOT EXISTS (SELECT 1 FROM labels l WHERE l.completion_id = c.id)`,
+    `CREATE INDEX unjudged_by_time ON unjudged (created_at, completion_id)`,
+    `CREATE INDEX unjudged_by_model ON unjudged (model, created_at, completion_id)`,
+    // Rows of an import are not seen before it is published, as of an event's number.
+    `CREATE TABLE imports (
+      id TEXT PRIMARY KEY,
+      published BIGINT,
+      moved BIGINT NOT NULL
+    )`,
+    ...["completions", "choices", "label_events", "labels"]
+      .map((table) => `ALTER TABLE ${table} ADD COLUMN import_id TEXT`),
+  ],
 ];
 
 /** The version that this Prospect writes and reads. */

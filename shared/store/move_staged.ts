@@ -1,10 +1,11 @@
-// Makes completions and labels of the staged rows of an import. A row that came out of an export keeps its ids: what is
-// here already is left, what is older here is replaced, and an id that is something else here is refused by its line.
-// Does not know how rows are staged.
+// Makes completions and labels of the staged rows of an import, a slice at a time, for imports.ts to publish. A row that
+// came out of an export keeps its ids: what is here already is left, what is older here is replaced, and an id that is
+// something else here is refused by its line. Does not know how rows are staged.
 
 import { isDeepStrictEqual } from "node:util";
 import { setImmediate } from "node:timers/promises";
 import { InputError } from "../errors.ts";
+import { beginImport, noteMoved, publish, rowsPerSlice, slice } from "./imports.ts";
 import type { Caller } from "./keys.ts";
 import type { Database, Queries, Value } from "./queries.ts";
 
@@ -18,18 +19,17 @@ export interface MovedLabels {
   different: number;
 }
 
-/** Rows that are moved before others in this process get a turn. */
-const rowsPerMove = 1000;
+/** Of a slice's rows, what came out of an export. */
+const owned = `${slice} AND s.own = 1`;
 
-/** Rows of one page of an import: `$1` is the import, `$2` and `$3` the positions. */
-const page = "s.import_id = $1 AND s.position >= $2 AND s.position < $3";
-/** Of those, what came out of an export. */
-const owned = `${page} AND s.own = 1`;
+type Place = [importId: string, from: number, to: number];
 
-async function* pagesOf(queries: Queries, importId: string): AsyncGenerator<[string, number, number]> {
+async function slicesOf(queries: Queries, importId: string): Promise<Place[]> {
   const sql = "SELECT MAX(position) AS last FROM staged_rows WHERE import_id = $1";
   const last = (await queries.all<{ last: number | null }>(sql, [importId]))[0]?.last ?? -1;
-  for (let start = 0; start <= last; start += rowsPerMove) yield [importId, start, start + rowsPerMove];
+  const places: Place[] = [];
+  for (let start = 0; start <= last; start += rowsPerSlice) places.push([importId, start, start + rowsPerSlice]);
+  return places;
 }
 
 /** Whose label on which answer a row is. */
@@ -45,7 +45,7 @@ const samePlace = (a: string, b: string) =>
  */
 export async function joinStaged(database: Database, importId: string): Promise<number> {
   let unchanged = 0;
-  const pages = await Array.fromAsync(pagesOf(database, importId));
+  const pages = await slicesOf(database, importId);
   const inPages = async (sql: string) => {
     let rows = 0;
     for (const place of pages) rows += await database.run(sql, place);
@@ -86,36 +86,69 @@ export async function joinStaged(database: Database, importId: string): Promise<
   return unchanged;
 }
 
+/** Rows of which all is in the tables but what only the write that publishes them may change. */
+export interface MovedRows {
+  labels: MovedLabels;
+  /** Slices with rows that replace labels. */
+  replacing: Place[];
+}
+
 /**
- * Moves all rows; within a write.
+ * Moves all rows, in small writes, unseen by others.
  *
  * @throws InputError naming the line of a row whose ids are something else here
  */
-export async function moveStaged(queries: Queries, importId: string, caller: Caller): Promise<MovedLabels> {
-  const moved = { added: 0, replaced: 0, unchanged: 0, different: 0 };
-  for await (const place of pagesOf(queries, importId)) {
-    await refuseForeignIds(queries, place);
-    const values = [...place, caller.writer];
-    await queries.run(
-      `INSERT INTO completions (id, created_at, source, model, base, adapter, adapter_version, prompt, parameters,
-         end_user, prompt_tokens, writer)
-       SELECT s.completion_id, s.at, s.source, s.model, s.base, s.adapter, s.adapter_version, s.prompt, s.parameters,
-         s.asked_by, 0, CAST($4 AS TEXT) FROM staged_rows s WHERE ${page} ORDER BY s.position ON CONFLICT DO NOTHING`,
-      values,
-    );
-    await queries.run(
-      `INSERT INTO choices (completion_id, choice, content, messages, finish_reason, tokens, log_prob)
-       SELECT s.completion_id, s.choice, s.content, s.messages, 'stop', s.tokens, s.log_prob
-       FROM staged_rows s WHERE ${page} ORDER BY s.position ON CONFLICT DO NOTHING`,
-      place,
-    );
-    await refuseOtherTexts(queries, place);
-    await leaveOlder(queries, place, moved);
-    await moveLabels(queries, place, caller, moved);
-    await queries.run(`DELETE FROM staged_rows AS s WHERE ${page}`, place);
+export async function moveStaged(database: Database, importId: string, caller: Caller): Promise<MovedRows> {
+  const labels = { added: 0, replaced: 0, unchanged: 0, different: 0 }, replacing: Place[] = [];
+  await beginImport(database, importId);
+  for (const place of await slicesOf(database, importId)) {
+    const moved = await database.write((queries) => moveSlice(queries, place, caller));
+    labels.added += moved.added;
+    labels.unchanged += moved.unchanged;
+    labels.different += moved.different;
+    if (moved.replaces) replacing.push(place);
+  }
+  return { labels, replacing };
+}
+
+async function moveSlice(queries: Queries, place: Place, caller: Caller) {
+  await refuseForeignIds(queries, place);
+  await queries.run(
+    `INSERT INTO completions (id, created_at, source, model, base, adapter, adapter_version, prompt, parameters,
+       end_user, prompt_tokens, writer, import_id)
+     SELECT s.completion_id, s.at, s.source, s.model, s.base, s.adapter, s.adapter_version, s.prompt, s.parameters,
+       s.asked_by, 0, CAST($4 AS TEXT), s.import_id FROM staged_rows s WHERE ${slice} ORDER BY s.position
+     ON CONFLICT DO NOTHING`,
+    [...place, caller.writer],
+  );
+  await queries.run(
+    `INSERT INTO choices (completion_id, choice, content, messages, finish_reason, tokens, log_prob, import_id)
+     SELECT s.completion_id, s.choice, s.content, s.messages, 'stop', s.tokens, s.log_prob, s.import_id
+     FROM staged_rows s WHERE ${slice} ORDER BY s.position ON CONFLICT DO NOTHING`,
+    place,
+  );
+  await refuseOtherTexts(queries, place);
+  const left = await leaveOlder(queries, place);
+  const added = await addLabels(queries, place, caller);
+  await noteMoved(queries, place[0], added);
+  const [standing] = await queries.all(`SELECT 1 FROM staged_rows s WHERE ${slice} AND ${stands} LIMIT 1`, place);
+  return { ...left, added, replaces: standing !== undefined };
+}
+
+/** Shows what was moved, and replaces labels; within one write. */
+export async function publishMoved(
+  queries: Queries,
+  importId: string,
+  { labels, replacing }: MovedRows,
+  caller: Caller,
+): Promise<MovedLabels> {
+  let replaced = 0;
+  for (const place of replacing) {
+    replaced += await replaceLabels(queries, place, caller);
     await setImmediate();
   }
-  return moved;
+  await publish(queries, importId);
+  return { ...labels, replaced };
 }
 
 function refusal(line: number, what: string): InputError {
@@ -160,7 +193,7 @@ async function refuseOtherTexts(queries: Queries, place: Value[]): Promise<void>
 }
 
 /** Takes rows away that say what is here, or are not newer than it, also where that was taken back. */
-async function leaveOlder(queries: Queries, place: Value[], moved: MovedLabels): Promise<void> {
+async function leaveOlder(queries: Queries, place: Value[]): Promise<Pick<MovedLabels, "unchanged" | "different">> {
   // The person's label on that answer may have another id here, where it was taken back and set again.
   const here = `SELECT l.id FROM labels l WHERE ${samePlace("l", "s")}`;
   await queries.run(
@@ -176,44 +209,74 @@ async function leaveOlder(queries: Queries, place: Value[], moved: MovedLabels):
      FROM staged_rows s WHERE ${owned} AND (${newer} OR ${same})`,
     place,
   );
-  moved.unchanged += counts?.unchanged ?? 0;
-  moved.different += counts?.different ?? 0;
   await queries.run(`DELETE FROM staged_rows AS s WHERE ${owned} AND (${newer} OR ${same})`, place);
+  return counts!;
 }
 
-async function moveLabels(queries: Queries, place: Value[], caller: Caller, moved: MovedLabels): Promise<void> {
-  const stands = "s.own = 1 AND EXISTS (SELECT 1 FROM labels l WHERE l.id = s.label_id)";
-  const [counts] = await queries.all<{ rows: number; replaced: number }>(
-    `SELECT COUNT(*) AS rows, CAST(COALESCE(SUM(CASE WHEN ${stands} THEN 1 ELSE 0 END), 0) AS BIGINT) AS replaced
-     FROM staged_rows s WHERE ${page}`,
+/** A row whose label is here, by this or another import or by nobody's; those of this import stand for their own rows. */
+const stands = `s.own = 1 AND EXISTS (SELECT 1 FROM labels l WHERE l.id = s.label_id
+  AND (l.import_id IS NULL OR l.import_id <> s.import_id))`;
+
+/** Adds the labels of rows that replace none. @returns how many */
+async function addLabels(queries: Queries, place: Place, caller: Caller): Promise<number> {
+  const fresh = `${slice} AND NOT (${stands})`;
+  const added = await addEvents(queries, "set", fresh, place, caller);
+  const made = `FROM staged_rows s JOIN label_events e ON e.label_id = s.label_id AND e.import_id = s.import_id
+    WHERE ${fresh}`;
+  await queries.run(
+    `INSERT INTO labels (id, completion_id, choice, end_user, created_at, updated_at, sequence, writer, label, source,
+       model, base, adapter, alias, import_id)
+     SELECT s.label_id, s.completion_id, s.choice, s.end_user, e.at, e.at, e.sequence, e.writer, s.label, c.source,
+       c.model, c.base, c.adapter, c.alias, s.import_id
+     ${made.replace("WHERE", "JOIN completions c ON c.id = s.completion_id WHERE")}`,
     place,
   );
-  const { rows, replaced } = counts as { rows: number; replaced: number };
-  if (rows === 0) return;
-  moved.added += rows - replaced;
-  moved.replaced += replaced;
+  await addTags(queries, made.replace(fresh, slice), place);
+  return added;
+}
+
+/** Replaces the labels that rows stand for. @returns how many */
+async function replaceLabels(queries: Queries, place: Place, caller: Caller): Promise<number> {
+  const replaced = await addEvents(queries, "replaced", `${slice} AND ${stands}`, place, caller);
+  const newest = `FROM staged_rows s JOIN label_events e ON e.label_id = s.label_id
+    AND e.sequence = (SELECT MAX(n.sequence) FROM label_events n WHERE n.label_id = s.label_id)
+    WHERE ${slice} AND ${stands}`;
   await queries.run(
+    `UPDATE labels SET sequence = made.sequence, label = made.label, updated_at = made.at
+     FROM (SELECT e.label_id, e.sequence, e.label, e.at ${newest}) AS made WHERE made.label_id = labels.id`,
+    place,
+  );
+  await addTags(queries, newest, place);
+  return replaced;
+}
+
+/** Adds an event for each staged row of a kind. @returns how many */
+async function addEvents(
+  queries: Queries,
+  kind: "set" | "replaced",
+  which: string,
+  place: Place,
+  caller: Caller,
+): Promise<number> {
+  const replaces = kind === "replaced";
+  return await queries.run(
     `INSERT INTO label_events (label_id, kind, at, version, completion_id, choice, end_user, label, reason, tags,
-       correction, key_id, writer)
-     SELECT s.label_id, CASE WHEN ${stands} THEN 'replaced' ELSE 'set' END, s.at,
+       correction, key_id, writer, import_id)
+     SELECT s.label_id, '${kind}', s.at,
        CASE s.own WHEN 1 THEN
          1 + COALESCE((SELECT MAX(e.version) FROM label_events e WHERE e.label_id = s.label_id), 0)
        ELSE 1 END,
        s.completion_id, s.choice, s.end_user, s.label, s.reason, s.tags, s.correction, CAST($4 AS TEXT),
-       CASE WHEN ${stands} THEN (SELECT l.writer FROM labels l WHERE l.id = s.label_id) ELSE CAST($5 AS TEXT) END
-     FROM staged_rows s WHERE ${page} ORDER BY s.position`,
-    [...place, caller.keyId, caller.writer],
+       ${replaces ? "(SELECT l.writer FROM labels l WHERE l.id = s.label_id)" : "CAST($5 AS TEXT)"},
+       ${replaces ? "NULL" : "s.import_id"}
+     FROM staged_rows s WHERE ${which} ORDER BY s.position`,
+    replaces ? [...place, caller.keyId] : [...place, caller.keyId, caller.writer],
   );
-  const staged = `FROM staged_rows s JOIN label_events e ON e.label_id = s.label_id
-    AND e.sequence = (SELECT MAX(n.sequence) FROM label_events n WHERE n.label_id = s.label_id) WHERE ${page}`;
-  await queries.run(
-    `INSERT INTO labels (id, completion_id, choice, end_user, created_at, sequence, writer)
-     SELECT s.label_id, s.completion_id, s.choice, s.end_user, e.at, e.sequence, e.writer ${staged}
-     ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence`,
-    place,
-  );
+}
+
+async function addTags(queries: Queries, events: string, place: Place): Promise<void> {
   const tagged = await queries.all<{ sequence: number; tags: string }>(
-    `SELECT e.sequence, s.tags ${staged} AND s.tags <> '[]'`,
+    `SELECT e.sequence, s.tags ${events} AND s.tags <> '[]'`,
     place,
   );
   for (const { sequence, tags } of tagged) {

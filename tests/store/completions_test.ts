@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { InputError } from "../../shared/errors.ts";
-import { findCompletion, listCompletions, storeCompletion } from "../../shared/store/completions.ts";
+import { dropJudged, findCompletion, listCompletions, storeCompletion } from "../../shared/store/completions.ts";
 import { deleteLabel, listLabels, putLabel } from "../../shared/store/labels.ts";
 import { databaseTest } from "./databases.ts";
-import { completion, storeAll, thumb } from "./records.ts";
+import { completion, count, storeAll, thumb } from "./records.ts";
 
 databaseTest("a completion comes back as it was, with any character in what was said", async (database) => {
   const odd = "NUL \0, half a pair \ud83d, 👍, \r\n and \u2028";
@@ -118,5 +118,21 @@ databaseTest(
     assert.deepEqual(await labelled({ metadata: { trace: "t0" } }), ["c8"]);
     assert.deepEqual(await labelled({ metadata: { trace: "t1", shard: "0" }, safetyIdentifier: "s1" }), ["c9"]);
     assert.deepEqual(await labelled({ safetyIdentifier: "s2" }), []);
+  },
+);
+
+databaseTest(
+  "a judged answer leaves the queue at once, and its place in the queue's table at the next upkeep",
+  async (database) => {
+    await storeAll(database, "a", "b", "c");
+    const queue = async () =>
+      (await listCompletions(database, { limit: 9, unlabelled: true })).items.map(({ id }) => id);
+    const label = await putLabel(database, thumb("b"));
+    assert.deepEqual(await queue(), ["c", "a"]);
+    assert.equal(await count(database, "unjudged"), 3);
+    assert.equal(await dropJudged(database, 0), label.sequence);
+    assert.equal(await count(database, "unjudged"), 2);
+    await deleteLabel(database, label.id);
+    assert.deepEqual(await queue(), ["c", "b", "a"], "one whose label was taken back is to be judged again");
   },
 );

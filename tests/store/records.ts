@@ -2,6 +2,7 @@
 
 import type { Database } from "../../shared/store/database.ts";
 import { storeCompletion, type StoredCompletion } from "../../shared/store/completions.ts";
+import type { ImportedRow } from "../../shared/store/import_feedback.ts";
 import type { Judgement } from "../../shared/store/labels.ts";
 
 /** A chat completion with one answer, or with the answers given. */
@@ -57,12 +58,21 @@ export async function tablesOf(database: Database): Promise<string[]> {
   return rows.map(({ name }) => name).filter((name) => name !== "migrations").sort();
 }
 
-/** All that the tables hold, as text. */
+/** All that the tables hold, as text; but which imports there were, which holds no words. */
 export async function everything(database: Database): Promise<string> {
   const contents: Record<string, unknown> = {};
-  for (const table of await tablesOf(database)) contents[table] = await database.all(`SELECT * FROM ${table}`);
+  for (const table of await tablesOf(database)) {
+    if (table !== "imports") contents[table] = await database.all(`SELECT * FROM ${table}`);
+  }
   return JSON.stringify(contents);
 }
 
 /** All items of an iterable. */
 export const collect = <Item>(items: AsyncIterable<Item>): Promise<Item[]> => Array.fromAsync(items);
+
+/** Rows to be imported, every third of them desirable. */
+export async function* numbered(rows: number, endUser?: string): AsyncGenerator<ImportedRow> {
+  for (let index = 0; index < rows; index++) {
+    yield { index, line: index + 1, prompt: `prompt ${index}`, completion: "x", label: index % 3 === 0, endUser };
+  }
+}
