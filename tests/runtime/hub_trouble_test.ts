@@ -217,3 +217,24 @@ Deno.test("deno task lets a command connect to HF_ENDPOINT's host and no further
       });
     }));
 });
+
+/** Spaces without end, or until nobody wants them any more. */
+function endless(onCancel: () => void): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const piece = new Uint8Array(2 ** 20).fill(32);
+  return new ReadableStream({ pull: (controller) => controller.enqueue(piece), cancel: onCancel });
+}
+
+Deno.test("a list of files that unpacks to more than any list is given up, and so is a file that is longer than listed", async () => {
+  await withRepository(files, async (hub, place) => {
+    const ended = Promise.withResolvers<void>();
+    const spaces = new Blob([new Uint8Array(33 * 2 ** 20).fill(32)]).stream();
+    const bomb = await new Response(spaces.pipeThrough(new CompressionStream("gzip"))).bytes();
+    hub.trouble = (path) =>
+      path.startsWith("/api/") ? new Response(bomb, { headers: { "content-encoding": "gzip" } }) : undefined;
+    await assert.rejects(find(place), asSentence(/more than 32 MiB where a list of files was asked for/));
+    hub.trouble = (path) => path.endsWith(data) ? new Response(endless(ended.resolve)) : undefined;
+    await assert.rejects(find(place), asSentence(/arrived damaged twice \(it has more than 100000 bytes\)/));
+    await ended.promise;
+    assert.deepEqual(partials(place), []);
+  });
+});

@@ -10,6 +10,9 @@ import { PassingTrouble } from "./patience.ts";
 const redirects = new Set([301, 302, 303, 307, 308]);
 const mostRedirects = 10;
 
+/** Longest answer in JSON, in bytes, unpacked: a hundred thousand files are listed in less. */
+const largestJson = 32 * 2 ** 20;
+
 export interface Question {
   model: HubModel;
   /** Path and query below the endpoint. */
@@ -88,15 +91,31 @@ export class HubAnswer {
     }
   }
 
-  /** @throws {PassingTrouble} where the body breaks off or is not JSON */
+  /** Whether the body is unpacked, and may be any length whatever its headers say. */
+  get packed(): boolean {
+    return this.response.headers.has("content-encoding");
+  }
+
+  /** @throws {InputError} for more than lists have; PassingTrouble where the body breaks off or is not JSON */
   async json(): Promise<unknown> {
+    const parts: Uint8Array<ArrayBuffer>[] = [];
+    let size = 0;
+    for await (const part of this.chunks()) {
+      size += part.length;
+      if (size > largestJson) {
+        throw new InputError(
+          `${new URL(this.response.url).host} answers with more than ${
+            largestJson / 2 ** 20
+          } MiB where a list of files ` +
+            `was asked for: check HF_ENDPOINT.`,
+        );
+      }
+      parts.push(part as Uint8Array<ArrayBuffer>);
+    }
     try {
-      return await new Response(this.#body()).json();
+      return await new Blob(parts).text().then(JSON.parse);
     } catch (error) {
-      if (error instanceof InputError) throw error;
       throw this.silence.troubleOf(error);
-    } finally {
-      this.silence.stop();
     }
   }
 

@@ -83,6 +83,9 @@ export async function fetchFile(listed: ListedFile, folder: string, source: Sour
   }
 }
 
+/** Most bytes of a file that comes compressed and of which nobody says how long it is: weights are listed with a size. */
+const largestUnpacked = 256 * 2 ** 20;
+
 class Download {
   /** Bytes on the disk after the last try. */
   reached = 0;
@@ -184,6 +187,7 @@ class Download {
   async #copy({ file, path }: PartialFile, answer: HubAnswer | undefined, offset: number): Promise<void> {
     const { size, sha256 } = this.#content, { path: name } = this.listed;
     const hash = sha256 ? createHash("sha256") : undefined;
+    const most = size ?? (answer?.packed ? largestUnpacked : Infinity);
     let loaded = offset;
     try {
       if (hash) await hashBytes(hash, file, offset);
@@ -193,6 +197,8 @@ class Download {
         for (let written = 0; written < chunk.length;) written += await file.write(chunk.subarray(written));
         hash?.update(chunk);
         loaded += chunk.length;
+        // More of it would be wrong alike, and might have no end.
+        if (loaded > most) break;
         this.source.onProgress({ file: name, loaded, ...(size === undefined ? {} : { total: size }) });
       }
     } finally {
@@ -200,11 +206,10 @@ class Download {
       this.reached = loaded;
     }
     if (size !== undefined && loaded < size) throw new PassingTrouble(`it ended after ${loaded} of ${size} bytes`);
-    if ((size === undefined || loaded === size) && (!hash || hash.digest("hex") === sha256)) return;
+    if (loaded <= most && (size === undefined || loaded === size) && (!hash || hash.digest("hex") === sha256)) return;
     await Deno.remove(path);
     this.#damaged++;
-    const isLonger = size !== undefined && loaded > size;
-    const why = isLonger ? `it has more than ${size} bytes` : "its sha256 is not the one that the hub tells";
+    const why = loaded > most ? `it has more than ${most} bytes` : "its sha256 is not the one that the hub tells";
     if (this.#damaged === 1) throw new PassingTrouble(`${why}, so it begins again`);
     throw new InputError(
       `${name} of the hub's ${nameOf(this.source.model)} arrived damaged twice (${why}): run the same command again ` +
