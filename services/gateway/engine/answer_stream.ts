@@ -2,16 +2,28 @@
 // what is in them.
 
 import type { AnswerEnd, AnswerPiece } from "./answers.ts";
+import type { WaitingPiece } from "./answer_text.ts";
+
+/** Most pieces that wait to be read: far more than a client lags behind that reads at all. */
+const mostUnread = 4096;
 
 export class AnswerStream {
-  #pieces: AnswerPiece[] = [];
+  #pieces: WaitingPiece[] = [];
   #outcome: { end: AnswerEnd } | { error: unknown } | undefined;
   #wake = () => {};
 
   /** Whether anything was given out: such an answer cannot be begun again. */
   given = false;
 
-  push(piece: AnswerPiece): void {
+  /** @param describe makes of what waited what is given out */
+  constructor(readonly describe: (piece: WaitingPiece) => AnswerPiece) {}
+
+  /** Whether as much waits as may. */
+  get full(): boolean {
+    return this.#pieces.length >= mostUnread;
+  }
+
+  push(piece: WaitingPiece): void {
     this.given = true;
     this.#pieces.push(piece);
     this.#wake();
@@ -39,7 +51,7 @@ export class AnswerStream {
     try {
       while (true) {
         const piece = this.#pieces.shift();
-        if (piece) yield piece;
+        if (piece) yield this.describe(piece);
         else if (this.#outcome === undefined) await new Promise<void>((resolve) => this.#wake = resolve);
         else if ("error" in this.#outcome) throw this.#outcome.error;
         else return this.#outcome.end;

@@ -17,6 +17,15 @@ export interface TextSettings {
   reportsTokens: boolean;
 }
 
+/**
+ * A piece until someone reads it. Its tokens are each an id and a log-prob, then those of the alternatives: described in
+ * full they take ten times the memory, and a client may leave thousands unread.
+ */
+export type WaitingPiece = Omit<AnswerPiece, "tokens"> & { tokens: Float64Array[] };
+
+const pack = ({ token, logProb, top }: DrawnToken): Float64Array =>
+  Float64Array.from([token, logProb, ...top.flatMap((each: ScoredToken) => [each.token, each.logProb])]);
+
 /** The length of the longest end of `text` that is the beginning of a stop text. */
 function heldLength(text: string, stop: readonly string[]): number {
   let held = 0;
@@ -63,19 +72,19 @@ export class AnswerText {
   }
 
   /** Takes the next token. @returns what may be given out now */
-  push(drawn: DrawnToken): AnswerPiece | undefined {
+  push(drawn: DrawnToken): WaitingPiece | undefined {
     this.#tokens.push({ start: this.#given + this.#pending.length, drawn });
     this.#pending += this.#detokenizer.push(drawn.token);
     return this.#release(false);
   }
 
   /** What was held back, once no token follows. */
-  end(): AnswerPiece | undefined {
+  end(): WaitingPiece | undefined {
     this.#pending += this.#detokenizer.end();
     return this.#release(true);
   }
 
-  #release(last: boolean): AnswerPiece | undefined {
+  #release(last: boolean): WaitingPiece | undefined {
     const place = stopPlace(this.#pending, this.#stop);
     this.stopped = place !== undefined;
     const length = place ?? this.#pending.length - (last ? 0 : heldLength(this.#pending, this.#stop));
@@ -92,17 +101,22 @@ export class AnswerText {
     if (text === "" && tokens.length === 0) return undefined;
     return {
       text,
-      tokens: this.settings.reportsTokens ? tokens.map(({ drawn }) => this.#reported(drawn)) : [],
+      tokens: this.settings.reportsTokens ? tokens.map(({ drawn }) => pack(drawn)) : [],
       completionTokens: tokens.length,
       logProb,
     };
   }
 
-  #reported(drawn: DrawnToken): TokenLogProb {
-    const named = ({ token, logProb }: ScoredToken): Alternative => {
-      const bytes = this.settings.tokenBytes(token);
-      return { token: this.#decoder.decode(Uint8Array.from(bytes)), bytes, logProb };
+  /** What is given out of a piece, once it is. */
+  describe({ tokens, ...piece }: WaitingPiece): AnswerPiece {
+    const named = (scored: Float64Array, at: number): Alternative => {
+      const bytes = this.settings.tokenBytes(scored[at]!);
+      return { token: this.#decoder.decode(Uint8Array.from(bytes)), bytes, logProb: scored[at + 1]! };
     };
-    return { ...named(drawn), top: drawn.top.map(named) };
+    const reported = tokens.map((scored): TokenLogProb => ({
+      ...named(scored, 0),
+      top: Array.from({ length: scored.length / 2 - 1 }, (_, i) => named(scored, 2 * i + 2)),
+    }));
+    return { ...piece, tokens: reported };
   }
 }

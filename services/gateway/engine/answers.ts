@@ -98,6 +98,15 @@ export class EngineClosedError extends Error {
   }
 }
 
+/** An answer that nobody reads as fast as it comes, by far: it was given up. */
+export class UnreadAnswerError extends Error {
+  override readonly name = "UnreadAnswerError";
+
+  constructor() {
+    super("The answer came faster than it was read, and was given up.");
+  }
+}
+
 /** Reads prompts for one model. */
 export interface Prompts {
   /**

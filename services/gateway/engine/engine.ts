@@ -24,6 +24,7 @@ import {
   type LoadedAdapter,
   type Prompts,
   QueueFullError,
+  UnreadAnswerError,
 } from "./answers.ts";
 import { Dispatcher, type Job } from "./dispatcher.ts";
 import { type PromptThreads, startPromptThreads } from "./prompt_threads.ts";
@@ -137,9 +138,9 @@ class ServingEngine implements Engine {
   /** Everything that one answer is made of, ready to be submitted. */
   #begin(request: AnswerRequest, version: string | undefined, release: () => void) {
     const { promptIds, sampling, topLogProbs, stop } = request, began = performance.now();
-    const stream = new AnswerStream();
     const settings = { ...this.texts, stop, reportsTokens: topLogProbs !== undefined };
     let text = new AnswerText(settings), gone = false;
+    const stream = new AnswerStream((piece) => text.describe(piece));
     const leave = () => {
       if (gone) return;
       gone = true;
@@ -164,6 +165,10 @@ class ServingEngine implements Engine {
       onBegin: () => text = new AnswerText(settings),
       onToken: (drawn) => {
         const piece = text.push(drawn);
+        if (piece && stream.full) {
+          this.dispatcher.drop([job]);
+          return job.onFailure(new UnreadAnswerError());
+        }
         if (piece) stream.push(piece);
         if (!text.stopped) return;
         this.dispatcher.drop([job]);

@@ -10,7 +10,7 @@ import { UnusableAdapterError } from "../../../shared/runtime/kept_adapters.ts";
 import { RegistryConflictError } from "../../../shared/store/registry.ts";
 import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
 import { StoreUnavailableError } from "../../../shared/store/unavailable.ts";
-import { EngineClosedError, PromptError, QueueFullError } from "../engine/engine.ts";
+import { EngineClosedError, PromptError, QueueFullError, UnreadAnswerError } from "../engine/engine.ts";
 
 /** Body of every error. */
 export const errorSchema = z.object({
@@ -50,9 +50,20 @@ const types: Record<number, string> = {
 /** OpenAI's `type` of a status. */
 const typeOf = (status: number): string => types[status] ?? (status >= 500 ? "server_error" : "invalid_request_error");
 
+/** In characters: a field's name can be as long as its body. */
+const longestMessage = 4000, longestParam = 200;
+
 /** The body of a refusal. */
 export function errorBody({ status, message, param, code }: ApiError): ErrorBody {
-  return { error: { message, type: typeOf(status), param, code } };
+  const brief = (text: string, most: number) => text.length <= most ? text : `${text.slice(0, most)}…`;
+  return {
+    error: {
+      message: brief(message, longestMessage),
+      type: typeOf(status),
+      param: param === null ? null : brief(param, longestParam),
+      code,
+    },
+  };
 }
 
 /** The first complaint of a failed validation as a refusal. Where a field is not known, it is named. */
@@ -121,6 +132,7 @@ export function asApiError(error: unknown): ApiError | undefined {
   // Not the client's fault, nor mended by asking again: whoever runs the gateway must look at the files.
   if (error instanceof UnusableAdapterError) return new ApiError(503, error.message, "model", "model_unusable");
   if (error instanceof RegistryConflictError) return new ApiError(409, error.message, null, error.code);
+  if (error instanceof UnreadAnswerError) return new ApiError(408, error.message, null, "unread_answer");
   if (error instanceof InputError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {
     const message = unreadable[error.status] ?? error.message;

@@ -24,11 +24,11 @@ function answer(text: AnswerText, ids: number[]) {
   const pieces = [];
   for (const [i, id] of ids.entries()) {
     const piece = text.push(drawn(id, i));
-    if (piece) pieces.push(piece);
+    if (piece) pieces.push(text.describe(piece));
     if (text.stopped) break;
   }
   const last = text.stopped ? undefined : text.end();
-  if (last) pieces.push(last);
+  if (last) pieces.push(text.describe(last));
   return { text: pieces.map(({ text }) => text).join(""), tokens: pieces.flatMap(({ tokens }) => tokens) };
 }
 

@@ -4,7 +4,12 @@
 import assert from "node:assert/strict";
 import { silent } from "../../../shared/progress.ts";
 import { AutoModelForCausalLM, Tensor } from "@huggingface/transformers";
-import { type Engine, EngineClosedError, QueueFullError } from "../../../services/gateway/engine/answers.ts";
+import {
+  type Engine,
+  EngineClosedError,
+  QueueFullError,
+  UnreadAnswerError,
+} from "../../../services/gateway/engine/answers.ts";
 import { startScoring } from "../../../services/trainer/model.ts";
 import { layoutFor, scoreSequences } from "../../../services/trainer/scorer.ts";
 import { adapterPart } from "../../../services/trainer/trained_part.ts";
@@ -337,3 +342,21 @@ sharedTest(
     });
   },
 );
+
+Deno.test("an answer that nobody reads is given up once thousands of pieces wait, and takes little until then", async () => {
+  await withEngine({ url: new URL("./talkative_worker.ts", import.meta.url) }, async (engine) => {
+    const promptIds = engine.tokenizer.encode("the opposite of hot"),
+      asked = request(promptIds, { topLogProbs: 20, maxTokens: 400 });
+    const { answers } = engine.answer([asked, asked, asked, asked], new AbortController().signal);
+    while (engine.state().active > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    let pieces = 0;
+    await assert.rejects(async () => {
+      for await (const { tokens } of { [Symbol.asyncIterator]: () => answers[0]! }) {
+        assert.equal(tokens[0]?.top.length, 20);
+        pieces++;
+      }
+    }, UnreadAnswerError);
+    assert.ok(pieces > 1000 && pieces < 10_000, `${pieces}`);
+    await Promise.all(answers.slice(1).map((answer) => answer.return(undefined as never)));
+  });
+});
