@@ -3,6 +3,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { rateLimiter } from "hono-rate-limiter";
 import { bodyLimit } from "hono/body-limit";
+import { every } from "hono/combine";
 import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
@@ -10,6 +11,8 @@ import type { Gateway, GatewayEnv } from "./gateway.ts";
 import { identify, requireHost, requireOrigin } from "./http/authorize.ts";
 import { ApiError, asApiError, sendError, tooLarge, validationError } from "./http/errors.ts";
 import { hidingFolders } from "./http/own_folders.ts";
+import { allowedMethods, answerOptions, endBodiesOfHead } from "./http/methods.ts";
+import { boundJson, refusePacked } from "./http/json_body.ts";
 import { observeRequests } from "./http/request_log.ts";
 import { addAdapters } from "./routes/adapters.ts";
 import { addAliases } from "./routes/aliases.ts";
@@ -29,7 +32,7 @@ import { addOperation } from "./routes/operation.ts";
 import { addRegistry } from "./routes/registry.ts";
 
 /** Longest body of a request, in bytes; those that are files have limits of their own. */
-const largestBody = 8 * 2 ** 20;
+const largestBody = 4 * 2 ** 20;
 
 /** Paths that are answered whatever limits are reached: who watches over the gateway must not take it for dead. */
 export const probes = ["/healthz", "/readyz", "/metrics"];
@@ -38,6 +41,8 @@ export const probes = ["/healthz", "/readyz", "/metrics"];
 export function createApp(gateway: Gateway, addressOf: (request: Request) => string): OpenAPIHono<GatewayEnv> {
   const { options } = gateway, hide = hidingFolders([gateway.dataFolder, ...options.folders]);
   const app = new OpenAPIHono<GatewayEnv>({
+    // A slash at a path's end changes nothing.
+    strict: false,
     defaultHook: (result) => {
       if (!result.success) throw validationError(result.error);
     },
@@ -51,13 +56,18 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
     return sendError(context, new ApiError(500, `Something went wrong here; the log has it under ${request_id}.`));
   });
   app.notFound((context) => {
-    const { method, path } = context.req;
+    const { method, path } = context.req, allowed = allowedMethods(app, path);
+    if (allowed.length > 0) {
+      const message = `${path} takes ${allowed.join(", ")}, not ${method}.`;
+      return sendError(context, new ApiError(405, message, null, "method_not_allowed", { Allow: allowed.join(", ") }));
+    }
     return sendError(
       context,
       new ApiError(404, `There is no ${method} ${path} here; /docs lists what is.`, null, "unknown_url"),
     );
   });
 
+  app.use(endBodiesOfHead);
   app.use(requestId());
   app.use(observeRequests(gateway));
   app.use(secureHeaders({
@@ -81,6 +91,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       maxAge: 3600,
     }));
   }
+  app.use(answerOptions(app));
   app.use(requireOrigin(gateway));
   app.use(identify(gateway));
   if (options.rateLimit > 0) {
@@ -111,7 +122,9 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   });
   // A body without Content-Length is held in memory to be measured; files are measured while they are written.
   const files = new Set([filesPath, importPath]);
-  app.use((context, next) => files.has(context.req.path) ? next() : limit(context, next));
+  const inMemory = every(limit, boundJson);
+  app.use(refusePacked);
+  app.use((context, next) => files.has(context.req.path) ? next() : inMemory(context, next));
 
   addChat(app, gateway);
   addCompletions(app, gateway);

@@ -1,7 +1,7 @@
 // Bodies of POST /v1/chat/completions.
 
 import { z } from "@hono/zod-openapi";
-import { noOp, onlyNull, requestObject } from "./request.ts";
+import { noOp, onlyNull, requestObject, upToFirstFault } from "./request.ts";
 import { finishReasonSchema, responseOf, samplingFields } from "./sampling.ts";
 
 const textPart = requestObject({ type: z.literal("text", "only text parts are supported"), text: z.string() });
@@ -21,7 +21,10 @@ const messageSchema = requestObject({
   audio: onlyNull("this server has no audio; leave it out"),
   annotations: noOp(z.array(z.unknown()).max(0), "this server cites no sources; leave it out"),
   parsed: onlyNull("this server parses no answers; leave it out"),
-  content: z.union([z.string(), z.array(textPart).min(1)], "must be a text, or a list of parts of type text"),
+  content: z.union(
+    [z.string(), upToFirstFault(z.array(textPart).min(1))],
+    "must be a text, or a list of parts of type text",
+  ),
   name: z.string().max(64).optional(),
   reasoning_content: z.string().optional().openapi({
     description:
@@ -49,7 +52,7 @@ export const chatNoOps = {
 export const chatRequestSchema = requestObject({
   ...samplingFields,
   ...chatNoOps,
-  messages: z.array(messageSchema).min(1, "at least one message").max(2048),
+  messages: upToFirstFault(z.array(messageSchema).min(1, "at least one message").max(2048)),
   max_completion_tokens: samplingFields.max_tokens,
   logprobs: z.boolean().optional().openapi({
     description: "Log-probs of the answer's tokens, as the model gives them.",

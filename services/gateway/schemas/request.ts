@@ -46,6 +46,20 @@ function describe(accepted: z.ZodType): Record<string, unknown> {
   return { ...more, type: [type, "null"], ...(values ? { enum: [...values, null] } : {}) };
 }
 
+/** Lists up to this long are read at once. */
+const shortList = 64;
+
+/**
+ * A list that is read no further than its first bad element where it is long: a complaint takes longer than a good
+ * element, and only the first is told.
+ */
+export const upToFirstFault = <Element extends z.ZodType>(list: z.ZodArray<Element>) =>
+  z.preprocess((value) => {
+    if (!Array.isArray(value) || value.length <= shortList) return value;
+    const fault = value.findIndex((each) => !list.element.safeParse(each).success);
+    return fault < 0 ? value : value.slice(0, fault + 1);
+  }, list);
+
 /** Text that a column of the store can hold. */
 export const storableText = (schema: z.ZodString) =>
   schema.refine(
