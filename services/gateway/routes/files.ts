@@ -11,6 +11,7 @@ import { listAdapters } from "../../../shared/store/registry.ts";
 import { scratchFile } from "../data_folder.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
+import { attachment } from "../http/attachment.ts";
 import { receiveForm } from "../http/body.ts";
 import { ApiError, errorSchema } from "../http/errors.ts";
 import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
@@ -105,6 +106,10 @@ const deleteRoute = createRoute({
   },
 });
 
+/** A file's name as it is kept: in any script, without what could be part of a path or a header. */
+const storedName = (name: string): string =>
+  [...name.normalize("NFC").replaceAll(/[^\p{L}\p{M}\p{N} ._()-]/gu, "_")].slice(-200).join("").trim() || "upload";
+
 type UploadedFile = z.infer<typeof fileSchema>;
 
 const described = ({ id, bytes, createdAt, filename, purpose }: StoredFile): UploadedFile => ({
@@ -135,7 +140,7 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
       const { fields, file } = await receiveForm(context.req.raw, "file", scratch, largestUpload);
       if (!file) throw new ApiError(400, "file: must be a file", "file", "invalid_value");
       const { purpose } = fieldsSchema.parse(Object.fromEntries(fields));
-      filename = file.name.replaceAll(/[^\w.-]/g, "_").slice(-200) || "upload";
+      filename = storedName(file.name);
       // A form's own bytes differ from one sending to the next.
       const idempotency = idempotencyOf(context, JSON.stringify([purpose, filename, file.sha256]));
       const earlier = await findAnswer<UploadedFile>(database, idempotency);
@@ -180,7 +185,7 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
     return context.body(file.readable, 200, {
       "Content-Type": "application/octet-stream",
       "Content-Length": String(size),
-      "Content-Disposition": `attachment; filename="${filename}"`,
+      "Content-Disposition": attachment(filename),
     }) as never;
   });
 

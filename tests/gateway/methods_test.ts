@@ -1,0 +1,77 @@
+// What HTTP has beside GET and POST: HEAD, OPTIONS, paths that end with a slash, names of files in any script.
+
+import assert from "node:assert/strict";
+import { withGateway } from "./open_gateway.ts";
+
+Deno.test("HEAD tells what GET would, without a body, and holds nothing open", async () => {
+  await withGateway({}, async ({ fetch, call, folder }) => {
+    for (const path of ["/healthz", "/v1/models", "/", "/docs", "/v1/feedback/export"]) {
+      const head = await fetch(new Request(`http://localhost${path}`, { method: "HEAD" }));
+      assert.equal(head.status, 200, path);
+      assert.equal(await head.text(), "", path);
+      assert.equal(head.headers.get("Content-Type"), (await call("GET", path)).headers.get("Content-Type"), path);
+    }
+    const form = new FormData();
+    form.set("purpose", "fine-tune");
+    form.set("file", new File(["{}"], "a.jsonl"));
+    const { id } = await (await fetch(new Request("http://localhost/v1/files", { method: "POST", body: form }))).json();
+    const opened = () =>
+      [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
+        try {
+          return Deno.readLinkSync(`/proc/self/fd/${name}`).startsWith(`${Deno.realPathSync(folder)}/files/`);
+        } catch {
+          return false;
+        }
+      }).length;
+    const head = await fetch(new Request(`http://localhost/v1/files/${id}/content`, { method: "HEAD" }));
+    assert.equal(head.headers.get("Content-Length"), "2");
+    assert.equal(opened(), 0);
+  });
+});
+
+Deno.test("OPTIONS lists what a path takes, also without a key, and another method is 405 with that list", async () => {
+  await withGateway({ options: { keysRequired: true, hosts: undefined } }, async ({ call }) => {
+    const allowed = async (path: string) => {
+      const { status, headers } = await call("OPTIONS", path);
+      return status === 204 ? headers.get("Allow") : status;
+    };
+    assert.equal(await allowed("/v1/chat/completions"), "POST, OPTIONS");
+    assert.equal(await allowed("/v1/models/"), "GET, HEAD, OPTIONS");
+    assert.equal(await allowed("/v1/files/file-1"), "GET, HEAD, DELETE, OPTIONS");
+  });
+  await withGateway({}, async ({ call }) => {
+    const { status, headers, json } = await call("PATCH", "/v1/models");
+    assert.equal(status, 405);
+    assert.equal(headers.get("Allow"), "GET, HEAD, OPTIONS");
+    assert.equal(json.error.code, "method_not_allowed");
+    assert.equal((await call("OPTIONS", "/v1/nothing")).status, 404);
+    assert.equal((await call("GET", "/v1/nothing")).status, 404);
+  });
+});
+
+Deno.test("a slash at a path's end changes nothing", async () => {
+  await withGateway({}, async ({ call }) => {
+    assert.equal((await call("GET", "/v1/models/")).text, (await call("GET", "/v1/models")).text);
+    const asked = { model: "base", prompt: "hi" };
+    assert.equal((await call("POST", "/v1/completions/", asked)).status, 200);
+  });
+});
+
+Deno.test("a file keeps its name in any script, and is given out under it", async () => {
+  await withGateway({}, async ({ fetch, call }) => {
+    const names = { "grüße 你好 🙂.jsonl": "grüße 你好 _.jsonl", '../a/b"c\r\n.jsonl': "b_22c_0D_0A.jsonl" };
+    for (const [name, kept] of Object.entries(names)) {
+      const form = new FormData();
+      form.set("purpose", "fine-tune");
+      form.set("file", new File(["{}"], name));
+      const stored = await (await fetch(new Request("http://localhost/v1/files", { method: "POST", body: form })))
+        .json();
+      assert.equal(stored.filename, kept);
+      const disposition = (await call("GET", `/v1/files/${stored.id}/content`)).headers.get("Content-Disposition")!;
+      assert.match(disposition, /^attachment; filename="[\x20-\x7e]+"/);
+      const [, encoded] = /filename\*=UTF-8''(\S+)$/.exec(disposition) ?? [];
+      if (encoded) assert.equal(decodeURIComponent(encoded), kept);
+      else assert.match(disposition, new RegExp(`filename="${kept}"`));
+    }
+  });
+});
