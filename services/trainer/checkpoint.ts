@@ -66,7 +66,7 @@ export async function readCheckpoint(out: string, runKey: string, length: number
   } catch {
     return undefined;
   }
-  const { metadata } = await readSafetensorsHeader(path);
+  const { metadata } = readSafetensorsHeader(path);
   let state: RunState;
   try {
     state = stateSchema.parse(JSON.parse(metadata.state ?? ""));
@@ -79,7 +79,7 @@ export async function readCheckpoint(out: string, runKey: string, length: number
         `choose another --out.`,
     );
   }
-  const tensors = await readSafetensors(path);
+  const tensors = readSafetensors(path);
   const block = (name: string) => {
     const tensor = tensors.get(name);
     if (!tensor || tensor.shape[0] !== length) {

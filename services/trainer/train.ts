@@ -9,7 +9,7 @@ import { counted } from "../../shared/counted.ts";
 import { InputError, InterruptedError } from "../../shared/errors.ts";
 import { countUnpaired } from "../../shared/feedback/pairing.ts";
 import { type Reporter, withProgress } from "../../shared/progress.ts";
-import { writeAdapter } from "../../shared/runtime/adapter.ts";
+import { parseTensorName, writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
 import { contextLengthOf, widthOf } from "../../shared/runtime/model_sizes.ts";
@@ -25,11 +25,11 @@ import { type KtoBatch, mismatchedPairs } from "./kto_step.ts";
 import { planRun, runLoop } from "./loop.ts";
 import { findModel, openModel, referenceKey, startTraining } from "./model.ts";
 import { printResult, type RunResult, writeOutputs } from "./outputs.ts";
-import { saveLora } from "./parameters.ts";
+import { saveLora, servingFeeds } from "./parameters.ts";
 import { answerSamples, type SampleAnswers } from "./sample_answers.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { automaticLearningRate, measuredWidth, type TrainSettings } from "./settings.ts";
-import { adapterFeeds, describeStart, newAdapterConfig, settingsOf, trainedPart } from "./trained_part.ts";
+import { describeStart, newAdapterConfig, settingsOf, trainedPart } from "./trained_part.ts";
 
 /** Everything that decides the numbers of a run; a checkpoint fits only the same. */
 function runKeyOf(settings: TrainSettings, modelKey: string, data: TrainingData): string {
@@ -176,14 +176,15 @@ export async function train(
 
     await pool.stop();
     let answered: SampleAnswers = { samples: [] };
-    if (config === undefined) await exportFullModel(join(out, "model"), model, policy);
+    if (config === undefined || trained.kind === "full") await exportFullModel(join(out, "model"), model, policy);
     else {
       const tuned = { config, tensors: saveLora(policy) };
       await writeAdapter(join(out, "adapter"), tuned);
       const trainedOn = [...trainedBefore.toJSON(), ...data.train.map(({ promptKey }) => promptKey)];
       await writeTrainedPrompts(join(out, "adapter"), new PromptSet(trainedOn));
       const { seed } = settings;
-      const what = { model, embedded, data, adapter: adapterFeeds(tuned), workers, device, seed };
+      const feeds = servingFeeds(tuned.tensors, (name) => trained.scalingOf(parseTensorName(name)!.module));
+      const what = { model, embedded, data, adapter: feeds, workers, device, seed };
       answered = await answerSamples(what, reporter, interrupted);
     }
     const { samples, desirableRate } = answered;

@@ -4,22 +4,17 @@
 import { adaptableLayers, type Lora, type Trained } from "../../shared/compiler/compile.ts";
 import { InputError } from "../../shared/errors.ts";
 import type { LinearLayer } from "../../shared/compiler/linear_layers.ts";
-import {
-  type Adapter,
-  type AdapterConfig,
-  adapterConfig,
-  modulesOf,
-  rankOf,
-  scalingOf,
-} from "../../shared/runtime/adapter.ts";
-import { readAdapterOf } from "../../shared/runtime/adapter_of_model.ts";
+import { type Adapter, type AdapterConfig, adapterConfig, modulesOf } from "../../shared/runtime/adapter.ts";
+import type { FittedAdapter } from "../../shared/runtime/adapter_of_model.ts";
 import { targetModulesOf } from "../../shared/runtime/module_patterns.ts";
+import { readAdapterOf } from "../../workers/adapter_reader.ts";
 import { fillFromModel } from "./full_model.ts";
 import type { OpenModel } from "./model.ts";
 import { initializeLora, loadLora, type ParameterBlock } from "./parameters.ts";
 import type { TrainSettings } from "./settings.ts";
 
-export { adapterFeeds, readAdapterOf } from "../../shared/runtime/adapter_of_model.ts";
+export { adapterFeeds } from "../../shared/runtime/adapter_of_model.ts";
+export { readAdapterOf } from "../../workers/adapter_reader.ts";
 
 /** Model types whose checkpoints keep linear weights as [in, out], in a Conv1D, which PEFT wants to be told. */
 const conv1D = ["gpt2", "openai-gpt"];
@@ -29,7 +24,7 @@ export interface TrainedPart<Kind extends Trained = Trained> {
   /** Sets the parameters' first values. */
   fill: (policy: ParameterBlock) => void;
   /** The adapter that it starts from. */
-  adapter: Adapter | undefined;
+  adapter: FittedAdapter | undefined;
 }
 
 /**
@@ -43,8 +38,8 @@ export async function adapterPart(folder: string, model: OpenModel): Promise<Tra
     kind: "lora",
     targetModules: modulesOf(adapter),
     asker: `the adapter ${folder} is of another model`,
-    rankOf: (module) => rankOf(adapter.config, module),
-    scalingOf: (module) => scalingOf(adapter.config, module),
+    rankOf: (module) => adapter.modules.get(module)!.rank,
+    scalingOf: (module) => adapter.modules.get(module)!.scaling,
   };
   return { trained, fill: (policy) => loadLora(policy, adapter.tensors), adapter };
 }

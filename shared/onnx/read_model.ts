@@ -260,7 +260,7 @@ export function readModel(
   }
   using _closing = file;
   refusePointer(path);
-  const window = new FileWindow(file, file.statSync().size, fail);
+  const window = new FileWindow(file, Deno.statSync(path).size, fail);
   const fileName = path.slice(dirname(path).length).replace(/^[\\/]/, "") || path;
   const graph: Graph = { irVersion: 0, opsets: new Map(), inputs: [], outputs: [], nodes: [], initializers: new Map() };
   let found = false;

@@ -65,9 +65,9 @@ const metadataSchema = z.record(z.string(), z.string());
  *
  * @throws {InputError} naming the file and the tensor when the file is missing, cut off, or not safetensors.
  */
-export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
-  using file = await openFile(path);
-  return await readHeader(path, file);
+export function readSafetensorsHeader(path: string): SafetensorsHeader {
+  using file = openFile(path);
+  return readHeader(path, file);
 }
 
 /**
@@ -75,15 +75,15 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
  *
  * @throws {InputError} naming the file when it is cut off, or the dtype is no float of 16 bits or more.
  */
-export async function readSafetensorsPart(
+export function readSafetensorsPart(
   path: string,
   { dtype, start }: SafetensorsEntry,
   first: number,
   count: number,
-): Promise<Float32Array> {
-  using file = await openFile(path);
+): Float32Array {
+  using file = openFile(path);
   const size = BYTES_PER_ELEMENT[dtype];
-  const data = await readRange(path, file, start + first * size, start + (first + count) * size);
+  const data = readRange(path, file, start + first * size, start + (first + count) * size);
   return toFloat32({ dtype, shape: [count], data });
 }
 
@@ -93,16 +93,16 @@ export async function readSafetensorsPart(
  *
  * @throws {InputError} naming the file and the tensor when the file is missing, cut off, or not safetensors.
  */
-export async function readSafetensors(
+export function readSafetensors(
   path: string,
   wanted: (name: string) => boolean = () => true,
-): Promise<Map<string, SafetensorsTensor>> {
-  using file = await openFile(path);
-  const header = await readHeader(path, file);
+): Map<string, SafetensorsTensor> {
+  using file = openFile(path);
+  const header = readHeader(path, file);
   const tensors = new Map<string, SafetensorsTensor>();
   for (const [name, { dtype, shape, start, end }] of header.entries) {
     if (!wanted(name)) continue;
-    tensors.set(name, { dtype, shape, data: await readRange(path, file, start, end) });
+    tensors.set(name, { dtype, shape, data: readRange(path, file, start, end) });
   }
   return tensors;
 }
@@ -180,9 +180,9 @@ export function encodeSafetensors(
   return file;
 }
 
-async function openFile(path: string): Promise<Deno.FsFile> {
+function openFile(path: string): Deno.FsFile {
   try {
-    return await Deno.open(path, { read: true });
+    return Deno.openSync(path, { read: true });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) throw new InputError(`${path}: no such file`);
     if (error instanceof Deno.errors.PermissionDenied) throw new InputError(`${path}: no permission to read it`);
@@ -190,12 +190,12 @@ async function openFile(path: string): Promise<Deno.FsFile> {
   }
 }
 
-async function readHeader(path: string, file: Deno.FsFile): Promise<SafetensorsHeader> {
-  const { size, isFile } = await file.stat();
+function readHeader(path: string, file: Deno.FsFile): SafetensorsHeader {
+  const { size, isFile } = Deno.statSync(path);
   if (!isFile) throw new InputError(`${path}: not a file`);
   refusePointer(path);
   if (size < 8) throw new InputError(`${path}: not a safetensors file (only ${size} bytes)`);
-  const lengthBytes = await readRange(path, file, 0, 8);
+  const lengthBytes = readRange(path, file, 0, 8);
   const headerLength = new DataView(lengthBytes.buffer).getBigUint64(0, true);
   if (headerLength > BigInt(LARGEST_HEADER)) {
     throw new InputError(`${path}: header length ${headerLength} is over the limit of ${LARGEST_HEADER} bytes`);
@@ -204,7 +204,7 @@ async function readHeader(path: string, file: Deno.FsFile): Promise<SafetensorsH
   if (dataStart > size) {
     throw new InputError(`${path}: header length ${headerLength} reaches beyond the file's ${size} bytes`);
   }
-  return parseHeader(path, await readRange(path, file, 8, dataStart), dataStart, size);
+  return parseHeader(path, readRange(path, file, 8, dataStart), dataStart, size);
 }
 
 function parseHeader(path: string, bytes: Uint8Array, dataStart: number, size: number): SafetensorsHeader {
@@ -268,16 +268,16 @@ function checkCoverage(path: string, entries: [string, SafetensorsEntry][], data
   if (position !== size) throw new InputError(`${path}: ${size - position} bytes at the end belong to no tensor`);
 }
 
-async function readRange(
+function readRange(
   path: string,
   file: Deno.FsFile,
   start: number,
   end: number,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(end - start);
-  await file.seek(start, Deno.SeekMode.Start);
+  file.seekSync(start, Deno.SeekMode.Start);
   for (let filled = 0; filled < bytes.length;) {
-    const count = await file.read(bytes.subarray(filled));
+    const count = file.readSync(bytes.subarray(filled));
     if (count === null) throw new InputError(`${path}: ended at byte ${start + filled} while it was being read`);
     filled += count;
   }

@@ -41,8 +41,8 @@ const LIVE_NAME = /^(base_model\.model\..+\.lora_[AB])\.([^.]+)\.weight$/;
  * @throws {InputError} naming the file and the field or tensor: a missing file, a kind of adapter that is not plain
  * LoRA, a missing partner of a matrix, or a shape that does not fit the rank.
  */
-export async function readAdapter(folder: string): Promise<Adapter> {
-  const config = parseAdapterConfig(await readConfigFile(folder), join(folder, CONFIG_FILE));
+export function readAdapter(folder: string): Adapter {
+  const config = parseAdapterConfig(readConfigFile(folder), join(folder, CONFIG_FILE));
   const path = join(folder, WEIGHTS_FILE);
   if (!existsSync(path)) {
     throw new InputError(
@@ -53,7 +53,7 @@ export async function readAdapter(folder: string): Promise<Adapter> {
     );
   }
   const tensors = new Map<string, AdapterTensor>();
-  const stored = await readSafetensors(path);
+  const stored = readSafetensors(path);
   const live = new Set(
     [...stored.keys()].map((name) => LIVE_NAME.exec(name)?.[2]).filter((name) => name !== undefined),
   );
@@ -180,10 +180,10 @@ function checkAdapter({ config, tensors }: Adapter, path: string): void {
   }
 }
 
-async function readConfigFile(folder: string): Promise<unknown> {
+function readConfigFile(folder: string): unknown {
   const path = join(folder, CONFIG_FILE);
   try {
-    return JSON.parse(await Deno.readTextFile(path));
+    return JSON.parse(Deno.readTextFileSync(path));
   } catch (error) {
     if (error instanceof SyntaxError) throw new InputError(`${path}: not JSON (${error.message})`);
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {

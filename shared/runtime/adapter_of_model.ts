@@ -1,19 +1,40 @@
 // An adapter for one model: checked against the model's layers, and brought from PEFT's layout (A [rank, in], B [out,
 // rank]) into the graph's (the transposes) for generation. It does not know workers or training.
 
-import { adaptableLayers } from "../compiler/compile.ts";
+import type { LinearLayer } from "../compiler/linear_layers.ts";
 import { InputError } from "../errors.ts";
-import { type Adapter, type AdapterTensor, parseTensorName, readAdapter, scalingOf } from "./adapter.ts";
-import type { OpenModel } from "./open_model.ts";
+import {
+  type Adapter,
+  type AdapterTensor,
+  modulesOf,
+  parseTensorName,
+  rankOf,
+  readAdapter,
+  scalingOf,
+} from "./adapter.ts";
+
+/** What an adapter has to fit. */
+export interface AdaptedModel {
+  /** For messages. */
+  name: string;
+  layers: Pick<LinearLayer, "module" | "inSize" | "outSize">[];
+}
+
+/** An adapter that fits a model. */
+export interface FittedAdapter extends Adapter {
+  /** Rank and scaling by module, as the patterns of its config mean them. */
+  modules: Map<string, { rank: number; scaling: number }>;
+}
 
 /**
- * Reads an adapter and checks it against the layers of the model that will answer with it.
+ * Reads an adapter and checks it against the layers of the model that will answer with it. Its config may hold regular
+ * expressions that take for ever: services read adapters by workers/adapter_reader.ts, which ends that.
  *
  * @throws InputError where it is not plain LoRA; naming the first misfit where it is of another model
  */
-export async function readAdapterOf({ path, folder: model }: OpenModel, folder: string): Promise<Adapter> {
-  const adapter = await readAdapter(folder);
-  const layers = new Map(adaptableLayers(path, model.config).map((layer) => [layer.module, layer]));
+export function fitAdapter(model: AdaptedModel, folder: string): FittedAdapter {
+  const adapter = readAdapter(folder), { config } = adapter;
+  const layers = new Map(model.layers.map((layer) => [layer.module, layer]));
   for (const [name, { shape }] of adapter.tensors) {
     const { module, matrix } = parseTensorName(name)!;
     const layer = layers.get(module), needed = matrix === "A" ? layer?.inSize : layer?.outSize;
@@ -25,12 +46,13 @@ export async function readAdapterOf({ path, folder: model }: OpenModel, folder: 
     const mend = `use it with the model that it was trained on${base ? ` (its config names ${base})` : ""}`;
     throw new InputError(`${folder}: the adapter is of another model than ${model.name}: ${why}; ${mend}.`);
   }
-  return adapter;
+  const scaled = (module: string) => ({ rank: rankOf(config, module), scaling: scalingOf(config, module) });
+  return { ...adapter, modules: new Map(modulesOf(adapter).map((module) => [module, scaled(module)])) };
 }
 
 /** What the workers are fed to generate under an adapter. */
-export function adapterFeeds({ config, tensors }: Adapter): ReturnType<typeof servingFeeds> {
-  return servingFeeds(tensors, (name) => scalingOf(config, parseTensorName(name)!.module));
+export function adapterFeeds({ tensors, modules }: FittedAdapter): ReturnType<typeof servingFeeds> {
+  return servingFeeds(tensors, (name) => modules.get(parseTensorName(name)!.module)!.scaling);
 }
 
 /** Row-major [rows, columns] to [columns, rows]. */

@@ -2,9 +2,9 @@
 // forgotten when no name and no answer has it. It does not know workers.
 
 import { InputError } from "../../../shared/errors.ts";
-import { adapterFeeds, readAdapterOf } from "../../../shared/runtime/adapter_of_model.ts";
 import { alteredFiles, type FilesVersion, hashAdapterFiles, isVersion } from "../../../shared/runtime/kept_adapters.ts";
 import type { OpenModel } from "../../../shared/runtime/open_model.ts";
+import { readAdapterFeeds } from "../../../workers/adapter_reader.ts";
 import type { AdapterFeeds } from "../../../workers/protocol.ts";
 import type { LoadedAdapter } from "./answers.ts";
 
@@ -19,7 +19,7 @@ export async function readServedAdapter(model: OpenModel, folder: string): Promi
   // A folder that is replaced meanwhile would answer under the name of files that it was not read from. Whatever is
   // missing is said by who reads it.
   const before = await hashAdapterFiles(folder).catch(() => undefined);
-  const feeds = adapterFeeds(await readAdapterOf(model, folder));
+  const feeds = await readAdapterFeeds(model, folder);
   const files = await hashAdapterFiles(folder);
   if (before?.version !== files.version) {
     throw new InputError(`${folder}: the adapter changed while it was read; load it again once it is written.`);

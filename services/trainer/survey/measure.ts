@@ -1,6 +1,7 @@
 // Measures one cell of the survey, on the path that training takes: the same opening, workers, scoring and step. Each
 // stage is handed over as soon as it is known, so that a crash in the next one does not lose it.
 
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { compileScoring } from "../../../shared/compiler/compile.ts";
 import { microBatchFeeds } from "../../../shared/compiler/feeds.ts";
@@ -80,14 +81,15 @@ async function scoring(subject: Subject, model: OpenModel, rows: TokenizedRow[],
 }
 
 /** Largest difference of the gradients from TRL's, relative to each tensor's largest element; null without goldens. */
-async function gradientError(
+function gradientError(
   { folder, dtype, rows }: Subject,
   { compiled }: TrainableModel,
   gradients: Float32Array[],
-): Promise<number | null> {
+): number | null {
   if (dtype !== "fp32" || rows < batchSize) return null;
-  const golden = await readSafetensors(join(folder, "golden.safetensors")).catch(() => undefined);
-  if (golden === undefined) return null;
+  const path = join(folder, "golden.safetensors");
+  if (!existsSync(path)) return null;
+  const golden = readSafetensors(path);
   const errors = compiled.parameters.map(({ name, shape }, p) => {
     const expected = toFloat32(golden.get(`kto_beta${beta}/batch0/grad/${name}`)!), [height, width] = shape;
     const largest = expected.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
@@ -114,7 +116,7 @@ async function training(subject: Subject, model: OpenModel, rows: TokenizedRow[]
     const blocks = new GradientBlocks(trainable.policy);
     const step = (version: number) => ktoStep(pool, batch, reference, layout, weights, version, blocks);
     const { loss: before, gradients } = await step(0);
-    const error = await gradientError(subject, trainable, gradients);
+    const error = gradientError(subject, trainable, gradients);
     // Far enough down for the loss to move by a hundredth, if it were straight.
     const rate = 0.01 / gradientNorm(gradients) ** 2;
     trainable.policy.views.forEach((view, p) => gradients[p]!.forEach((each, i) => view[i]! -= rate * each));
