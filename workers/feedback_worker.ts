@@ -4,6 +4,7 @@
 import { expose } from "comlink";
 import { type FeedbackSummary, streamFeedback } from "../shared/feedback/read.ts";
 import type { FeedbackRow } from "../shared/feedback/row.ts";
+import type { Lifeline } from "./member.ts";
 
 /** Some rows; the summary comes with the last. */
 export interface FeedbackBatch {
@@ -12,7 +13,7 @@ export interface FeedbackBatch {
 }
 
 /** The face of the worker, which reads one file, once. Both throw InputError, known by its name on the other side. */
-export interface FeedbackWorker {
+export interface FeedbackWorker extends Lifeline {
   /** Reads a file and keeps nothing of it. */
   check(path: string): Promise<void>;
   /** The next rows of a file. */
@@ -23,7 +24,13 @@ const rowsPerBatch = 100;
 
 let reading: AsyncGenerator<FeedbackRow, FeedbackSummary> | undefined;
 
+let lifeline: MessagePort | undefined;
+
 const worker: FeedbackWorker = {
+  hold(port) {
+    lifeline?.close();
+    lifeline = port;
+  },
   async check(path) {
     for await (const _ of streamFeedback(path));
   },

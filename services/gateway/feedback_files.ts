@@ -1,14 +1,15 @@
 // Feedback files in the data folder, read in a thread of their own: one of hundreds of megabytes keeps no answer waiting.
 // It knows no routes, and not what rows are for.
 
-import { type Remote, wrap } from "comlink";
+import { resolve } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import type { FeedbackSummary } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
 import type { FeedbackWorker } from "../../workers/feedback_worker.ts";
+import { startMember } from "../../workers/member.ts";
 
 /** Reads a file to its end. @throws InputError for one that cannot be trained on */
-export const checkFeedback = (path: string): Promise<void> => inThread((worker) => worker.check(path));
+export const checkFeedback = (path: string): Promise<void> => inThread(path, (worker) => worker.check(path));
 
 /**
  * Hands the rows of a file to `take`, which goes through them at its own pace.
@@ -20,11 +21,11 @@ export function readFeedbackRows<Result>(
   path: string,
   take: (rows: AsyncIterable<FeedbackRow>, summary: () => FeedbackSummary) => Promise<Result>,
 ): Promise<Result> {
-  return inThread(async (worker) => {
+  return inThread(path, async (worker) => {
     let summary: FeedbackSummary | undefined;
     async function* rows() {
       while (!summary) {
-        const batch = await worker.next(path).catch(asInputError);
+        const batch = await worker.next(path);
         yield* batch.rows;
         summary = batch.summary;
       }
@@ -33,12 +34,38 @@ export function readFeedbackRows<Result>(
   });
 }
 
-async function inThread<Result>(use: (worker: Remote<FeedbackWorker>) => Promise<Result>): Promise<Result> {
-  const thread = new Worker(new URL("../../workers/feedback_worker.ts", import.meta.url), { type: "module" });
+/** Milliseconds for a small file, and bytes that are read in one more, on a machine at its limit. */
+const patience = 60_000, bytesPerMillisecond = 1000;
+
+/** A thread that may read the file and nothing else, for as long as the worst file of its size may take. */
+async function inThread<Result>(
+  path: string,
+  use: (worker: Pick<FeedbackWorker, "check" | "next">) => Promise<Result>,
+): Promise<Result> {
+  const { remote, death, end } = startMember<FeedbackWorker>(
+    new URL("../../workers/feedback_worker.ts", import.meta.url),
+    "feedback reader",
+    { read: [resolve(path)] },
+  );
+  const longest = Math.round(patience + (await Deno.stat(path)).size / bytesPerMillisecond);
+  const bounded = async <Answer>(answer: Promise<Answer>): Promise<Answer> => {
+    let late: ReturnType<typeof setTimeout> | undefined;
+    const overdue = new Promise<never>((_, reject) => {
+      late = setTimeout(() => reject(new InputError(`The file takes longer to read than ${longest} ms.`)), longest);
+    });
+    try {
+      return await Promise.race([answer, death, overdue]).catch(asInputError);
+    } finally {
+      clearTimeout(late);
+    }
+  };
   try {
-    return await use(wrap<FeedbackWorker>(thread)).catch(asInputError);
+    return await use({
+      check: (path) => bounded(remote.check(path)),
+      next: (path) => bounded(remote.next(path)),
+    });
   } finally {
-    thread.terminate();
+    end();
   }
 }
 
