@@ -8,6 +8,23 @@ import type { Device } from "../shared/runtime/session.ts";
 
 export { Command, Option };
 
+/** An option that names a file or folder, which the command has to be let read, or write as well. */
+export class PathOption extends Option {
+  /** @param pathOf the path in an option's value, where that is not all of it */
+  constructor(
+    flags: string,
+    description: string,
+    readonly access: "read" | "write",
+    readonly pathOf: (value: string) => string = (value) => value,
+  ) {
+    super(flags, description);
+  }
+}
+
+/** `--model`, of every command that opens one. */
+export const modelOption = () =>
+  new PathOption("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model", "read");
+
 /** A command whose mistakes in arguments end with exit code 2. */
 export function command(name: string, description: string): Command {
   return new Command(`deno task ${name}`)
@@ -89,7 +106,7 @@ export function list(text: string): string[] {
 /** Options of every command that opens a model. */
 export function modelOptions(program: Command): Command {
   return program
-    .option("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model")
+    .addOption(modelOption())
     .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there", "auto")
     .option("--device <name>", "auto, cpu or webgpu", "auto");
 }
@@ -153,9 +170,9 @@ export function untilStopped(): Promise<void> {
  * Parses the arguments and runs the command's action; ends the process with 0 done, 2 unusable input, 130 interrupted,
  * 1 anything else.
  */
-export async function runCommand(program: Command): Promise<never> {
+export async function runCommand(program: Command, args: readonly string[] = Deno.args): Promise<never> {
   try {
-    await program.parseAsync(Deno.args, { from: "user" });
+    await program.parseAsync(args, { from: "user" });
     await flush();
     Deno.exit(0);
   } catch (error) {

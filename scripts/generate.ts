@@ -8,38 +8,33 @@ import { counted } from "../shared/counted.ts";
 import { contextLengthOf } from "../shared/runtime/model_sizes.ts";
 import { createReporter } from "../shared/progress.ts";
 import { WorkerPool } from "../workers/pool.ts";
-import { command, count, device, modelOptions, notNegative, required, runCommand, seed } from "./command.ts";
+import { device, required, runCommand } from "./command.ts";
+import { program } from "./commands/generate.ts";
 
-const program = modelOptions(command("generate", "Answers one prompt; a chat model sees it as the user's message."))
-  .option("--adapter <folder>", "PEFT adapter to answer with")
-  .option("--prompt <text>", "what to answer")
-  .option("--max-new-tokens <n>", "longest answer in tokens", count, 128)
-  .option("--temperature <x>", "0 always takes the likeliest token", notNegative, 0)
-  .option("--seed <n>", "of the sampling", seed, 0)
-  .action(async (options) => {
-    const prompt = required(options.prompt, "--prompt") as string;
-    const reporter = createReporter({ json: false });
-    const model = openModel(await findModel(options.model, options.dtype, reporter), options.dtype);
-    const adapter = options.adapter === undefined ? undefined : await readAdapterOf(model, options.adapter);
-    const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
-    const ids = promptIds(model.tokenizer, asked), contextLength = contextLengthOf(model.folder.config);
-    const room = roomFor(ids, { ...options, contextLength });
-    if (room < options.maxNewTokens) {
-      reporter.warn(
-        `The answer may have ${
-          counted(room, "token")
-        }, not ${options.maxNewTokens}: the prompt has ${ids.length} of the ` +
-          `${contextLength} that the model's context holds.`,
-      );
-    }
-    const pool = await WorkerPool.start(1, reporter.warn);
-    try {
-      await startGeneration(model, pool, device(options.device), adapter && adapterFeeds(adapter));
-      const [answer] = await answerPrompts(pool, model.tokenizer, [asked], { ...options, contextLength });
-      process.stdout.write(answer + "\n");
-    } finally {
-      await pool.stop();
-    }
-  });
+program.action(async (options) => {
+  const prompt = required(options.prompt, "--prompt") as string;
+  const reporter = createReporter({ json: false });
+  const model = openModel(await findModel(options.model, options.dtype, reporter), options.dtype);
+  const adapter = options.adapter === undefined ? undefined : await readAdapterOf(model, options.adapter);
+  const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
+  const ids = promptIds(model.tokenizer, asked), contextLength = contextLengthOf(model.folder.config);
+  const room = roomFor(ids, { ...options, contextLength });
+  if (room < options.maxNewTokens) {
+    reporter.warn(
+      `The answer may have ${
+        counted(room, "token")
+      }, not ${options.maxNewTokens}: the prompt has ${ids.length} of the ` +
+        `${contextLength} that the model's context holds.`,
+    );
+  }
+  const pool = await WorkerPool.start(1, reporter.warn);
+  try {
+    await startGeneration(model, pool, device(options.device), adapter && adapterFeeds(adapter));
+    const [answer] = await answerPrompts(pool, model.tokenizer, [asked], { ...options, contextLength });
+    process.stdout.write(answer + "\n");
+  } finally {
+    await pool.stop();
+  }
+});
 
 await runCommand(program);

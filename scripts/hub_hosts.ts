@@ -1,5 +1,5 @@
-// What a task's --allow-net has to allow for HF_ENDPOINT, on one line; deno.json's tasks put it behind Hugging Face's hosts.
+// What a task's --allow-net has to allow for the hub, on one line, for tasks that are not launched.
 
 import { hubHosts } from "../shared/runtime/hub/endpoint.ts";
 
-console.log(hubHosts());
+console.log(hubHosts().join(","));

@@ -4,7 +4,8 @@ import { InputError } from "../shared/errors.ts";
 import type { Database } from "../shared/store/database.ts";
 import { openStore } from "../shared/store/open_store.ts";
 import { createKey, listKeys, revokeKey, type Scope, scopes } from "../shared/store/keys.ts";
-import { command, list, runCommand } from "./command.ts";
+import { runCommand } from "./command.ts";
+import { create, program, revoke, show } from "./commands/keys.ts";
 
 interface KeyOptions {
   dataDir: string;
@@ -13,8 +14,6 @@ interface KeyOptions {
   owner?: string;
 }
 
-const program = command("keys", "Makes, lists and revokes the gateway's API keys. They are kept hashed.");
-
 function readScopes(given: string[] | undefined): Scope[] {
   if (given === undefined || given.length === 0) {
     throw new InputError(`--scope is needed: ${scopes.join(", ")}, or several with commas.`);
@@ -22,12 +21,6 @@ function readScopes(given: string[] | undefined): Scope[] {
   const unknown = given.find((scope) => !scopes.includes(scope as Scope));
   if (unknown !== undefined) throw new InputError(`--scope ${unknown}: there are ${scopes.join(", ")}.`);
   return [...new Set(given as Scope[])];
-}
-
-/** A name that fits a line, and is no longer than one that a label may have. */
-function ownerName(text: string): string {
-  if (/^[^\s\p{C}][^\p{C}]{0,254}[^\s\p{C}]$|^[^\s\p{C}]$/u.test(text)) return text;
-  throw new InputError("--owner: write a name of 1 to 256 characters on one line.");
 }
 
 /** Opens the store that the gateway uses under the same options. */
@@ -40,54 +33,40 @@ async function withStore({ dataDir }: KeyOptions, use: (database: Database) => P
   }
 }
 
-const dataDir = ["--data-dir <folder>", "the gateway's; DATABASE_URL counts here too", "data"] as const;
-
-program.command("create")
-  .description("make a key and print it, once")
-  .option("--scope <list>", `what it may do: ${scopes.join(", ")} (admin may do everything)`, list)
-  .option("--name <text>", "to tell keys apart")
-  .option("--owner <name>", "who uses it; keys of one owner share their labels", ownerName)
-  .option(...dataDir)
-  .action(async (options: KeyOptions) => {
-    const granted = readScopes(options.scope);
-    await withStore(options, async (database) => {
-      const { name, owner } = options;
-      const { secret, id } = await createKey(database, { scopes: granted, name, owner });
-      console.log(secret);
-      const whose = owner === undefined ? "" : ` of ${owner}`;
-      console.error(`Key ${id}${whose} with ${granted.join(", ")}. It is not shown again.`);
-    });
+create.action(async (options: KeyOptions) => {
+  const granted = readScopes(options.scope);
+  await withStore(options, async (database) => {
+    const { name, owner } = options;
+    const { secret, id } = await createKey(database, { scopes: granted, name, owner });
+    console.log(secret);
+    const whose = owner === undefined ? "" : ` of ${owner}`;
+    console.error(`Key ${id}${whose} with ${granted.join(", ")}. It is not shown again.`);
   });
+});
 
-program.command("list")
-  .description("all keys, without their secrets")
-  .option(...dataDir)
-  .action((options: KeyOptions) =>
-    withStore(options, async (database) => {
-      for (const { id, name, owner, scopes, createdAt, revokedAt } of await listKeys(database)) {
-        const words = [
-          id,
-          scopes.join(","),
-          new Date(createdAt).toISOString(),
-          ...(revokedAt === null ? [] : [`revoked ${new Date(revokedAt).toISOString()}`]),
-          ...(owner === null ? [] : [`owner=${owner}`]),
-          ...(name === null ? [] : [name]),
-        ];
-        console.log(words.join(" "));
-      }
-    })
-  );
+show.action((options: KeyOptions) =>
+  withStore(options, async (database) => {
+    for (const { id, name, owner, scopes, createdAt, revokedAt } of await listKeys(database)) {
+      const words = [
+        id,
+        scopes.join(","),
+        new Date(createdAt).toISOString(),
+        ...(revokedAt === null ? [] : [`revoked ${new Date(revokedAt).toISOString()}`]),
+        ...(owner === null ? [] : [`owner=${owner}`]),
+        ...(name === null ? [] : [name]),
+      ];
+      console.log(words.join(" "));
+    }
+  })
+);
 
-program.command("revoke <id>")
-  .description("end a key, at once")
-  .option(...dataDir)
-  .action((id: string, options: KeyOptions) =>
-    withStore(options, async (database) => {
-      if (!await revokeKey(database, id)) {
-        throw new InputError(`There is no key ${id} in use; see deno task keys list.`);
-      }
-      console.log(`Revoked ${id}.`);
-    })
-  );
+revoke.action((id: string, options: KeyOptions) =>
+  withStore(options, async (database) => {
+    if (!await revokeKey(database, id)) {
+      throw new InputError(`There is no key ${id} in use; see deno task keys list.`);
+    }
+    console.log(`Revoked ${id}.`);
+  })
+);
 
 await runCommand(program);

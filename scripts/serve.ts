@@ -5,36 +5,23 @@ import { startGateway } from "../services/gateway/serve.ts";
 import { type GatewayOptions, parseGatewaySettings } from "../services/gateway/settings.ts";
 import { parseTrainerSettings, type TrainerOptions } from "../services/trainer/service/settings.ts";
 import { taskArguments } from "../shared/tasks.ts";
-import { command, device, runCommand, untilStopped } from "./command.ts";
-import { gatewayOptions, trainerOptions } from "./service_options.ts";
+import { device, runCommand, untilStopped } from "./command.ts";
+import { program } from "./commands/serve.ts";
 
 /** Longest wait before a trainer that keeps dying is started again, in milliseconds. */
 const longestWait = 30_000;
 
-const program = trainerOptions(gatewayOptions(command(
-  "serve",
-  `Serves a model, collects thumbs, trains and promotes: gateway, trainer and console on one address.
-Without arguments it serves the embedded model on http://127.0.0.1:8000.`,
-)))
-  .addHelpText(
-    "after",
-    `
-Examples:
-  deno task serve
-  deno task serve --model owner/name --train-every 200 --auto-promote
-SIGTERM drains: answers are finished, a running job goes on at the next start.`,
-  )
-  .action(async (options: GatewayOptions & TrainerOptions) => {
-    device(options.device);
-    const stopped = untilStopped();
-    const settings = parseGatewaySettings(options);
-    parseTrainerSettings(options);
-    const running = await startGateway(settings);
-    const trainer = keepTrainer(trainerArguments(options), running.gateway.log.error);
-    console.log(`Listening on ${running.address} (console; API: ${running.address}/docs). Ctrl-C ends it.`);
-    await stopped;
-    await Promise.all([trainer.stop(), running.stop()]);
-  });
+program.action(async (options: GatewayOptions & TrainerOptions) => {
+  device(options.device);
+  const stopped = untilStopped();
+  const settings = parseGatewaySettings(options);
+  parseTrainerSettings(options);
+  const running = await startGateway(settings);
+  const trainer = keepTrainer(trainerArguments(options), running.gateway.log.error);
+  console.log(`Listening on ${running.address} (console; API: ${running.address}/docs). Ctrl-C ends it.`);
+  await stopped;
+  await Promise.all([trainer.stop(), running.stop()]);
+});
 
 /** The trainer's own words of the options that both have. */
 function trainerArguments(options: GatewayOptions & TrainerOptions): string[] {
@@ -60,8 +47,7 @@ function keepTrainer(
   const work = async () => {
     for (let wait = 500; !stopping; wait = Math.min(longestWait, wait * 2)) {
       const began = Date.now();
-      // By its name: permission to run is for that alone.
-      child = new Deno.Command("deno", {
+      child = new Deno.Command(Deno.execPath(), {
         args: [...taskArguments("trainer"), ...args],
         stdin: "piped",
         stdout: "null",

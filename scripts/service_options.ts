@@ -1,15 +1,35 @@
 // The options of the commands that serve, train for a server, or do both. It parses words; what they mean is elsewhere.
 
-import { type Command, count, notNegative, port, repeated, workerCount } from "./command.ts";
+import { type Command, count, modelOption, notNegative, PathOption, port, repeated, workerCount } from "./command.ts";
 
-const dataFolder = ["--data-dir <folder>", "where answers, thumbs, keys and runs are kept", "data"] as const;
+/** The folder of the services; SQLite and what a database holds by its path are in it. */
+export const dataFolder = (description: string) =>
+  new PathOption("--data-dir <folder>", description, "write").default("data");
+
+/** The folder in NAME=FOLDER. */
+const afterName = (text: string) => text.slice(text.indexOf("=") + 1);
 
 /** Options of the gateway. */
 export function gatewayOptions(program: Command): Command {
   return modelOptions(program)
     .option("--host <address>", "where to listen; any but loopback needs an API key", "127.0.0.1")
     .option("--port <n>", "0 takes a free one", port, 8000)
-    .option("--adapter <name=folder>", "PEFT adapter to serve as base:NAME; may be repeated", repeated, [])
+    .addOption(
+      new PathOption(
+        "--adapter <name=folder>",
+        "PEFT adapter to serve as base:NAME; may be repeated",
+        "read",
+        afterName,
+      )
+        .argParser(repeated).default([]),
+    )
+    .addOption(
+      new PathOption(
+        "--adapter-dir <folder>",
+        "folder whose adapters may be loaded over HTTP, besides runs; may be repeated",
+        "read",
+      ).argParser(repeated).default(["runs"], "runs"),
+    )
     .option("--alias <name=arms>", "spreads requests, e.g. prospect=base:90,base:new:10; may be repeated", repeated, [])
     .option(
       "--workers <n>",
@@ -52,8 +72,8 @@ export function trainerOptions(program: Command): Command {
 /** Options of both. */
 export function modelOptions(program: Command): Command {
   return program
-    .option("--model <folder|hub id>", "model in transformers.js layout; default: the embedded model")
+    .addOption(modelOption())
     .option("--dtype <name>", "fp32, fp16, q8, q4 …; auto is the most precise file there", "auto")
     .option("--device <name>", "auto, cpu or webgpu", "auto")
-    .option(...dataFolder);
+    .addOption(dataFolder("where answers, thumbs, keys and runs are kept"));
 }

@@ -9,7 +9,7 @@ export interface Server {
 
 /** Starts a server over a data folder and waits until its model answers. @throws Error with its last words */
 export async function startServer(dataFolder: string): Promise<Server> {
-  const child = new Deno.Command("deno", {
+  const child = new Deno.Command(Deno.execPath(), {
     args: [...taskArguments("serve"), "--port", "0", "--data-dir", dataFolder],
     stdin: "null",
     stdout: "piped",

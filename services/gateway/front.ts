@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import { type Remote, wrap } from "comlink";
 import { InputError } from "../../shared/errors.ts";
+import { makeScratchFolder, socketName } from "../../shared/scratch.ts";
 import type {
   Front,
   FrontCounts,
@@ -137,7 +138,7 @@ export async function openFront(
   answer: (request: Request) => Response | Promise<Response>,
   onDeath: (error: Error) => void,
 ): Promise<OpenFront> {
-  const folder = await Deno.makeTempDir({ prefix: "prospect-" }), backend = join(folder, "gateway");
+  const folder = await makeScratchFolder(), backend = join(folder, socketName);
   const server = Deno.serve({ path: backend, onListen: () => {} }, answer);
   let thread: Worker, front: Remote<Front>, closed = false;
   const listen = async (port: number): Promise<number> => {

@@ -9,6 +9,7 @@ import { Builder } from "../onnx/builder.ts";
 import { type Graph, operatorKey, prune, type Shape, sortTopologically } from "../onnx/graph.ts";
 import { readModel } from "../onnx/read_model.ts";
 import { writeModel } from "../onnx/write_model.ts";
+import { cacheFolder } from "../runtime/cache_folder.ts";
 
 /** Names of the sizes that a run chooses. */
 export const batch = "batch", sequence = "sequence";
@@ -150,7 +151,9 @@ export async function foldConstants(graph: Graph, path: string): Promise<Graph> 
     ],
     initializers: new Map([...graph.initializers].filter(([, tensor]) => tensor.data.kind === "inline")),
   };
-  const folder = await Deno.makeTempDir({ prefix: "prospect-" });
+  const cache = cacheFolder();
+  await Deno.mkdir(cache, { recursive: true });
+  const folder = await Deno.makeTempDir({ dir: cache, prefix: "folding-" });
   try {
     const file = join(folder, "folded.onnx");
     const session = await InferenceSession.create(writeModel(light), {

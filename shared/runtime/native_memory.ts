@@ -3,17 +3,10 @@
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { openLibc } from "../libc.ts";
 
 /** glibc's malloc_trim; other C libraries have none, and keep less. */
-function openTrim(): ((keep: bigint) => number) | undefined {
-  if (Deno.build.os !== "linux") return undefined;
-  try {
-    const { symbols } = Deno.dlopen("libc.so.6", { malloc_trim: { parameters: ["usize"], result: "i32" } });
-    return symbols.malloc_trim;
-  } catch {
-    return undefined;
-  }
-}
+const openTrim = () => openLibc({ malloc_trim: { parameters: ["usize"], result: "i32" } })?.malloc_trim;
 
 let trim: ReturnType<typeof openTrim> | null = null;
 

@@ -255,19 +255,20 @@ Deno.test("without the net, a model that is here in part serves as it is, and on
 });
 
 Deno.test("HF_ENDPOINT is a web address, and its host and subdomains are what a task may connect to beside the hub", async () => {
-  const cases: Record<string, [string, string]> = {
-    "": ["https://huggingface.co", ""],
-    "https://huggingface.co/": ["https://huggingface.co", ""],
-    "https://mirror.example//": ["https://mirror.example", ",mirror.example:443,*.mirror.example:443"],
-    "http://Mirror.example:81/hf/": ["http://mirror.example:81/hf", ",mirror.example:81,*.mirror.example:81"],
-    "http://127.0.0.1:9": ["http://127.0.0.1:9", ",127.0.0.1:9"],
-    "http://[::1]:9": ["http://[::1]:9", ",[::1]:9"],
-    "http://localhost": ["http://localhost", ",localhost:80"],
+  const own = ["huggingface.co", "*.huggingface.co", "*.hf.co"];
+  const cases: Record<string, [string, string[]]> = {
+    "": ["https://huggingface.co", []],
+    "https://huggingface.co/": ["https://huggingface.co", []],
+    "https://mirror.example//": ["https://mirror.example", ["mirror.example:443", "*.mirror.example:443"]],
+    "http://Mirror.example:81/hf/": ["http://mirror.example:81/hf", ["mirror.example:81", "*.mirror.example:81"]],
+    "http://127.0.0.1:9": ["http://127.0.0.1:9", ["127.0.0.1:9"]],
+    "http://[::1]:9": ["http://[::1]:9", ["[::1]:9"]],
+    "http://localhost": ["http://localhost", ["localhost:80"]],
   };
   for (const [HF_ENDPOINT, [endpoint, hosts]] of Object.entries(cases)) {
-    await withEnvironment({ HF_ENDPOINT }, () => {
+    await withEnvironment({ HF_ENDPOINT, PROSPECT_HUB_HOSTS: " files.example:8443, " }, () => {
       assert.equal(hubEndpoint(), endpoint);
-      assert.equal(hubHosts(), hosts);
+      assert.deepEqual(hubHosts(), [...own, ...hosts, "files.example:8443"]);
       return Promise.resolve();
     });
   }
@@ -276,7 +277,7 @@ Deno.test("HF_ENDPOINT is a web address, and its host and subdomains are what a 
   ) {
     await withEnvironment({ HF_ENDPOINT }, () => {
       assert.throws(hubEndpoint, asSentence(/^HF_ENDPOINT is not the address of a hub: write it as/));
-      assert.equal(hubHosts(), "");
+      assert.deepEqual(hubHosts(), own);
       return Promise.resolve();
     });
   }

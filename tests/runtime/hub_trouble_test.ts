@@ -211,7 +211,7 @@ Deno.test("deno task lets a command connect to HF_ENDPOINT's host and no further
         assert.equal(code, 2, said);
         assert.match(
           said,
-          new RegExp(`^Deno may not connect to ${new URL(elsewhere).host}: .*--allow-net.*deno\\.json\\.$`, "m"),
+          new RegExp(`^Deno may not connect to ${new URL(elsewhere).host}: .*PROSPECT_HUB_HOSTS\\.$`, "m"),
         );
         assert.deepEqual(readdirSync(`${cache}/hub/owner/name`).sort(), ["config.json", "onnx", "tokenizer.json"]);
       });

@@ -170,8 +170,8 @@ async function open(url: URL, headers: Record<string, string>, watch: Silence): 
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
       throw new InputError(
-        `Deno may not connect to ${url.host}: deno task allows the hub's hosts, those of HF_ENDPOINT with its ` +
-          `subdomains; add another to --allow-net of the task in deno.json.`,
+        `Deno may not connect to ${url.host}: commands may reach the hub's hosts, HF_ENDPOINT's and its ` +
+          `subdomains; name another in PROSPECT_HUB_HOSTS.`,
       );
     }
     throw watch.troubleOf(error);

@@ -4,6 +4,7 @@
 import { InputError } from "../../errors.ts";
 
 const huggingFace = "https://huggingface.co";
+const ownHosts = ["huggingface.co", "*.huggingface.co", "*.hf.co"];
 
 /** The hub's address, without a slash at its end. @throws {InputError} where HF_ENDPOINT is no web address */
 export function hubEndpoint(): string {
@@ -26,19 +27,24 @@ export function hubToken(): string | undefined {
 }
 
 /**
- * What `--allow-net` has to allow for HF_ENDPOINT beside Hugging Face's own hosts, which tasks allow anyway: its host
- * and, as mirrors keep large files there, the subdomains. Begins with a comma; "" where there is nothing to add.
+ * What `--allow-net` has to allow for the hub: Hugging Face's own hosts, HF_ENDPOINT's with, as mirrors keep large files
+ * there, its subdomains, and those that PROSPECT_HUB_HOSTS names, with commas between them.
  */
-export function hubHosts(): string {
+export function hubHosts(): string[] {
+  const further = (Deno.env.get("PROSPECT_HUB_HOSTS") ?? "").split(",").map((host) => host.trim());
+  return [...ownHosts, ...endpointHosts(), ...further.filter((host) => host !== "")];
+}
+
+function endpointHosts(): string[] {
   let url: URL;
   try {
     url = new URL(hubEndpoint());
   } catch {
     // Said by the command, should it need the hub.
-    return "";
+    return [];
   }
-  if (url.origin === huggingFace) return "";
+  if (url.origin === huggingFace) return [];
   const { hostname } = url, port = url.port || (url.protocol === "https:" ? "443" : "80");
   const isName = hostname.includes(".") && !/^[\d.]+$|^\[/.test(hostname);
-  return `,${hostname}:${port}` + (isName ? `,*.${hostname}:${port}` : "");
+  return [`${hostname}:${port}`, ...(isName ? [`*.${hostname}:${port}`] : [])];
 }
