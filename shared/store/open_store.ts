@@ -3,11 +3,12 @@
 
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
+import { lockFolder } from "../folder_lock.ts";
 import { type Database, openDatabase } from "./database.ts";
 import { makePrivateFolder } from "./private_folder.ts";
 
 /**
- * Opens the store, and makes the data folder where it is not there yet.
+ * Opens the store, and makes the data folder where it is not there yet. While it is open nobody replaces the folder.
  *
  * @param dataFolder readable by its owner alone, since it holds what people wrote
  * @param databaseUrl PostgreSQL's; undefined is SQLite in the folder
@@ -20,5 +21,23 @@ export async function openStore(dataFolder: string, databaseUrl: string | undefi
     const { message } = error as Error;
     throw new InputError(`--data-dir ${dataFolder} cannot be used as a folder (${message}); name another.`);
   }
-  return await openDatabase(databaseUrl ?? join(dataFolder, "prospect.sqlite"));
+  const lock = await lockFolder(dataFolder, "shared");
+  if (!lock) throw new InputError(`--data-dir ${dataFolder}: a copy is being put in its place; wait for that to end.`);
+  try {
+    const database = await openDatabase(databaseUrl ?? join(dataFolder, "prospect.sqlite"));
+    const { close } = database;
+    database.close = () => close().finally(() => closeOnce(lock));
+    return database;
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+const closed = new WeakSet<Deno.FsFile>();
+
+/** A store may be closed twice. */
+function closeOnce(lock: Deno.FsFile): void {
+  if (!closed.has(lock)) lock.close();
+  closed.add(lock);
 }

@@ -20,6 +20,9 @@ export async function copySqlite(path: string, to: string): Promise<void> {
       using database = new DatabaseSync(path, { timeout: patience });
       // All in one go: a copy in pieces begins again whenever somebody writes. VACUUM INTO needs all permissions in Deno.
       await backup(database, unfinished, { rate: 0x7fffffff });
+      // Nothing of it is left to a log beside it.
+      using copy = new DatabaseSync(unfinished);
+      copy.exec("PRAGMA journal_mode = DELETE");
       await file.sync();
     } finally {
       file.close();
