@@ -62,7 +62,7 @@ Deno.test("whatever paths are given, only they, the project's own and the cache'
     pathOptions.set(task, command.options.filter((option) => option instanceof PathOption));
   }
   const cache = listOf(await flagsOf("train", []), "write").filter((each) => !each.includes("runs"));
-  const path = fc.array(fc.stringMatching(/^[A-Za-z0-9 ._=@-]{1,12}$/), { minLength: 1, maxLength: 3 })
+  const path = fc.array(fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9 ._=@-]{0,11}$/), { minLength: 1, maxLength: 3 })
     .map((parts) => `/tmp/given/${parts.join("/")}`);
   await fc.assert(
     fc.asyncProperty(
