@@ -81,6 +81,7 @@ const historyRoute = createRoute({
         kind: z.enum(["set", "replaced", "deleted"]),
         at: z.int(),
         key: keySchema,
+        end_user: z.string().nullable(),
         label: z.boolean(),
         reason: z.string().nullable(),
         tags: z.array(z.string()),
@@ -215,11 +216,12 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
     const { id } = context.req.valid("param");
     const history = await labelHistory(database, id, context.get("caller"));
     if (history.length === 0) throw noSuchThumb(id);
-    const data = history.map(({ version, kind, at, keyId, label, reason, tags, correction }) => ({
+    const data = history.map(({ version, kind, at, keyId, endUser, label, reason, tags, correction }) => ({
       version,
       kind,
       at,
       key: keyId,
+      end_user: endUser === "" ? null : endUser,
       label,
       reason,
       tags,

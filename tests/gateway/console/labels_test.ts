@@ -85,8 +85,8 @@ consoleTest("thumbs are filtered and paged", () => sampleState(0), async ({ page
   await page.getByRole("heading", { name: "No thumbs here" }).waitFor();
   await page.getByRole("button", { name: "Clear" }).click();
   await holds(20);
-  await page.getByLabel("Model", { exact: true }).selectOption("base");
-  await holds(12);
+  await page.getByLabel("Asked as").selectOption("base:kind-1");
+  await holds(6);
 });
 
 consoleTest(
@@ -105,11 +105,15 @@ consoleTest(
     for (const field of ["completion_id", "end_user", "label", "reason", "tags", "correction"] as const) {
       assert.deepEqual(again[field], thumb[field], field);
     }
-    state.history.push({ ...again, change: "replaced", label: true, at: Date.now(), reason: "Changed my mind." });
+    state.history.push({ ...again, kind: "replaced", label: true, at: Date.now(), reason: "Changed my mind." });
     await page.getByRole("row").nth(1).getByRole("button", { name: "History" }).click();
     const dialog = page.getByRole("dialog", { name: "History of a thumb" });
     await dialog.getByText("Changed my mind.").waitFor();
     assert.equal(await dialog.getByRole("listitem").count(), 2);
+    assert.match(
+      await dialog.getByRole("list").innerText(),
+      /Changed: up by grace .*Changed my mind.*Given: down by grace /s,
+    );
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
   },
@@ -145,6 +149,6 @@ consoleTest("the quality of the data is told in numbers and examples", () => sam
   assert.match(await numberOf("Stale rows"), /0\.5 nats\s+3\s+8\.8/);
   await page.getByRole("region", { name: "Contradictions, some of them" }).getByText("How do I reset my password?")
     .waitFor();
-  await page.getByLabel("Model", { exact: true }).selectOption("base");
-  await page.getByText("12 rows", { exact: true }).waitFor();
+  await page.getByLabel("Asked as").selectOption("base:kind-1");
+  await page.getByText("6 rows", { exact: true }).waitFor();
 });

@@ -71,14 +71,14 @@ export function sampleState(waiting = 8, now = Date.now()): State {
   const judged = 34;
   state.answers = Array.from({ length: judged + waiting }, (_, index): Answer => {
     const [question, content] = exchanges[index % exchanges.length]!;
-    const arm = index % 3 === 0 ? "base" : "base:kind-1";
+    const arm = index % 3 === 0 ? "base" : "base:kind-1", asked = index % 4 === 0 ? arm : "prospect";
     return {
       id: `chatcmpl-${index}`,
       created_at: now - (index + 1) * 7 * minute,
       source: "chat",
-      model: "prospect",
+      model: asked,
       arm,
-      alias: "prospect",
+      alias: asked === "prospect" ? asked : null,
       prompt: [{ role: "system", content: "You answer questions of our customers." }, {
         role: "user",
         content: question,

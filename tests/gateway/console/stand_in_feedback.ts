@@ -13,6 +13,7 @@ export function giveThumb(state: State, body: Partial<Thumb> & { completion_id: 
   );
   const thumb: Thumb = {
     id: before?.id ?? `fb-${crypto.randomUUID()}`,
+    object: "feedback",
     completion_id,
     choice,
     end_user,
@@ -25,16 +26,16 @@ export function giveThumb(state: State, body: Partial<Thumb> & { completion_id: 
     updated_at: body.updated_at ?? now,
   };
   state.thumbs = [thumb, ...state.thumbs.filter((each) => each !== before)];
-  state.history.push({ ...thumb, change: before ? "replaced" : "set", at: thumb.updated_at });
+  state.history.push({ ...thumb, kind: before ? "replaced" : "set", at: thumb.updated_at });
   return thumb;
 }
 
 /** Thumbs that a request's filters leave. */
 function filtered(state: State, query: Record<string, string>): Thumb[] {
-  const arm = (thumb: Thumb) => state.answers.find(({ id }) => id === thumb.completion_id)?.arm;
+  const asked = (thumb: Thumb) => state.answers.find(({ id }) => id === thumb.completion_id)?.model;
   return state.thumbs.filter((thumb) =>
     (!query.label || thumb.label === (query.label === "desirable")) &&
-    (!query.model || arm(thumb) === query.model) &&
+    (!query.model || asked(thumb) === query.model) &&
     (!query.tag || thumb.tags.includes(query.tag)) &&
     (!query.end_user || thumb.end_user === query.end_user) &&
     (!query.since || thumb.updated_at >= Number(query.since))
@@ -57,8 +58,8 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
   });
   app.get("/v1/answers", (context) => {
     const { model, unlabelled, ...page } = context.req.query();
-    const waiting = state.answers.map(described).filter(({ labels, arm }) =>
-      (unlabelled !== "true" || labels.length === 0) && (!model || arm === model)
+    const waiting = state.answers.map(described).filter((answer) =>
+      (unlabelled !== "true" || answer.labels.length === 0) && (!model || answer.model === model)
     );
     return context.json(pageOf(waiting, page));
   });
@@ -70,7 +71,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
   app.post("/v1/feedback", async (context) => {
     const body = await context.req.json();
     state.received.push({ request: "POST /v1/feedback", body });
-    return context.json({ object: "feedback", ...giveThumb(state, body) }, 201);
+    return context.json(giveThumb(state, body), 201);
   });
   app.get("/v1/feedback/export", (context) => {
     const rows = filtered(state, context.req.query()).map(({ label, completion_id }) => {
@@ -97,6 +98,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
     const desirable = thumbs.filter(({ label }) => label).length, undesirable = thumbs.length - desirable;
     return context.json({
       rows: thumbs.length,
+      truncated: false,
       desirable,
       undesirable,
       weights: { desirable: 1, undesirable: Number(Math.min(1.33, desirable / (undesirable || 1)).toFixed(2)) },
@@ -105,6 +107,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
       contradictions: thumbs.length > 1 ? 1 : 0,
       empty: 0,
       stale: {
+        job_id: "ftjob-kind-2",
         measured: thumbs.length,
         beyond: [0.1, 0.5, 1].map((moved) => ({ moved, rows: Math.floor(thumbs.length * 0.3 / (1 + 4 * moved)) })),
       },
@@ -123,7 +126,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
     const id = context.req.param("id"), thumb = state.thumbs.find((each) => each.id === id);
     if (!thumb) return context.json(refusal("There is no such feedback."), 404);
     state.thumbs = state.thumbs.filter((each) => each !== thumb);
-    state.history.push({ ...thumb, change: "deleted", at: Date.now() });
+    state.history.push({ ...thumb, kind: "deleted", at: Date.now() });
     return context.json({ id, object: "feedback", deleted: true });
   });
 }

@@ -19,6 +19,7 @@ export interface Answer {
 
 export interface Thumb {
   id: string;
+  object: "feedback";
   completion_id: string;
   choice: number;
   end_user: string | null;
@@ -101,7 +102,7 @@ export interface State {
   answers: Answer[];
   thumbs: Thumb[];
   /** Every version of every thumb, in order. */
-  history: (Thumb & { change: "set" | "replaced" | "deleted"; at: number })[];
+  history: (Thumb & { kind: "set" | "replaced" | "deleted"; at: number })[];
   runs: Run[];
   /** Milliseconds between pieces of an answer. */
   pace: number;

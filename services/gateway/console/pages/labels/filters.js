@@ -14,8 +14,8 @@ export function useFilters() {
   return { typed, filter, settled: useSettled(filter), change, clear: () => setTyped(everything) };
 }
 
-/** Models that an answer can be from: not aliases. */
-const answering = (models) => models.filter(({ arms }) => !arms).map(({ id }) => id);
+/** What answers can be asked from, as a choice: the API's filter is by that name, an alias or a model. */
+export const askedChoices = (models) => [["", "All models"], ...models.map(({ id }) => [id, id])];
 
 /** @param fields which of the filters are shown */
 export function Filters({ filters, models, fields }) {
@@ -33,10 +33,10 @@ export function Filters({ filters, models, fields }) {
     model: () =>
       html`
         <${Choice}
-          label="Model"
+          label="Asked as"
           value=${typed.model}
           onChoose=${(model) => change({ model })}
-          choices=${[["", "All models"], ...answering(models).map((id) => [id, id])]}
+          choices=${askedChoices(models)}
         />
       `,
     tag: () => html`<${TextField} label="Tag" value=${typed.tag} onText=${(tag) => change({ tag })} />`,

@@ -7,7 +7,7 @@ import { Loaded } from "../../parts/loaded.js";
 import { useLoaded } from "../../parts/state.js";
 import { html } from "../../vendor.js";
 
-const changes = { set: "Given", replaced: "Changed", deleted: "Taken back" };
+const verbs = { set: "Given", replaced: "Changed", deleted: "Taken back" };
 
 export function History({ thumb, answer, onClose }) {
   const history = useLoaded(() => thumbHistory(thumb.id), [thumb.id]);
@@ -22,20 +22,25 @@ export function History({ thumb, answer, onClose }) {
       <${Loaded} of=${history} render=${(versions) =>
         html`
           <ol class="timeline">
-            ${versions.toReversed().map(({ version, change, at, label, reason, tags, correction }) =>
+            ${versions.toReversed().map(({ version, kind, at, label, end_user, reason, tags, correction }) =>
               html`
-                <li key=${`${version} ${change}`}>
-                  <p><strong>${changes[change]}</strong>${change !== "deleted" && (label ? ": up" : ": down")}
-                    <time class="muted" title=${whenInFull(at)}>${when(at)}</time></p>
-                  ${reason && html`<p>${reason}</p>`}
-                  ${correction && html`<p class="correction"><span>Should have been:</span> ${correction}</p>`}
-                  ${tags.length > 0 &&
-                    html`<p class="tags">${tags.map((tag) => html`<span key=${tag}>${tag}</span>`)}</p>`}
+                <li key=${`${version} ${kind}`}>
+                  <p><strong>${verbs[kind]}</strong>${kind !== "deleted" && (label ? ": up" : ": down")}${end_user &&
+                    ` by ${end_user}`} <time class="muted" title=${whenInFull(at)}>${when(at)}</time></p>
+                  ${kind !== "deleted" && html`<${Why} reason=${reason} tags=${tags} correction=${correction} />`}
                 </li>
               `
             )}
           </ol>
         `} />
     <//>
+  `;
+}
+
+function Why({ reason, tags, correction }) {
+  return html`
+    ${reason && html`<p>${reason}</p>`}
+    ${correction && html`<p class="correction"><span>Should have been:</span> ${correction}</p>`}
+    ${tags.length > 0 && html`<p class="tags">${tags.map((tag) => html`<span key=${tag}>${tag}</span>`)}</p>`}
   `;
 }

@@ -6,6 +6,7 @@ import { count, number } from "../../parts/format.js";
 import { Loaded } from "../../parts/loaded.js";
 import { useKept, useLoaded, useSettled } from "../../parts/state.js";
 import { html, useState } from "../../vendor.js";
+import { askedChoices } from "../labels/filters.js";
 import { hyperparameters } from "./hyperparameters.js";
 
 const beginning = {
@@ -56,13 +57,13 @@ export function NewRun() {
           <p>Choose what to learn from. The rest has sensible defaults.</p>
         </div>
       </header>
-      <${Loaded} of=${models} render=${(value) =>
-        html`<${Form} models=${value.filter(({ arms }) => !arms).map(({ id }) => id)} />`} />
+      <${Loaded} of=${models} render=${(value) => html`<${Form} models=${value} />`} />
     </div>
   `;
 }
 
-function Form({ models }) {
+function Form({ models: all }) {
+  const models = all.filter(({ arms }) => !arms).map(({ id }) => id);
   const [form, setForm] = useKept("new run", beginning), [numbers, setNumbers] = useKept("new run numbers", {});
   const [file, setFile] = useState(null), [problem, setProblem] = useState(null), [busy, setBusy] = useState(false);
   const change = (changed) => setForm((before) => ({ ...before, ...changed }));
@@ -79,7 +80,6 @@ function Form({ models }) {
       setBusy(false);
     }
   };
-  const fromModels = [["", "All models"], ...models.map((id) => [id, id])];
   return html`
     <form class="run-form" aria-label="New run" onSubmit=${start}>
       <fieldset class="card">
@@ -104,9 +104,9 @@ function Form({ models }) {
             <div key="labels" class="fields">
               <${TextField} label="Tag" hint="Only thumbs with this tag." value=${form.tag} onText=${(tag) =>
                 change({ tag })} />
-              <${Choice} label="Answered by" hint="Only answers of this model." value=${form.from} onChoose=${(from) =>
-                change({ from })}
-                choices=${fromModels} />
+              <${Choice} label="Asked as" hint="Only answers to requests for this model." value=${form
+                .from} onChoose=${(from) => change({ from })}
+                choices=${askedChoices(all)} />
               <${TextField} label="Greatest age in days" hint="Older thumbs are left out." type="number" min="0" step="any"
                 value=${form.max_age_days} onText=${(max_age_days) => change({ max_age_days })} />
               <${TextField} label="Drop stale rows" hint="Leaves out answers that moved by more than this many nats a token."
