@@ -53,12 +53,12 @@ async function metricsOf(client: Client, { result_files }: Job): Promise<StepMet
   throw new Error("the job left no metrics.jsonl");
 }
 
-/** Runs the demo. @param keep resolves when the server may end */
+/** Runs the demo. @param told of the result while the server still runs; it ends once that resolves */
 export async function runDemo(
   settings: DemoSettings,
   reporter: Reporter,
-  keep: (address: string) => Promise<void>,
-): Promise<DemoResult> {
+  told: (result: DemoResult, address: string) => Promise<void>,
+): Promise<void> {
   const started = performance.now();
   const { out, asked, measured, seed } = settings;
   const { crowd, exam } = questionsFor(seed, asked, measured);
@@ -129,8 +129,7 @@ export async function runDemo(
       notes: job.gate.findings.map(({ message }) => message),
     });
     await writeFileAtomic(join(out, "demo.html"), page);
-    await keep(server.address);
-    return result;
+    await told(result, server.address);
   } finally {
     await server.stop();
   }

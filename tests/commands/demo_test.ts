@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { parseLines, runTask, withFolder } from "./run_task.ts";
+import { parseLines, runTask, startTask, withFolder } from "./run_task.ts";
 
 Deno.test("the demo asks, trains, judges and asks again, leaves a page, and its last line is the result", () =>
   withFolder(async (folder) => {
@@ -20,6 +20,17 @@ Deno.test("the demo asks, trains, judges and asks again, leaves a page, and its 
     assert.match(page, /A crowd tunes the embedded world/);
     assert.doesNotMatch(page, /src="https?:|@import/, "it needs nobody else's server");
     assert.ok(existsSync(`${folder}/out/data/prospect.sqlite`));
+  }));
+
+Deno.test("a demo that is kept tells its result before it says that its server runs on", () =>
+  withFolder(async (folder) => {
+    const args = ["--keep", "--questions", 40, "--exam", 8, "--out", `${folder}/out`];
+    const { process, sees, ended } = startTask("demo", args, { cache: `${folder}/cache` });
+    await sees("to look around", 1);
+    process.kill("SIGTERM");
+    const { code, stdout, stderr } = await ended;
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /desirable answers .*\n.*held-out AUC[^]*to look around/);
   }));
 
 Deno.test("a demo that cannot keep its data says so in a sentence, and leaves no server behind", () =>
