@@ -63,10 +63,11 @@ export function chartsOf(metrics: StepMetrics[], evaluations: Evaluation[]): Cha
     marginChart(thinned, evaluations),
     aucChart(evaluations),
     {
-      title: "KL (z0)",
-      caption: "The drift from the reference that rewards are compared with, measured on mismatched pairs.",
+      // TRL's name is kl. The KL to the base that the gate judges is measured on the model's own answers.
+      title: "Reference point z0",
+      caption: "KTO's estimate of the drift, from mismatched pairs and never below 0: what rewards are compared with.",
       steps,
-      curves: withMovingMean("kl", 1, of("kl")),
+      curves: withMovingMean("z0", 1, of("kl")),
     },
     {
       title: "Gradient norm",

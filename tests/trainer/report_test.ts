@@ -141,7 +141,7 @@ Deno.test("the eight figures are drawn, each with a sentence for those who canno
     "Rewards",
     "Reward margin",
     "Held-out AUC",
-    "KL (z0)",
+    "Reference point z0",
     "Gradient norm",
     "Learning rate",
     "Speed",

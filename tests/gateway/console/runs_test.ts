@@ -91,7 +91,7 @@ consoleTest("a run is watched live, from its first step to its verdict", sampleS
   await open("runs/ftjob-running", "kind-3");
   await page.getByText("Curves appear with the first step.").waitFor();
   for (let step = 0; step < 30; step++) takeStep(run);
-  for (const title of ["Loss", "Rewards", "Margin", "KL", "Held-out AUC", "Learning rate"]) {
+  for (const title of ["Loss", "Rewards", "Margin", "Reference point z0", "Held-out AUC", "Learning rate"]) {
     await page.getByRole("img", { name: `${title} over` }).locator("canvas").waitFor();
   }
   await page.getByRole("img", { name: "Loss over 30 points" }).waitFor();

@@ -33,7 +33,12 @@ const plots = [
     [["margin", "--series-1", "rewards/margins"]],
     0,
   ],
-  ["KL", "KTO's own estimate; never below 0.", [["kl", "--series-1", "kl"]]],
+  // TRL calls it kl. The KL to the base that the gate judges is another number, measured on the adapter's own answers.
+  [
+    "Reference point z0",
+    "What rewards are compared with: KTO's estimate of the drift, never below 0.",
+    [["z0", "--series-1", "kl"]],
+  ],
 ];
 
 /** The newest point of each step, in order: a run that was taken up again may tell a step twice. */
