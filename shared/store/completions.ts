@@ -155,6 +155,8 @@ export async function findCompletion(database: Database, id: string): Promise<St
 export interface CompletionFilters {
   /** true: only those that nobody has judged; false: only those that somebody has. */
   unlabelled?: boolean | undefined;
+  /** Only those of which this person has not judged every choice. */
+  unlabelledBy?: string | undefined;
   /** The model as it was asked for. */
   model?: string | undefined;
   safetyIdentifier?: string | undefined;
@@ -169,7 +171,7 @@ export interface CompletionFilters {
  */
 export async function listCompletions(
   database: Database,
-  { cursor, limit, unlabelled, model, safetyIdentifier, metadata }: CompletionFilters & PageRequest,
+  { cursor, limit, unlabelled, unlabelledBy, model, safetyIdentifier, metadata }: CompletionFilters & PageRequest,
 ): Promise<Page<StoredCompletion>> {
   const values: Value[] = [];
   const conditions = ["c.under_way = 0", published("c")];
@@ -191,6 +193,12 @@ export async function listCompletions(
   }
   if (unlabelled !== undefined) {
     conditions.push(`${unlabelled ? "NOT " : ""}EXISTS (SELECT 1 FROM labels l WHERE l.completion_id = c.id)`);
+  }
+  if (unlabelledBy !== undefined) {
+    conditions.push(
+      `EXISTS (SELECT 1 FROM choices a WHERE a.completion_id = c.id AND NOT EXISTS (SELECT 1 FROM labels l
+         WHERE l.completion_id = c.id AND l.choice = a.choice AND l.end_user = ${bind(unlabelledBy)}))`,
+    );
   }
   if (model !== undefined) conditions.push(`${list === "unjudged" ? "m" : "c"}.model = ${bind(model)}`);
   if (safetyIdentifier !== undefined) conditions.push(`c.safety_identifier = ${bind(safetyIdentifier)}`);

@@ -48,6 +48,9 @@ const listRoute = createRoute({
   request: {
     query: queryWithMetadata(cursorPageSchema.extend({
       unlabelled: z.enum(["true", "false"]).optional(),
+      unlabelled_by: storableText(z.string().min(1).max(256)).optional().openapi({
+        description: "Only answers of which this person has not judged every choice: their queue.",
+      }),
       model: storableText(z.string().max(200)).optional(),
       ...keptWithFilter,
     })),
@@ -96,9 +99,13 @@ export function addAnswers(app: OpenAPIHono<GatewayEnv>, { database }: Gateway):
   app.use("/v1/answers/*", requireScope("reviewer"));
 
   app.openapi(listRoute, async (context) => {
-    const { unlabelled, safety_identifier: safetyIdentifier, ...filters } = context.req.valid("query");
-    const judged = unlabelled === undefined ? undefined : unlabelled === "true";
-    const page = await listCompletions(database, { ...filters, unlabelled: judged, safetyIdentifier });
+    const { unlabelled, unlabelled_by, safety_identifier, ...filters } = context.req.valid("query");
+    const page = await listCompletions(database, {
+      ...filters,
+      unlabelled: unlabelled === undefined ? undefined : unlabelled === "true",
+      unlabelledBy: unlabelled_by,
+      safetyIdentifier: safety_identifier,
+    });
     const data = await Promise.all(page.items.map((answer) => described(answer, context.get("caller"))));
     return context.json(cursorPage(page, data), 200);
   });
