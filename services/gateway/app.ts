@@ -30,6 +30,11 @@ import { addMe } from "./routes/me.ts";
 import { addModels } from "./routes/models.ts";
 import { addOperation } from "./routes/operation.ts";
 import { addRegistry } from "./routes/registry.ts";
+import { addTrainer } from "./routes/trainer.ts";
+import { unsupportedJobFields } from "./schemas/fine_tuning.ts";
+import { unsupportedFields } from "./schemas/sampling.ts";
+
+const unsupported = new Set([...unsupportedFields, ...unsupportedJobFields]);
 
 /** Longest body of a request, in bytes; those that are files have limits of their own. */
 const largestBody = 4 * 2 ** 20;
@@ -138,6 +143,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
   addExperiments(app, gateway);
   addFiles(app, gateway);
   addFineTuning(app, gateway);
+  addTrainer(app, gateway);
   addRegistry(app, gateway);
   addAliases(app, gateway);
   addOperation(app, gateway);

@@ -64,7 +64,8 @@ export async function describeJob(database: Database, job: Job, queue: Queue): P
     seed: request.seed,
     suffix: request.suffix,
     metadata: Object.keys(request.metadata).length > 0 ? request.metadata : null,
-    estimated_finish: eta === null ? null : seconds(Date.now()) + Math.ceil(eta),
+    // Nobody works towards it where no trainer is at work.
+    estimated_finish: eta === null || queue.notice !== null ? null : seconds(Date.now()) + Math.ceil(eta),
     integrations: [],
     position: position < 0 ? null : position,
     notice: position < 0 ? null : queue.notice,

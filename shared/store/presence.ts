@@ -27,13 +27,27 @@ export async function noteTrainer(database: Database): Promise<void> {
   await note(database, "trainer", null);
 }
 
+/** Whether a trainer is at work. */
+export interface TrainerPresence {
+  /** When it was last seen, in milliseconds since 1970; null where none ever was. */
+  seenAt: number | null;
+  /** How long ago that is, in milliseconds; negative where the clock was set back since. */
+  silence: number | null;
+  atWork: boolean;
+}
+
+export async function trainerPresence(queries: Queries): Promise<TrainerPresence> {
+  const seenAt = (await find(queries, "trainer"))?.seenAt ?? null;
+  const silence = seenAt === null ? null : Date.now() - seenAt;
+  // From a time to come: the clock was set back, and the trainer has said nothing since.
+  return { seenAt, silence, atWork: silence !== null && Math.abs(silence) < longestSilence };
+}
+
 /** What those who wait for a trainer should know: a sentence where none is at work, null where one is. */
 export async function trainerNotice(queries: Queries): Promise<string | null> {
-  const seen = (await find(queries, "trainer"))?.seenAt;
-  const silence = seen === undefined ? undefined : Date.now() - seen;
-  // From a time to come: the clock was set back, and the trainer has said nothing since.
-  if (silence !== undefined && Math.abs(silence) < longestSilence) return null;
-  const since = silence === undefined
+  const { silence, atWork } = await trainerPresence(queries);
+  if (atWork) return null;
+  const since = silence === null
     ? "yet"
     : silence < 0
     ? "since the clock was set back"
