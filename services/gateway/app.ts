@@ -31,10 +31,6 @@ import { addModels } from "./routes/models.ts";
 import { addOperation } from "./routes/operation.ts";
 import { addRegistry } from "./routes/registry.ts";
 import { addTrainer } from "./routes/trainer.ts";
-import { unsupportedJobFields } from "./schemas/fine_tuning.ts";
-import { unsupportedFields } from "./schemas/sampling.ts";
-
-const unsupported = new Set([...unsupportedFields, ...unsupportedJobFields]);
 
 /** Longest body of a request, in bytes; those that are files have limits of their own. */
 const largestBody = 4 * 2 ** 20;

@@ -44,6 +44,7 @@ const matrix: Record<string, { opens: Scope[]; query?: string; body?: unknown }>
   "DELETE /v1/files/{id}": { opens: [] },
   "POST /v1/fine_tuning/jobs": { opens: [], body: { training_file: "nope", model: "base" } },
   "GET /v1/fine_tuning/jobs": { opens: [] },
+  "GET /v1/trainer": { opens: [] },
   "GET /v1/fine_tuning/jobs/{id}": { opens: [] },
   "POST /v1/fine_tuning/jobs/{id}/cancel": { opens: [] },
   "GET /v1/fine_tuning/jobs/{id}/events": { opens: [] },

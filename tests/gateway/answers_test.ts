@@ -80,3 +80,28 @@ Deno.test("the queue of the unlabelled loses an answer with its thumb, gets it b
     }
   });
 });
+
+Deno.test("a person's own queue has what they have not judged themselves, choice by choice, whoever else has", async () => {
+  await withGateway({}, async (open) => {
+    const [first, second] = [await answer(open, "one", { n: 2 }), await answer(open, "two")];
+    const queue = async (person: string) => {
+      const { status, json } = await open.call("GET", `/v1/answers?unlabelled_by=${person}`);
+      assert.equal(status, 200);
+      return json.data.map(({ id }: { id: string }) => id);
+    };
+    const judge = (completion_id: string, choice: number, end_user: string, label: boolean) =>
+      open.call("POST", "/v1/feedback", { completion_id, choice, end_user, label });
+    await judge(first, 0, "ann", true);
+    await judge(second, 0, "bob", false);
+    assert.deepEqual(await queue("ann"), [second, first], "one of the two choices waits for ann");
+    await judge(first, 1, "ann", false);
+    assert.deepEqual(await queue("ann"), [second]);
+    assert.deepEqual(await queue("bob"), [first]);
+    await judge(second, 0, "ann", true);
+    assert.deepEqual(await queue("ann"), []);
+    assert.deepEqual(await queue("carl"), [second, first]);
+    const { json } = await open.call("GET", `/v1/answers/${second}`);
+    const told = json.labels.map(({ end_user, label }: { end_user: string; label: boolean }) => `${end_user} ${label}`);
+    assert.deepEqual(told.sort(), ["ann true", "bob false"], "two people's thumbs are two labels");
+  });
+});
