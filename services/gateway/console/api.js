@@ -6,8 +6,8 @@ import { eventsOf, save, send, sendJson } from "./http.js";
 /** Everything that can be asked: the base, adapters and aliases. */
 export const listModels = async () => (await sendJson("GET", "/v1/models")).data;
 
-/** Whether the model can answer. */
-export const isReady = () => fetch("/readyz").then(({ ok }) => ok, () => false);
+/** Who asks here, by their key, and what they may do. */
+export const getCaller = () => sendJson("GET", "/v1/me");
 
 /** Streams one answer: yields `{id, model, text, finishReason}` piece by piece. */
 export async function* streamChat(request, signal) {
@@ -21,7 +21,14 @@ export async function* streamChat(request, signal) {
 // Thumbs and the answers they are on.
 
 export const putThumb = (thumb) => sendJson("POST", "/v1/feedback", { json: thumb });
-export const deleteThumb = (id) => sendJson("DELETE", `/v1/feedback/${encodeURIComponent(id)}`);
+/** Takes a thumb back; one that is gone already is taken back. */
+export async function deleteThumb(id) {
+  try {
+    await sendJson("DELETE", `/v1/feedback/${encodeURIComponent(id)}`);
+  } catch (error) {
+    if (error.code !== "feedback_not_found") throw error;
+  }
+}
 export const thumbHistory = async (id) =>
   (await sendJson("GET", `/v1/feedback/${encodeURIComponent(id)}/history`)).data;
 export const getThumb = (id) => sendJson("GET", `/v1/feedback/${encodeURIComponent(id)}`);
@@ -31,7 +38,9 @@ export const exportThumbs = (filter) => save("/v1/feedback/export", "feedback.js
 export const importThumbs = (file) =>
   sendJson("POST", "/v1/feedback/import", { body: file, headers: { "Content-Type": "application/x-ndjson" } });
 export const hygiene = (filter) => sendJson("GET", "/v1/feedback/hygiene", { query: filter });
-export const listUnlabelled = (page) => sendJson("GET", "/v1/answers", { query: { unlabelled: true, ...page } });
+/** One page of answers that a person has not judged, all of them. @param filter model, limit, cursor */
+export const listUnjudged = (person, filter) =>
+  sendJson("GET", "/v1/answers", { query: { unlabelled_by: person, ...filter } });
 export const getAnswer = (id) => sendJson("GET", `/v1/answers/${encodeURIComponent(id)}`);
 
 // Files and runs.
@@ -50,6 +59,8 @@ export const saveFile = (id, filename) => save(`/v1/files/${encodeURIComponent(i
 export const createRun = (request) => sendJson("POST", jobs, { json: request });
 export const listRuns = (page) => sendJson("GET", jobs, { query: page });
 export const getRun = (id) => sendJson("GET", job(id));
+/** Whether a trainer is at work, and when one was last seen. */
+export const getTrainer = () => sendJson("GET", "/v1/trainer");
 export const cancelRun = (id) => sendJson("POST", `${job(id)}/cancel`);
 /** Events of a run, oldest first, then live until it ends. */
 export async function* streamRun(id, signal) {

@@ -1,24 +1,26 @@
-// The console's frame: navigation, the four pages by address, the switch for light and dark, and the question for a key.
-// It knows the pages' names; what they do is theirs.
+// The console's frame: navigation, the four pages by address, the switch for light and dark, who judges, and whether the
+// gateway can be reached. It knows the pages' names and who may open them; what they do is theirs.
 
-import { isReady } from "./api.js";
-import { hasKey, setKey, whenKeyNeeded } from "./http.js";
+import { getCaller } from "./api.js";
+import { connection, isLost, isReady } from "./http.js";
+import { KeyQuestion } from "./key_question.js";
 import { Playground } from "./pages/playground.js";
 import { Labels } from "./pages/labels.js";
 import { Models } from "./pages/models.js";
 import { Runs } from "./pages/runs.js";
-import { Dialog } from "./parts/dialog.js";
-import { TextField } from "./parts/field.js";
+import { may, Reviewer, useCaller } from "./parts/caller.js";
+import { keepFocus } from "./parts/focus.js";
 import { Icon } from "./parts/icons.js";
+import { Loaded, NotAllowed } from "./parts/loaded.js";
 import { Notices } from "./parts/notice.js";
 import { useLoaded, useRoute } from "./parts/state.js";
-import { html, render, useEffect, useRef, useState } from "./vendor.js";
+import { html, render, useEffect, useState } from "./vendor.js";
 
 const pages = {
-  playground: { name: "Playground", Page: Playground },
-  labels: { name: "Labels", Page: Labels },
-  runs: { name: "Runs", Page: Runs },
-  models: { name: "Models", Page: Models },
+  playground: { name: "Playground", Page: Playground, scopes: ["reviewer", "inference"] },
+  labels: { name: "Labels", Page: Labels, scopes: ["reviewer"] },
+  runs: { name: "Runs", Page: Runs, scopes: ["admin"] },
+  models: { name: "Models", Page: Models, scopes: ["admin"] },
 };
 
 const themes = [["system", "As the system"], ["light", "Light"], ["dark", "Dark"]];
@@ -48,65 +50,43 @@ function ThemeSwitch() {
   `;
 }
 
-/** Asks for a key when a request needs one. A person who declines is not asked again until they say so. */
-function KeyQuestion() {
-  const [asked, setAsked] = useState(null), [key, setTyped] = useState("");
-  const declined = useRef(false);
-  useEffect(() =>
-    whenKeyNeeded((why) => {
-      if (declined.current) return Promise.resolve(false);
-      return new Promise((resolve) => setAsked({ why, resolve }));
-    }), []);
-  const end = (given) => {
-    if (!asked) return;
-    if (given) setKey(key.trim());
-    declined.current = !given;
-    setTyped("");
-    setAsked(null);
-    asked.resolve(given);
-  };
-  const submit = (event) => {
-    event.preventDefault();
-    if (key.trim() !== "") end(true);
-  };
-  const again = () => setAsked({ why: "Another key replaces the one in use.", resolve: () => location.reload() });
-  return html`
-    ${(hasKey() || declined.current) && html`
-      <button type="button" class="quiet icon-only" aria-label="API key" title="API key" onClick=${again}>
-        <${Icon} name="key" />
-      </button>
-    `}
-    ${asked && html`
-      <${Dialog} title="An API key is needed" onClose=${() => end(false)}>
-        <form onSubmit=${submit}>
-          <p>${asked.why}</p>
-          <${TextField}
-            label="API key"
-            wide
-            type="password"
-            autocomplete="off"
-            hint="It is kept in this tab until it is closed, and sent to this gateway only."
-            value=${key}
-            onText=${setTyped}
-          />
-          <div class="actions"><button type="submit" class="primary" disabled=${key.trim() ===
-            ""}>Use this key</button></div>
-        </form>
-        <//>
-    `}
-  `;
-}
-
 function Readiness() {
   const { value: ready } = useLoaded(isReady, [], 10_000);
   if (ready === undefined) return null;
   return html`<p class="readiness ${ready ? "ready" : ""}"><span></span>${ready ? "Ready to answer" : "Not ready"}</p>`;
 }
 
+/** Says that the gateway is gone, until it is there again. */
+function Connection() {
+  const [lost, setLost] = useState(isLost());
+  useEffect(() => {
+    const look = () => setLost(isLost());
+    for (const event of ["lost", "found"]) connection.addEventListener(event, look);
+    return () => {
+      for (const event of ["lost", "found"]) connection.removeEventListener(event, look);
+    };
+  }, []);
+  return html`
+    <div role="status" class="connection">${lost &&
+      html`<p class="warning">The connection to the gateway is lost. It is looked for, and the page goes on by itself.</p>`}</div>
+  `;
+}
+
+/** What the caller's key opens of the pages. */
+function useAllowed() {
+  const [, keep] = useCaller();
+  const loaded = useLoaded(async () => {
+    const caller = await getCaller();
+    keep(caller);
+    return caller;
+  }, []);
+  return { ...loaded, allows: ({ scopes }) => loaded.value === undefined || may(loaded.value, ...scopes) };
+}
+
 function App() {
-  const [name, ...route] = useRoute();
+  const [name, ...route] = useRoute(), caller = useAllowed();
   const current = name in pages ? name : "playground";
-  const { Page } = pages[current];
+  const { Page, scopes } = pages[current];
   useEffect(() => {
     document.title = `${pages[current].name} · Prospect`;
     scrollTo(0, 0);
@@ -120,7 +100,7 @@ function App() {
     <header class="shell">
       <a class="brand" href="#/playground"><img src="/console/icon.svg" alt="" width="28" height="28" />Prospect</a>
       <nav class="main-nav" aria-label="Pages">
-        ${Object.entries(pages).map(([address, { name }]) =>
+        ${Object.entries(pages).filter(([, page]) => caller.allows(page)).map(([address, { name }]) =>
           html`
             <a href="#/${address}" aria-current=${address === current ? "page" : undefined}>
               <${Icon} name=${address} size=${20} />${name}
@@ -130,20 +110,31 @@ function App() {
       </nav>
       <div class="shell-foot">
         <${Readiness} />
+        <${Reviewer} />
         <div class="shell-tools">
           <${ThemeSwitch} />
           <a class="button quiet icon-only" href="/docs" aria-label="API documentation" title="API documentation">
             <${Icon} name="book" />
           </a>
-          <${KeyQuestion} />
+          <${KeyQuestion} needed=${caller.value?.keys_required} changed=${caller.reload} />
         </div>
       </div>
     </header>
     <main id="main" tabindex="-1">
-      <${Page} key=${current} route=${route} />
+      <${Connection} />
+      <${Loaded} of=${caller} render=${(value) =>
+        may(value, ...scopes) ? html`<${Page} key=${`${current} ${value.key}`} route=${route} />` : html`
+          <div class="page">
+            <header class="page-head">
+              <h1>${pages[current].name}</h1>
+            </header>
+            <${NotAllowed} scope=${scopes[0]} />
+          </div>
+        `} />
     </main>
     <${Notices} />
   `;
 }
 
+keepFocus();
 render(html`<${App} />`, document.body);

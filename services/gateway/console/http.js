@@ -8,6 +8,8 @@ export class Refusal extends Error {
   constructor(status, body, fallback) {
     super(body?.error?.message ?? fallback);
     this.status = status;
+    /** Seconds after which it is worth trying again; null where the gateway did not say. */
+    this.retryAfter = null;
     /** The error's code, e.g. `gate_not_passed`. */
     this.code = body?.error?.code ?? null;
     /** The whole body: a refused promotion has the gate's findings in it. */
@@ -15,10 +17,13 @@ export class Refusal extends Error {
   }
 }
 
-let askForKey = (_why) => Promise.resolve(false);
+let askForKey = (_refusal, _refused) => Promise.resolve(false);
 let asking;
 
-/** Says who asks the person for a key: resolves to true once there is a new one. */
+/**
+ * Says who asks the person for a key: `ask(refusal, refused)` resolves to true once there is a new one; `refused` says
+ * whether a key was sent and not accepted.
+ */
 export function whenKeyNeeded(ask) {
   askForKey = ask;
 }
@@ -32,11 +37,60 @@ export function setKey(key) {
 }
 
 /** Several requests may find out at once that a key is missing; the person is asked once. */
-function askOnce(why, refused) {
-  if (refused !== sessionStorage.getItem(keyName)) return Promise.resolve(true);
-  asking ??= askForKey(why).finally(() => asking = undefined);
+function askOnce(refusal, sent) {
+  if (sent !== sessionStorage.getItem(keyName)) return Promise.resolve(true);
+  asking ??= askForKey(refusal, sent !== null).finally(() => asking = undefined);
   return asking;
 }
+
+/** Hears "lost" when the gateway cannot be reached, and "found" when it can again. */
+export const connection = new EventTarget();
+let lost = false;
+
+export const isLost = () => lost;
+
+/** How often a gateway that is gone is looked for, in milliseconds. */
+const patience = 2000;
+
+function noteLost() {
+  if (lost) return;
+  lost = true;
+  connection.dispatchEvent(new Event("lost"));
+  const look = () => fetch("/healthz").then(noteFound, () => setTimeout(look, patience));
+  look();
+}
+
+function noteFound() {
+  if (!lost) return;
+  lost = false;
+  connection.dispatchEvent(new Event("found"));
+}
+
+/** Milliseconds by which the gateway's clock is ahead of the browser's. */
+let ahead = 0;
+
+/** The time by the gateway's clock, in milliseconds since 1970: what it stores is compared with that. */
+export const gatewayNow = () => Date.now() + ahead;
+
+/** Fetches, and notes whether the gateway can be reached and what time it has. @throws Refusal with status 0 */
+async function reach(address, options) {
+  let response;
+  try {
+    response = await fetch(address, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    noteLost();
+    throw new Refusal(0, undefined, "The gateway cannot be reached. Is it still running?");
+  }
+  noteFound();
+  const date = Date.parse(response.headers.get("Date") ?? "");
+  // The header has whole seconds; a smaller difference is none.
+  if (!Number.isNaN(date)) ahead = Math.abs(date - Date.now()) < 2000 ? 0 : date - Date.now();
+  return response;
+}
+
+/** Whether the gateway can be reached and says that its model can answer. */
+export const isReady = () => reach("/readyz").then(({ ok }) => ok, () => false);
 
 function address(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
@@ -55,13 +109,7 @@ export async function send(method, path, options = {}) {
   if (json !== undefined) headers.set("Content-Type", "application/json");
   const key = sessionStorage.getItem(keyName);
   if (key) headers.set("Authorization", `Bearer ${key}`);
-  let response;
-  try {
-    response = await fetch(address(path, query), { method, headers, body, signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refusal(0, undefined, "The gateway cannot be reached. Is it still running?");
-  }
+  const response = await reach(address(path, query), { method, headers, body, signal });
   if (response.ok) return response;
   const refused = await response.json().catch(() => undefined);
   const refusal = new Refusal(
@@ -69,7 +117,8 @@ export async function send(method, path, options = {}) {
     refused,
     `The gateway answered ${response.status} to ${method} ${path}.`,
   );
-  if (response.status === 401 && await askOnce(refusal.message, key)) return send(method, path, options);
+  refusal.retryAfter = Number(response.headers.get("Retry-After")) || null;
+  if (response.status === 401 && await askOnce(refusal, key)) return send(method, path, options);
   throw refusal;
 }
 
@@ -86,6 +135,7 @@ export async function save(path, filename, query) {
 
 function brokeOff(error) {
   if (error?.name === "AbortError") throw error;
+  if (error) noteLost();
   throw new Refusal(0, undefined, "The connection to the gateway broke off.");
 }
 

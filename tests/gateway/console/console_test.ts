@@ -10,7 +10,7 @@ const views: [route: string, heading: string, loaded: (page: Page) => Promise<un
   ["playground", "Playground", (page) => page.getByRole("textbox", { name: "Message" }).waitFor()],
   ["playground/compare", "Playground", (page) => page.getByRole("textbox", { name: "Message" }).waitFor()],
   ["labels", "Labels", (page) => page.getByText("How do I reset my password?").first().waitFor()],
-  ["labels/queue", "Labels", (page) => page.getByText("1 of 8", { exact: true }).waitFor()],
+  ["labels/queue", "Labels", (page) => page.getByText("1 of 42", { exact: true }).waitFor()],
   ["labels/quality", "Labels", (page) => page.getByText("Stale rows").waitFor()],
   ["runs", "Runs", (page) => page.getByText("kind-3").waitFor()],
   ["runs/new", "New run", (page) => page.getByText("Weights would be").waitFor()],
@@ -74,10 +74,10 @@ consoleTest(
   () => ({ ...sampleState(), keyNeeded: true }),
   async ({ page, open }) => {
     await page.goto("/#/models");
-    const dialog = page.getByRole("dialog", { name: "An API key is needed" });
+    const dialog = page.getByRole("dialog");
     await dialog.getByLabel("API key").fill("wrong");
     await dialog.getByRole("button", { name: "Use this key" }).click();
-    await page.waitForFunction(() => document.querySelector<HTMLInputElement>("dialog input")?.value === "");
+    await page.getByRole("dialog", { name: "This key was refused" }).waitFor();
     await dialog.getByLabel("API key").fill("secret");
     await page.keyboard.press("Enter");
     await page.getByRole("region", { name: "Lineage" }).waitFor();

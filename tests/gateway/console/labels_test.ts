@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { consoleTest } from "./browser.ts";
-import { sampleState } from "./sample.ts";
+import { sampleState, waitingState } from "./sample.ts";
 
 consoleTest(
   "the queue is judged from the keyboard alone, and goes back as well as on",
-  sampleState,
+  () => waitingState(8),
   async ({ page, state, open }) => {
     await open("labels/queue", "Labels");
     const before = state.thumbs.length, ids = state.answers.slice(0, 8).map(({ id }) => id);
@@ -49,20 +49,24 @@ consoleTest(
   },
 );
 
-consoleTest("letters that are typed into a field are no thumbs", sampleState, async ({ page, state, open }) => {
-  await open("labels/queue", "Labels");
-  const before = state.thumbs.length;
-  await page.getByText("1 of 8", { exact: true }).waitFor();
-  await page.keyboard.press("d");
-  await page.getByText("2 of 8", { exact: true }).waitFor();
-  await page.keyboard.press("k");
-  await page.getByRole("button", { name: "Say why, or correct it" }).click();
-  await page.getByLabel("Reason").pressSequentially("dull, jumbled, muddled");
-  await page.getByRole("button", { name: "Save" }).click();
-  await page.getByText("Kept.").waitFor();
-  assert.deepEqual([state.thumbs.length, state.thumbs[0]!.reason], [before + 1, "dull, jumbled, muddled"]);
-  await page.getByText("1 of 8", { exact: true }).waitFor();
-});
+consoleTest(
+  "letters that are typed into a field are no thumbs",
+  () => waitingState(8),
+  async ({ page, state, open }) => {
+    await open("labels/queue", "Labels");
+    const before = state.thumbs.length;
+    await page.getByText("1 of 8", { exact: true }).waitFor();
+    await page.keyboard.press("d");
+    await page.getByText("2 of 8", { exact: true }).waitFor();
+    await page.keyboard.press("k");
+    await page.getByRole("button", { name: "Say why, or correct it" }).click();
+    await page.getByLabel("Reason").pressSequentially("dull, jumbled, muddled");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Kept.").waitFor();
+    assert.deepEqual([state.thumbs.length, state.thumbs[0]!.reason], [before + 1, "dull, jumbled, muddled"]);
+    await page.getByText("1 of 8", { exact: true }).waitFor();
+  },
+);
 
 consoleTest("thumbs are filtered and paged", () => sampleState(0), async ({ page, open }) => {
   await open("labels", "Labels");

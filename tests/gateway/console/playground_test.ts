@@ -47,7 +47,7 @@ consoleTest(
     await page.getByRole("link", { name: "Runs" }).click();
     await page.getByRole("link", { name: "Playground" }).click();
     await page.getByText("Where does it lie?").waitFor();
-    await page.getByRole("button", { name: "Start anew" }).click();
+    await page.getByRole("button", { name: "New chat" }).click();
     assert.equal(await page.getByText("Where does it lie?").count(), 0);
   },
 );
@@ -97,6 +97,62 @@ consoleTest(
     await page.getByRole("button", { name: "Thumb down: answer 1", pressed: false }).waitFor();
     assert.equal(state.thumbs.length, before);
   },
+);
+
+consoleTest(
+  "a chat outlives a reload, its thumbs too, and what was under way then is called stopped",
+  sampleState,
+  async ({ page, state, open }) => {
+    await open("playground", "Playground");
+    await ask(page, "Tell me about Paris.");
+    await page.getByRole("button", { name: "Thumb up: answer 1" }).waitFor();
+    state.pauseAfter = 3;
+    await ask(page, "And Rome?");
+    await page.getByText("The capital of").nth(1).waitFor();
+    await page.getByRole("textbox", { name: "Message" }).fill("A draft");
+    await page.reload();
+    await page.getByText("Stopped, since the page was loaded anew.").waitFor();
+    assert.equal(await page.getByRole("textbox", { name: "Message" }).inputValue(), "A draft");
+    for (const [number, id] of [[1, state.answers[1]!.id], [2, state.answers[0]!.id]] as const) {
+      await page.getByRole("button", { name: `Thumb up: answer ${number}` }).click();
+      await page.getByRole("button", { name: `Thumb up: answer ${number}`, pressed: true }).waitFor();
+      const { completion_id, end_user } = state.thumbs[0]!;
+      assert.deepEqual([completion_id, end_user], [id, "ann"]);
+    }
+    await page.reload();
+    await page.getByRole("button", { name: "Thumb up: answer 2", pressed: true }).click();
+    await page.getByRole("button", { name: "Thumb up: answer 2", pressed: false }).waitFor();
+    await page.getByRole("button", { name: "New chat" }).click();
+    await page.reload();
+    await page.getByText("Ask anything").waitFor();
+    assert.equal(await page.getByText("And Rome?").count(), 0);
+  },
+);
+
+consoleTest(
+  "whoever judges without a name is asked for it once, and the thumb is kept under it",
+  sampleState,
+  async ({ page, state, open }) => {
+    await open("playground", "Playground");
+    const before = state.thumbs.length;
+    await ask(page, "Tell me about Paris.");
+    const up = page.getByRole("button", { name: "Thumb up: answer 1" });
+    await up.click();
+    await page.getByRole("dialog", { name: "Who judges?" }).waitFor();
+    await page.keyboard.press("Escape");
+    assert.equal(state.thumbs.length, before, "a thumb without a name");
+    await up.click();
+    await page.getByLabel("Your name").fill("  grace ");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Thumb up: answer 1", pressed: true }).waitFor();
+    assert.equal(state.thumbs[0]!.end_user, "grace");
+    await page.reload();
+    await ask(page, "And Rome?");
+    await page.getByRole("button", { name: "Thumb down: answer 2" }).click();
+    await page.getByRole("button", { name: "Thumb down: answer 2", pressed: true }).waitFor();
+    assert.equal(state.thumbs[0]!.end_user, "grace");
+  },
+  { reviewer: "" },
 );
 
 consoleTest("what a model says is never taken for HTML", emptyState, async ({ page, open }) => {

@@ -4,18 +4,20 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { consoleTest } from "./browser.ts";
 import { emptyState, sampleState } from "./sample.ts";
+import { giveThumb } from "./stand_in_feedback.ts";
 import { takeStep, tell } from "./stand_in_runs.ts";
 
 consoleTest(
   "a run from labels is started with what was filled in, and nothing else",
   sampleState,
   async ({ page, state, open }) => {
+    for (const thumb of state.thumbs.filter(({ label }) => label).slice(0, 3)) thumb.tags = ["tone"];
     await open("runs", "Runs");
     await page.getByRole("link", { name: "New run" }).click();
     await page.getByRole("heading", { name: "New run" }).waitFor();
     await page.getByText("34 rows").waitFor();
     await page.getByLabel("Tag").fill("tone");
-    await page.getByText("9 rows").waitFor();
+    await page.getByText("12 rows").waitFor();
     await page.getByLabel("Greatest age in days").fill("30");
     await page.getByLabel("Drop stale rows").fill("0.5");
     await page.getByLabel("Start from").selectOption("base:kind-1");
@@ -58,7 +60,57 @@ consoleTest("a run from a file uploads the file first", emptyState, async ({ pag
   assert.deepEqual(rest, { model: "base", method: { type: "kto", kto: { hyperparameters: {} } } });
 });
 
-consoleTest("a refusal stays on the form, with what was filled in", emptyState, async ({ page, open }) => {
+consoleTest(
+  "there is nothing to press where there is nothing to train on, and the reason stands beside it",
+  emptyState,
+  async ({ page, state, open }) => {
+    await open("runs/new", "New run");
+    const train = page.getByRole("button", { name: "Train" });
+    await page.getByText("There are no thumbs to train on").waitFor();
+    assert.equal(await train.isDisabled(), true);
+    Object.assign(state, { answers: sampleState().answers });
+    for (const { id } of state.answers.slice(0, 3)) giveThumb(state, { completion_id: id, label: true });
+    await page.reload();
+    await page.getByText("All thumbs are up: training learns from the difference").waitFor();
+    assert.equal(await train.isDisabled(), true);
+    giveThumb(state, { completion_id: state.answers[4]!.id, label: false });
+    await page.reload();
+    await page.getByText("4 rows").waitFor();
+    await page.waitForFunction(() => document.querySelector("button.primary:enabled") !== null);
+    await page.getByLabel("A file").check();
+    await page.getByText("Choose a file first.").waitFor();
+    assert.equal(await train.isDisabled(), true);
+  },
+);
+
+consoleTest(
+  "without a trainer the runs page says when one was last seen, and runs wait instead of running",
+  sampleState,
+  async ({ page, state, open }) => {
+    state.trainerSilence = 200;
+    for (const run of state.runs.slice(0, 2)) run.notice = "No trainer has been seen for 200 s: the job waits.";
+    // A browser whose clock is an hour slow.
+    await page.addInitScript(() => {
+      const now = Date.now;
+      Date.now = () => now() - 3_600_000;
+    });
+    await open("runs", "Runs");
+    await page.getByText("The last one was seen 3 min 20 s ago.").waitFor();
+    const row = page.getByRole("row", { name: /^kind-3 / });
+    await row.getByText("Waiting for a trainer").waitFor();
+    await row.getByText("stands still").waitFor();
+    assert.equal(await row.getByText(/ left$/).count(), 0, "nobody works towards that end");
+    await open("runs/ftjob-running", "kind-3");
+    await page.getByText("Waiting for a trainer").waitFor();
+    for (const run of state.runs) run.notice = null;
+    await page.getByText("Running", { exact: true }).waitFor();
+    state.trainerSilence = null;
+    await open("runs/new", "New run");
+    await page.getByText("None has been seen yet.").waitFor();
+  },
+);
+
+consoleTest("a refusal stays on the form, with what was filled in", sampleState, async ({ page, open }) => {
   await open("runs/new", "New run");
   await page.route("**/v1/fine_tuning/jobs", (route) => {
     const error = {

@@ -11,6 +11,12 @@ const minute = 60_000, day = 1440 * minute;
 export function emptyState(): State {
   return {
     keyNeeded: false,
+    keys: new Map([
+      ["secret", { owner: null, scopes: ["admin"] }],
+      ["annes", { owner: "ann", scopes: ["reviewer"] }],
+      ["old", null],
+    ]),
+    trainerSilence: 2,
     adapters: [],
     promotions: [],
     aliases: new Map([["prospect", [{ model: "base", weight: 1 }]]]),
@@ -21,6 +27,13 @@ export function emptyState(): State {
     pace: 2,
     received: [],
   };
+}
+
+/** Nothing but answers that nobody has judged. */
+export function waitingState(waiting: number): State {
+  const state = sampleState(waiting);
+  state.answers = state.answers.slice(0, waiting);
+  return { ...state, thumbs: [], history: [] };
 }
 
 const exchanges: [question: string, answer: string][] = [

@@ -74,6 +74,19 @@ function addInference(app: OpenAPIHono<GatewayEnv>, state: State) {
   });
 }
 
+/** Which scopes open what, the longer path first; any of them is enough. */
+const scopes: [path: string, scopes: string[]][] = [
+  ["/v1/me", ["inference", "feedback", "reviewer"]],
+  ["/v1/models", ["inference", "reviewer"]],
+  ["/v1/chat", ["inference", "reviewer"]],
+  ["/v1/answers", ["reviewer"]],
+  ["/v1/feedback/hygiene", ["admin"]],
+  ["/v1/feedback/export", ["admin"]],
+  ["/v1/feedback/import", ["admin"]],
+  ["/v1/feedback", ["feedback", "reviewer"]],
+  ["/v1/", ["admin"]],
+];
+
 /** Builds the app over a state. */
 export function createStandIn(state: State): OpenAPIHono<GatewayEnv> {
   const app = new OpenAPIHono<GatewayEnv>();
@@ -85,11 +98,27 @@ export function createStandIn(state: State): OpenAPIHono<GatewayEnv> {
       frameAncestors: ["'none'"],
     },
   }));
+  const keyOf = (header: string | undefined) => state.keys.get(header?.replace("Bearer ", "") ?? "");
   app.use("/v1/*", async (context, next) => {
-    if (state.keyNeeded && context.req.header("Authorization") !== "Bearer secret") {
-      return context.json(refusal("A valid API key is needed.", "invalid_api_key"), 401);
+    const key = keyOf(context.req.header("Authorization"));
+    if (key === null) return context.json(refusal("This API key was revoked.", "invalid_api_key"), 401);
+    if (state.keyNeeded && !key) return context.json(refusal("A valid API key is needed.", "invalid_api_key"), 401);
+    const [, needed] = scopes.find(([path]) => context.req.path.startsWith(path))!;
+    if (key && !needed.some((scope) => key.scopes.includes(scope)) && !key.scopes.includes("admin")) {
+      return context.json(refusal(`This API key lacks the scope "${needed[0]}".`, "insufficient_scope"), 403);
     }
     await next();
+  });
+  app.get("/v1/me", (context) => {
+    const key = keyOf(context.req.header("Authorization"));
+    const granted = key && !key.scopes.includes("admin") ? key.scopes : ["inference", "feedback", "reviewer", "admin"];
+    return context.json({
+      object: "caller",
+      key: key ? "key-1" : null,
+      owner: key?.owner ?? null,
+      scopes: granted,
+      keys_required: state.keyNeeded,
+    });
   });
   addInference(app, state);
   addFeedback(app, state);

@@ -22,6 +22,7 @@ export function giveThumb(state: State, body: Partial<Thumb> & { completion_id: 
     tags,
     correction,
     version: (before?.version ?? 0) + 1,
+    key: null,
     created_at: before?.created_at ?? now,
     updated_at: body.updated_at ?? now,
   };
@@ -42,11 +43,15 @@ function filtered(state: State, query: Record<string, string>): Thumb[] {
   );
 }
 
-/** One page and where the next begins. */
-function pageOf<Item>(items: Item[], { limit = "50", cursor = "0" }: Record<string, string>) {
-  const from = Number(cursor), to = from + Number(limit);
-  const has_more = to < items.length;
-  return { object: "list", data: items.slice(from, to), has_more, next_cursor: has_more ? String(to) : null };
+/** One page of those that are kept, and the last one's id, after which the next page begins whatever changes before it. */
+function pageOf<Item extends { id: string }>(
+  all: Item[],
+  keep: (item: Item) => boolean,
+  { limit = "50", cursor }: Record<string, string>,
+) {
+  const left = all.slice(all.findIndex(({ id }) => id === cursor) + 1).filter(keep);
+  const data = left.slice(0, Number(limit)), has_more = left.length > data.length;
+  return { object: "list", data, has_more, next_cursor: has_more ? data.at(-1)!.id : null };
 }
 
 export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
@@ -57,17 +62,22 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
     labels: state.thumbs.filter(({ completion_id }) => completion_id === answer.id),
   });
   app.get("/v1/answers", (context) => {
-    const { model, unlabelled, ...page } = context.req.query();
-    const waiting = state.answers.map(described).filter((answer) =>
-      (unlabelled !== "true" || answer.labels.length === 0) && (!model || answer.model === model)
-    );
-    return context.json(pageOf(waiting, page));
+    const { model, unlabelled_by, ...page } = context.req.query();
+    const waits = (answer: ReturnType<typeof described>) =>
+      (!unlabelled_by ||
+        answer.choices.some(({ index }) =>
+          !answer.labels.some(({ choice, end_user }) => choice === index && end_user === unlabelled_by)
+        )) && (!model || answer.model === model);
+    return context.json(pageOf(state.answers.map(described), waits, page));
   });
   app.get("/v1/answers/:id", (context) => {
     const answer = state.answers.find(({ id }) => id === context.req.param("id"));
     return answer ? context.json(described(answer)) : context.json(refusal("There is no such answer."), 404);
   });
-  app.get("/v1/feedback", (context) => context.json(pageOf(filtered(state, context.req.query()), context.req.query())));
+  app.get("/v1/feedback", (context) => {
+    const kept = new Set(filtered(state, context.req.query()));
+    return context.json(pageOf(state.thumbs, (thumb) => kept.has(thumb), context.req.query()));
+  });
   app.post("/v1/feedback", async (context) => {
     const body = await context.req.json();
     state.received.push({ request: "POST /v1/feedback", body });
@@ -120,11 +130,11 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
   });
   app.get("/v1/feedback/:id", (context) => {
     const thumb = state.thumbs.find(({ id }) => id === context.req.param("id"));
-    return thumb ? context.json(thumb) : context.json(refusal("There is no such feedback."), 404);
+    return thumb ? context.json(thumb) : context.json(refusal("There is no such feedback.", "feedback_not_found"), 404);
   });
   app.delete("/v1/feedback/:id", (context) => {
     const id = context.req.param("id"), thumb = state.thumbs.find((each) => each.id === id);
-    if (!thumb) return context.json(refusal("There is no such feedback."), 404);
+    if (!thumb) return context.json(refusal("There is no such feedback.", "feedback_not_found"), 404);
     state.thumbs = state.thumbs.filter((each) => each !== thumb);
     state.history.push({ ...thumb, kind: "deleted", at: Date.now() });
     return context.json({ id, object: "feedback", deleted: true });

@@ -129,6 +129,15 @@ export function addRuns(app: OpenAPIHono<GatewayEnv>, state: State): void {
     state.runs.unshift(run);
     return context.json(described(run));
   });
+  app.get("/v1/trainer", (context) => {
+    const { trainerSilence: silent_seconds } = state;
+    return context.json({
+      object: "trainer",
+      at_work: silent_seconds !== null && silent_seconds < 30,
+      last_seen: silent_seconds === null ? null : Date.now() - 1000 * silent_seconds,
+      silent_seconds,
+    });
+  });
   app.get("/v1/fine_tuning/jobs", (context) => {
     const limit = Number(context.req.query("limit") ?? 20);
     return context.json({

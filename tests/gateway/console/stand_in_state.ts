@@ -28,6 +28,7 @@ export interface Thumb {
   tags: string[];
   correction: string | null;
   version: number;
+  key: string | null;
   created_at: number;
   updated_at: number;
 }
@@ -94,8 +95,12 @@ export interface Run {
 
 /** Everything that the stand-in knows. Tests read it to see what the console did, and change it. */
 export interface State {
-  /** Whether requests need `Authorization: Bearer secret`. */
+  /** Whether requests need one of the keys. */
   keyNeeded: boolean;
+  /** Keys by their secret; one that is revoked is null. */
+  keys: Map<string, { owner: string | null; scopes: string[] } | null>;
+  /** Seconds since a trainer was seen; null: never. */
+  trainerSilence: number | null;
   adapters: Adapter[];
   promotions: Promotion[];
   aliases: Map<string, Arm[]>;

@@ -28,7 +28,9 @@ function answerOf({ paths, components }: Description, method: string, path: stri
 
 /** Everything that the console reads, as a path of the description and an address that has something. */
 const reads = [
+  ["/v1/me", "/v1/me"],
   ["/v1/models", "/v1/models"],
+  ["/v1/trainer", "/v1/trainer"],
   ["/v1/answers", "/v1/answers"],
   ["/v1/answers/{id}", "/v1/answers/chatcmpl-9"],
   ["/v1/feedback", "/v1/feedback"],

@@ -1,9 +1,9 @@
 // Files of a run or an adapter, to save.
 
 import { getFile, saveFile } from "../api.js";
+import { useAttempt } from "./attempt.js";
 import { Icon } from "./icons.js";
-import { Loaded } from "./loaded.js";
-import { notify } from "./notice.js";
+import { Loaded, Problem } from "./loaded.js";
 import { useLoaded } from "./state.js";
 import { html } from "../vendor.js";
 
@@ -11,6 +11,7 @@ const size = (bytes) => bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} k
 
 /** @param ids of files */
 export function Downloads({ ids }) {
+  const { problem, attempt } = useAttempt();
   const files = useLoaded(() => Promise.all(ids.map(getFile)), [ids.join(" ")]);
   return html`
     <${Loaded} of=${files} render=${(list) =>
@@ -19,14 +20,14 @@ export function Downloads({ ids }) {
           ${list.map(({ id, filename, bytes }) =>
             html`
               <li key=${id}>
-                <button type="button" class="small" onClick=${() =>
-                  saveFile(id, filename).catch((error) => notify(error.message))}>
+                <button type="button" class="small" onClick=${() => attempt(() => saveFile(id, filename))}>
                   <${Icon} name="download" size=${14} />${filename}<span class="muted">${size(bytes)}</span>
                 </button>
               </li>
             `
           )}
         </ul>
+        ${problem && html`<${Problem} error=${problem} />`}
       `} />
   `;
 }

@@ -12,6 +12,15 @@ export function Problem({ error, retry }) {
   `;
 }
 
+/** What is there instead of a page that the caller's key may not use. */
+export function NotAllowed({ scope }) {
+  return html`
+    <${Empty} title="Not with this key">
+      It needs a key with the scope ${scope}. The key can be changed beside the switch for light and dark.
+    <//>
+  `;
+}
+
 export const Loading = () => html`<p class="loading" role="status">Loading …</p>`;
 
 /** Nothing here yet, and what to do about it. */

@@ -1,9 +1,11 @@
 // The thumbs that were given, page by page, with the answers they are on; taking one back, its history, files in and out.
 
 import { deleteThumb, exportThumbs, getAnswer, importThumbs, listModels, listThumbs, putThumb } from "../../api.js";
+import { useAttempt } from "../../parts/attempt.js";
+import { may, useCaller } from "../../parts/caller.js";
 import { count, questionOf, shortModel, when, whenInFull } from "../../parts/format.js";
 import { Icon } from "../../parts/icons.js";
-import { Empty, Loaded } from "../../parts/loaded.js";
+import { Empty, Loaded, Problem } from "../../parts/loaded.js";
 import { notify } from "../../parts/notice.js";
 import { useLoaded } from "../../parts/state.js";
 import { html, useEffect, useRef, useState } from "../../vendor.js";
@@ -35,8 +37,9 @@ export function ThumbList() {
   useEffect(() => setCursors([undefined]), [chosen]);
   const page = useLoaded(() => loadPage(settled, cursors.at(-1)), [chosen, cursors.length]);
   const [history, showHistory] = useState(null);
-  const takeBack = async (thumb) => {
-    try {
+  const [caller] = useCaller(), { problem, attempt } = useAttempt();
+  const takeBack = (thumb) =>
+    attempt(async () => {
       await deleteThumb(thumb.id);
       const { completion_id, choice, end_user, label, reason, tags, correction } = thumb;
       notify("The thumb is taken back.", {
@@ -45,11 +48,8 @@ export function ThumbList() {
           putThumb({ completion_id, choice, end_user, label, reason, tags, correction })
             .then(page.reload, (error) => notify(error.message)),
       });
-    } catch (error) {
-      notify(error.message);
-    }
-    page.reload();
-  };
+      await page.reload();
+    });
   return html`
     <div class="bar">
       <${Filters} filters=${filters} models=${models.value ?? []} fields=${[
@@ -59,8 +59,9 @@ export function ThumbList() {
         "end_user",
         "since",
       ]} />
-      <${Files} filter=${filter} onImported=${page.reload} />
+      ${may(caller, "admin") && html`<${Files} filter=${filter} onImported=${page.reload} />`}
     </div>
+    ${problem && html`<${Problem} error=${problem} />`}
     <${Loaded}
       of=${page}
       render=${({ rows, next }) =>
@@ -156,26 +157,25 @@ function Exchange({ thumb, answer }) {
 
 /** Files of thumbs, in and out. */
 function Files({ filter, onImported }) {
-  const picker = useRef(null);
-  const take = async (event) => {
+  const picker = useRef(null), { problem, attempt } = useAttempt();
+  const take = (event) => {
     const [file] = event.target.files;
     event.target.value = "";
     if (!file) return;
-    try {
+    return attempt(async () => {
       const { rows, desirable, undesirable, notes } = await importThumbs(file);
       notify([`${count(rows, "row")} taken in: ${desirable} up, ${undesirable} down.`, ...notes].join(" "));
       onImported();
-    } catch (error) {
-      notify(error.message);
-    }
+    });
   };
-  const give = () => exportThumbs(filter).catch((error) => notify(error.message));
+  const give = () => attempt(() => exportThumbs(filter));
   return html`
     <div class="files">
       <input ref=${picker} type="file" accept=".jsonl,.ndjson,.json" aria-label="File to import" hidden
         onChange=${take} />
       <button type="button" onClick=${() => picker.current.click()}><${Icon} name="upload" size=${16} />Import</button>
       <button type="button" onClick=${give}><${Icon} name="download" size=${16} />Export</button>
+      ${problem && html`<${Problem} error=${problem} />`}
     </div>
   `;
 }

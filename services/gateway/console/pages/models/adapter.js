@@ -1,29 +1,28 @@
 // One adapter: what it was trained on, what the gate found, its files; and the ways to promote, go on from, or delete it.
 
 import { deleteAdapter } from "../../api.js";
+import { useAttempt } from "../../parts/attempt.js";
 import { Dialog } from "../../parts/dialog.js";
 import { Downloads } from "../../parts/downloads.js";
 import { count, number, shortModel, when } from "../../parts/format.js";
 import { Findings, GateMark } from "../../parts/gate.js";
+import { Problem } from "../../parts/loaded.js";
 import { notify } from "../../parts/notice.js";
 import { html, useState } from "../../vendor.js";
 import { PromoteDialog } from "./promote_dialog.js";
 
 export function Adapter({ adapter, registry, changed }) {
   const { name, model, parent, created_at, job_id, data, gate, files, fits } = adapter;
-  const [dialog, setDialog] = useState(null);
+  const [dialog, setDialog] = useState(null), { problem, attempt } = useAttempt();
   const isCurrent = model === registry.current;
-  const remove = async () => {
-    setDialog(null);
-    try {
+  const remove = () =>
+    attempt(async () => {
       await deleteAdapter(name);
+      setDialog(null);
       location.hash = "#/models";
       notify(`${name} is deleted.`);
-    } catch (error) {
-      notify(error.message);
-    }
-    changed();
-  };
+      changed();
+    });
   const ids = Object.values(files ?? {}).filter(Boolean);
   return html`
     <section class="card adapter" aria-label="Adapter ${name}">
@@ -69,6 +68,7 @@ export function Adapter({ adapter, registry, changed }) {
     ${dialog === "delete" && html`
       <${Dialog} title="Delete ${name}?" onClose=${() => setDialog(null)}>
         <p>It leaves the registry and answers no more. Its files go with it; its answers and thumbs stay, and so does what its run wrote.</p>
+        ${problem && html`<${Problem} error=${problem} />`}
         <div
           class="actions"><button type="button" onClick=${() =>
             setDialog(
@@ -79,7 +79,14 @@ export function Adapter({ adapter, registry, changed }) {
   `;
 }
 
-const names = { auc: "Held-out AUC", kl: "KL", loss: "Loss", steps: "Steps", seconds: "Seconds" };
+/** `kl` is the gate's: how far the candidate's own answers are from the base. */
+const names = {
+  auc: "Held-out AUC",
+  kl: "KL to the base, nats an answer",
+  loss: "Loss",
+  steps: "Steps",
+  seconds: "Seconds",
+};
 
 /** The run's last numbers. */
 function Measured({ metrics }) {

@@ -1,28 +1,29 @@
 // Which model clients get now, and the way back to the one before.
 
 import { rollBack } from "../../api.js";
+import { useAttempt } from "../../parts/attempt.js";
 import { Dialog } from "../../parts/dialog.js";
 import { TextField } from "../../parts/field.js";
 import { shortModel, when } from "../../parts/format.js";
 import { Icon } from "../../parts/icons.js";
+import { Problem } from "../../parts/loaded.js";
 import { notify } from "../../parts/notice.js";
 import { html, useState } from "../../vendor.js";
 
 export function Current({ registry, changed }) {
   const { alias, current, previous, promotions } = registry;
   const [asking, setAsking] = useState(false), [reason, setReason] = useState("");
+  const { problem, attempt } = useAttempt();
   const since = promotions.findLast(({ to }) => to === current);
-  const back = async (event) => {
+  const back = (event) => {
     event.preventDefault();
-    setAsking(false);
-    try {
+    return attempt(async () => {
       await rollBack(reason.trim());
+      setAsking(false);
       notify(`${alias} is ${previous} again.`);
-    } catch (error) {
-      notify(error.message);
-    }
-    setReason("");
-    changed();
+      setReason("");
+      changed();
+    });
   };
   return html`
     <section class="card current" aria-label="Current model">
@@ -42,6 +43,7 @@ export function Current({ registry, changed }) {
         <form onSubmit=${back}>
           <p>${alias} moves from ${current} to ${previous} at once. Answers under way are finished by the model that began them.</p>
           <${TextField} label="Reason" wide hint="Kept with the change; may be empty." value=${reason} onText=${setReason} />
+          ${problem && html`<${Problem} error=${problem} />`}
           <div class="actions"><button type="submit" class="primary">Roll back</button></div>
         </form>
         <//>

@@ -1,9 +1,11 @@
 // Asks whether an adapter is to be promoted. Where the gate was not passed it takes a reason and a second yes.
 
 import { promote } from "../../api.js";
+import { useAttempt } from "../../parts/attempt.js";
 import { Dialog } from "../../parts/dialog.js";
 import { TextField } from "../../parts/field.js";
 import { Findings } from "../../parts/gate.js";
+import { Problem } from "../../parts/loaded.js";
 import { notify } from "../../parts/notice.js";
 import { html, useState } from "../../vendor.js";
 
@@ -12,27 +14,27 @@ export function PromoteDialog({ adapter, alias, onClose, onDone }) {
   const { name, model } = adapter;
   // The service has the last word: what it finds replaces what the registry said.
   const [gate, setGate] = useState(adapter.gate), [reason, setReason] = useState("");
-  const [confirming, setConfirming] = useState(false), [problem, setProblem] = useState(null);
+  const [confirming, setConfirming] = useState(false), { problem, attempt } = useAttempt();
   const override = gate !== null && gate !== undefined && !gate.passed;
-  const send = async () => {
-    try {
-      await promote({
-        model,
-        ...(reason.trim() ? { reason: reason.trim() } : {}),
-        ...(override ? { override: true } : {}),
-      });
+  const send = () =>
+    attempt(async () => {
+      try {
+        await promote({
+          model,
+          ...(reason.trim() ? { reason: reason.trim() } : {}),
+          ...(override ? { override: true } : {}),
+        });
+      } catch (error) {
+        setConfirming(false);
+        if (error.code !== "gate_not_passed" || !error.body.gate || override) throw error;
+        return setGate(error.body.gate);
+      }
       notify(`${alias} is ${model} now.`);
       onClose();
       onDone();
-    } catch (error) {
-      setConfirming(false);
-      if (error.code === "gate_not_passed" && error.body.gate && !override) setGate(error.body.gate);
-      else setProblem(error.message);
-    }
-  };
+    });
   const submit = (event) => {
     event.preventDefault();
-    setProblem(null);
     if (override && !confirming) setConfirming(true);
     else send();
   };
@@ -58,11 +60,7 @@ export function PromoteDialog({ adapter, alias, onClose, onDone }) {
               : "Kept with the change; may be empty."} value=${reason}
               onText=${setReason} />
           `}
-        ${problem && html`
-          <div class="problem" role="alert">
-            <p>${problem}</p>
-          </div>
-        `}
+        ${problem && html`<${Problem} error=${problem} />`}
         <div class="actions">
           ${confirming && html`<button key="back" type="button" onClick=${() => setConfirming(false)}>Back</button>`}
           ${override

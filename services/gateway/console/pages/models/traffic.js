@@ -1,9 +1,10 @@
 // How aliases spread requests over models, and how often each model's answers were found good.
 
 import { listExperiments, setAlias } from "../../api.js";
+import { useAttempt } from "../../parts/attempt.js";
 import { number, percent } from "../../parts/format.js";
 import { Interval, inWords } from "../../parts/interval.js";
-import { Loaded } from "../../parts/loaded.js";
+import { Loaded, Problem } from "../../parts/loaded.js";
 import { notify } from "../../parts/notice.js";
 import { useLoaded } from "../../parts/state.js";
 import { html, useEffect, useState } from "../../vendor.js";
@@ -25,7 +26,7 @@ export function Traffic({ models, moved }) {
 /** One alias. Weights are changed here first, and sent when the person says so. */
 function Split({ experiment: { alias, arms }, models, reload }) {
   const kept = JSON.stringify(arms.map(({ model, weight }) => [model, weight]));
-  const [weights, setWeights] = useState({});
+  const [weights, setWeights] = useState({}), { problem, attempt } = useAttempt();
   useEffect(() => setWeights({}), [kept]);
   const weightOf = ({ model, weight }) => weights[model] ?? Number(weight.toFixed(1));
   const added = Object.keys(weights).filter((model) => !arms.some((arm) => arm.model === model));
@@ -33,19 +34,17 @@ function Split({ experiment: { alias, arms }, models, reload }) {
   const total = rows.reduce((sum, row) => sum + Number(weightOf(row)), 0);
   const others = models.filter((model) => !rows.some((row) => row.model === model));
   const changed = Object.keys(weights).length > 0;
-  const save = async (event) => {
+  const save = (event) => {
     event.preventDefault();
     const chosen = rows.map((row) => ({ model: row.model, weight: Number(weightOf(row)) })).filter(({ weight }) =>
       weight > 0
     );
-    try {
+    return attempt(async () => {
       await setAlias(alias, chosen);
       notify(`The split of ${alias} is kept.`);
       setWeights({});
-    } catch (error) {
-      notify(error.message);
-    }
-    reload();
+      reload();
+    });
   };
   return html`
     <section class="card traffic" aria-label="Traffic of ${alias}">
@@ -83,6 +82,7 @@ function Split({ experiment: { alias, arms }, models, reload }) {
             )}
           </tbody>
         </table>
+        ${problem && html`<${Problem} error=${problem} />`}
         <div class="actions between">
           ${others.length > 0
             ? html`<select aria-label="Add a model to ${alias}" value="" onChange=${(event) => {

@@ -2,10 +2,21 @@
 // answers stand beside it.
 
 import { streamChat } from "../../api.js";
+import { may, useCaller } from "../../parts/caller.js";
 import { Thumbs } from "../../parts/thumbs.js";
 import { html } from "../../vendor.js";
 
 const endings = { length: "It was cut off at the greatest length.", stopped: "Stopped.", cancelled: "Stopped." };
+
+/** An answer as it is after the page was loaded anew: what was under way has been stopped by that. */
+export const stoppedAnswer = (answer) =>
+  isOver(answer)
+    ? answer
+    : answer.completionId
+    ? { ...answer, state: "done", ending: "Stopped, since the page was loaded anew." }
+    : { ...answer, state: "failed", ending: "The page was loaded anew before the answer began." };
+
+const isOver = ({ state }) => state === "done" || state === "failed";
 
 /** An answer that is about to be asked for. */
 export const newAnswer = (asked) => ({ asked, text: "", state: "waiting", thumb: null });
@@ -54,9 +65,10 @@ export async function ask(model, messages, settings, user, update, signal) {
 }
 
 /** @param name what the answer is called @param showModel false while the comparison is blind */
-export function Answer({ answer, user, update, name, showModel }) {
+export function Answer({ answer, update, name, showModel }) {
+  const [caller] = useCaller();
   const { text, state, ending, completionId, model, asked, thumb } = answer;
-  const over = state === "done" || state === "failed";
+  const over = isOver(answer);
   return html`
     <div class="answer" aria-busy=${String(!over)}>
       <div class="said">
@@ -66,9 +78,9 @@ export function Answer({ answer, user, update, name, showModel }) {
       ${state === "failed" && html`<p class="failure" role="alert">${ending}</p>`}
       ${over && html`
         <div class="answer-foot">
-          ${completionId && html`
+          ${completionId && may(caller, "feedback", "reviewer") && html`
             <${Thumbs}
-              answer=${{ completionId, choice: 0, endUser: user }}
+              answer=${{ completionId, choice: 0 }}
               name=${name}
               text=${text}
               thumb=${thumb}

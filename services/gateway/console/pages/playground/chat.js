@@ -1,21 +1,23 @@
 // A conversation with one model, its answers judged one by one.
 
-import { useKept } from "../../parts/state.js";
+import { useStored } from "../../parts/state.js";
 import { html } from "../../vendor.js";
-import { Answer, ask, messagesOf, newAnswer } from "./answer.js";
+import { Answer, ask, messagesOf, newAnswer, stoppedAnswer } from "./answer.js";
 import { Composer } from "./composer.js";
-import { useConversation, useFollowing } from "./conversation.js";
+import { NewConversation, useConversation, useFollowing } from "./conversation.js";
 import { firstModel, ModelChoice, SettingsPanel, useSettings } from "./settings.js";
 
 /** Questions to begin with, so that an empty page asks for something. */
 const suggestions = ["Hello! Who are you?", "What is the capital of France?", "Tell me something kind."];
 
+const stopped = (turn) => ({ ...turn, answer: stoppedAnswer(turn.answer) });
+
 /** @param models as the API lists them */
 export function Chat({ models }) {
   const [settings, change] = useSettings();
-  const [chosen, choose] = useKept("chat model", firstModel(models));
+  const [chosen, choose] = useStored("chat model", firstModel(models));
   const model = models.some(({ id }) => id === chosen) ? chosen : firstModel(models);
-  const { turns, user, busy, begin, update, stop, clear } = useConversation("chat");
+  const { turns, user, busy, begin, update, stop, clear } = useConversation("chat", stopped);
   useFollowing(turns);
   const send = (question) => {
     const messages = messagesOf(settings.system, turns, question);
@@ -51,7 +53,6 @@ export function Chat({ models }) {
                 <p class="question">${question}</p>
                 <${Answer}
                   answer=${answer}
-                  user=${user}
                   name="answer ${index + 1}"
                   showModel
                   update=${(change) => update(id, (turn) => ({ ...turn, answer: change(turn.answer) }))}
@@ -60,9 +61,10 @@ export function Chat({ models }) {
             `
           )}
         </div>
+        ${turns.length > 0 && html`<${NewConversation} name="New chat" clear=${clear} />`}
         <${Composer} name="chat" busy=${busy} onAsk=${send} onStop=${stop} />
       </section>
-      <${SettingsPanel} settings=${settings} change=${change} onClear=${clear}>
+      <${SettingsPanel} settings=${settings} change=${change}>
         <${ModelChoice} label="Model" models=${models} value=${model} onChoose=${choose} />
         <//>
         </div>

@@ -1,11 +1,11 @@
 // Two models answer each question blind, side by side. Which is left is drawn for each question; the names are shown once
 // both answers are judged, and the score is kept.
 
-import { useKept } from "../../parts/state.js";
+import { useStored } from "../../parts/state.js";
 import { html } from "../../vendor.js";
-import { Answer, ask, messagesOf, newAnswer } from "./answer.js";
+import { Answer, ask, messagesOf, newAnswer, stoppedAnswer } from "./answer.js";
 import { Composer } from "./composer.js";
-import { useConversation, useFollowing } from "./conversation.js";
+import { NewConversation, useConversation, useFollowing } from "./conversation.js";
 import { ModelChoice, SettingsPanel, useSettings } from "./settings.js";
 
 const sides = ["A", "B"];
@@ -30,12 +30,14 @@ function score(turns) {
   return [...tally];
 }
 
+const stopped = (turn) => ({ ...turn, answers: turn.answers.map(stoppedAnswer) });
+
 /** @param models as the API lists them */
 export function Comparison({ models }) {
   const [settings, change] = useSettings();
-  const [chosen, choose] = useKept("compared models", firstPair(models));
+  const [chosen, choose] = useStored("compared models", firstPair(models));
   const pair = chosen.every((model) => models.some(({ id }) => id === model)) ? chosen : firstPair(models);
-  const { turns, user, busy, begin, update, stop, clear } = useConversation("comparison");
+  const { turns, user, busy, begin, update, stop, clear } = useConversation("comparison", stopped);
   useFollowing(turns);
   const send = (question) => {
     const asked = Math.random() < 0.5 ? pair : pair.toReversed();
@@ -72,7 +74,6 @@ export function Comparison({ models }) {
                         <h3>Answer ${sides[side]}</h3>
                         <${Answer}
                           answer=${answer}
-                          user=${user}
                           name="answer ${sides[side]}"
                           showModel=${revealed}
                           update=${(change) =>
@@ -91,9 +92,10 @@ export function Comparison({ models }) {
             `
           )}
         </div>
+        ${turns.length > 0 && html`<${NewConversation} name="New comparison" clear=${clear} />`}
         <${Composer} name="comparison" busy=${busy} onAsk=${send} onStop=${stop} />
       </section>
-      <${SettingsPanel} settings=${settings} change=${change} onClear=${clear}>
+      <${SettingsPanel} settings=${settings} change=${change}>
         <${ModelChoice} label="First model" models=${models} value=${pair[0]} onChoose=${(model) =>
           choose([model, pair[1]])} />
         <${ModelChoice} label="Second model" models=${models} value=${pair[1]} onChoose=${(model) =>

@@ -1,12 +1,12 @@
 // Where a question is typed: Enter sends it, Shift and Enter begins a line. While answers come it stops them.
 
 import { Icon } from "../../parts/icons.js";
-import { useKept } from "../../parts/state.js";
+import { useStored } from "../../parts/state.js";
 import { html, useRef } from "../../vendor.js";
 
 /** @param name under which the draft is kept @param onAsk takes the question @param busy whether answers are coming */
 export function Composer({ name, busy, onAsk, onStop }) {
-  const [draft, setDraft] = useKept(`${name} draft`, "");
+  const [draft, setDraft] = useStored(`${name} draft`, "");
   const field = useRef(null);
   const send = () => {
     if (busy || draft.trim() === "") return;

@@ -1,14 +1,14 @@
 // How questions of the playground are asked: system prompt, temperature, length; and which models there are to ask.
 
 import { Choice, Field, TextArea, TextField } from "../../parts/field.js";
-import { useKept } from "../../parts/state.js";
+import { useStored } from "../../parts/state.js";
 import { html, useEffect, useState } from "../../vendor.js";
 
 const beginning = { system: "", temperature: 0.7, maxTokens: "" };
 
-/** The settings, kept while the console is open, and how to change one. */
+/** The settings, kept until the tab is closed, and how to change one. */
 export function useSettings() {
-  const [settings, setSettings] = useKept("playground settings", beginning);
+  const [settings, setSettings] = useStored("playground settings", beginning);
   return [settings, (changed) => setSettings((before) => ({ ...before, ...changed }))];
 }
 
@@ -27,7 +27,7 @@ export function ModelChoice({ label, models, value, onChoose }) {
 const wide = matchMedia("(min-width: 64rem)");
 
 /** The fields that chat and comparison share. @param children the choice of models */
-export function SettingsPanel({ settings, change, onClear, children }) {
+export function SettingsPanel({ settings, change, children }) {
   // Where there is no room beside the conversation they fold away.
   const [open, setOpen] = useState(wide.matches);
   useEffect(() => {
@@ -76,7 +76,6 @@ export function SettingsPanel({ settings, change, onClear, children }) {
         value=${settings.maxTokens}
         onText=${(text) => change({ maxTokens: text === "" ? "" : Math.max(1, Math.floor(Number(text))) })}
       />
-      <button type="button" onClick=${onClear}>Start anew</button>
       </div>
     </details>
   `;

@@ -1,13 +1,16 @@
 // The form that starts a run: which thumbs, from which model on, and how. Fields left empty are chosen by the trainer.
 
 import { createRun, hygiene, listModels, uploadFile } from "../../api.js";
+import { gatewayNow } from "../../http.js";
+import { useAttempt } from "../../parts/attempt.js";
 import { Choice, Field, TextField } from "../../parts/field.js";
 import { count, number } from "../../parts/format.js";
-import { Loaded } from "../../parts/loaded.js";
+import { Loaded, Problem } from "../../parts/loaded.js";
 import { useKept, useLoaded, useSettled } from "../../parts/state.js";
 import { html, useState } from "../../vendor.js";
 import { askedChoices } from "../labels/filters.js";
 import { hyperparameters } from "./hyperparameters.js";
+import { TrainerNotice } from "./trainer_notice.js";
 
 const beginning = {
   source: "labels",
@@ -57,6 +60,7 @@ export function NewRun() {
           <p>Choose what to learn from. The rest has sensible defaults.</p>
         </div>
       </header>
+      <${TrainerNotice} />
       <${Loaded} of=${models} render=${(value) => html`<${Form} models=${value} />`} />
     </div>
   `;
@@ -65,20 +69,16 @@ export function NewRun() {
 function Form({ models: all }) {
   const models = all.filter(({ arms }) => !arms).map(({ id }) => id);
   const [form, setForm] = useKept("new run", beginning), [numbers, setNumbers] = useKept("new run numbers", {});
-  const [file, setFile] = useState(null), [problem, setProblem] = useState(null), [busy, setBusy] = useState(false);
+  const [file, setFile] = useState(null), counted = useCounted(form);
+  const { problem, attempt } = useAttempt(), reason = whyNot(form, file, counted);
   const change = (changed) => setForm((before) => ({ ...before, ...changed }));
-  const start = async (event) => {
+  const start = (event) => {
     event.preventDefault();
-    setProblem(null);
-    setBusy(true);
-    try {
+    return attempt(async () => {
       const training_file = form.source === "labels" ? "labels" : (await uploadFile(file)).id;
       const run = await createRun(requestOf(form, numbers, training_file));
       location.hash = `#/runs/${run.id}`;
-    } catch (error) {
-      setProblem(error.message);
-      setBusy(false);
-    }
+    });
   };
   return html`
     <form class="run-form" aria-label="New run" onSubmit=${start}>
@@ -118,7 +118,7 @@ function Form({ models: all }) {
                 <span>Leave out contradictions<span class="hint">Thumbs up and down on the same answer cancel each other.</span></span>
               </label>
             </div>
-            <${Preview} form=${form} />
+            <${Preview} counted=${counted} />
           `
           : html`
             <div key="file" class="fields">
@@ -155,32 +155,45 @@ function Form({ models: all }) {
           )}
         </div>
       </fieldset>
-      ${problem && html`
-        <div class="problem" role="alert">
-          <p>${problem}</p>
-        </div>
-      `}
+      ${problem && html`<${Problem} error=${problem} />`}
       <div class="actions">
+        ${reason && html`<p class="muted" id="why-not">${reason}</p>`}
         <a class="button quiet" href="#/runs">Back</a>
-        <button type="submit" class="primary" disabled=${busy}>Train</button>
+        <button type="submit" class="primary" disabled=${reason !== null} aria-describedby=${reason
+          ? "why-not"
+          : undefined}>Train</button>
       </div>
     </form>
   `;
 }
 
-/** How many thumbs the choice leaves. */
-function Preview({ form }) {
+/** The thumbs that the choice leaves, counted by the gateway once typing has paused. */
+function useCounted(form) {
   const { tag, from, max_age_days } = useSettled(form);
-  const since = max_age_days === "" ? "" : Date.now() - 86_400_000 * Number(max_age_days);
-  const measured = useLoaded(() => hygiene({ tag, model: from, since: since && Math.floor(since) }), [
-    tag,
-    from,
-    max_age_days,
-  ]);
-  if (measured.error || !measured.value) {
-    return measured.error ? html`<p class="preview">${measured.error.message}</p>` : null;
-  }
-  const { rows, desirable, undesirable, contradictions, weights } = measured.value;
+  const settled = tag === form.tag && from === form.from && max_age_days === form.max_age_days;
+  const oldest = () => max_age_days === "" ? "" : Math.floor(gatewayNow() - 86_400_000 * Number(max_age_days));
+  const counted = useLoaded(() => hygiene({ tag, model: from, since: oldest() }), [tag, from, max_age_days]);
+  return { ...counted, loading: counted.loading || !settled };
+}
+
+/** Why there is nothing to train on, or null. */
+function whyNot({ source }, file, { value, loading, error }) {
+  if (source === "file") return file ? null : "Choose a file first.";
+  // Where counting failed the gateway has the last word.
+  if (error) return null;
+  if (loading || !value) return "Counting the thumbs …";
+  if (value.rows === 0) return "There are no thumbs to train on: judge some answers first, or choose others here.";
+  if (value.desirable > 0 && value.undesirable > 0) return null;
+  return `All thumbs are ${
+    value.desirable > 0 ? "up" : "down"
+  }: training learns from the difference, so it needs both kinds.`;
+}
+
+/** How many thumbs the choice leaves. */
+function Preview({ counted }) {
+  if (counted.error) return html`<p class="preview">${counted.error.message}</p>`;
+  if (!counted.value) return null;
+  const { rows, desirable, undesirable, contradictions, weights } = counted.value;
   return html`
     <p class="preview" role="status">
       <b>${count(rows, "row")}</b>: ${number(desirable)} up, ${number(undesirable)} down${contradictions > 0

@@ -1,17 +1,17 @@
 // One run, live: how far it is, its curves, what it was told, its log; and the button that ends it.
 
 import { cancelRun, getRun, streamRun } from "../../api.js";
+import { useAttempt } from "../../parts/attempt.js";
 import { Dialog } from "../../parts/dialog.js";
 import { count, duration, number, when, whenInFull } from "../../parts/format.js";
 import { Findings, GateMark } from "../../parts/gate.js";
-import { Loaded } from "../../parts/loaded.js";
-import { notify } from "../../parts/notice.js";
+import { Loaded, Problem } from "../../parts/loaded.js";
 import { useLoaded } from "../../parts/state.js";
 import { html, useEffect, useRef, useState } from "../../vendor.js";
 import { Curves } from "./curves.js";
 import { labelOf } from "./hyperparameters.js";
 import { Downloads } from "../../parts/downloads.js";
-import { isOver, nameOf, ProgressBar, sourceOf, Status } from "./status.js";
+import { isOver, isStalled, nameOf, ProgressBar, sourceOf, Status } from "./status.js";
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -72,18 +72,15 @@ export function Run({ id }) {
 }
 
 function Shown({ run, events, told, reload }) {
-  const [asking, setAsking] = useState(false);
+  const [asking, setAsking] = useState(false), { problem, attempt } = useAttempt();
   const over = isOver(run);
   const progress = over ? null : told ?? run.progress;
-  const cancel = async () => {
-    setAsking(false);
-    try {
+  const cancel = () =>
+    attempt(async () => {
       await cancelRun(run.id);
-    } catch (error) {
-      notify(error.message);
-    }
-    reload();
-  };
+      setAsking(false);
+      reload();
+    });
   return html`
     <header class="page-head">
       <div>
@@ -111,7 +108,7 @@ function Shown({ run, events, told, reload }) {
     ${run.notice && html`<p class="warning" role="status">${run.notice}</p>`}
     ${progress && html`
       <div class="card">
-        <${ProgressBar} progress=${progress} />
+        <${ProgressBar} progress=${progress} stalled=${isStalled(run)} />
       </div>
     `}
     <${Curves} events=${events} waiting=${!over} />
@@ -139,6 +136,7 @@ function Shown({ run, events, told, reload }) {
     ${asking && html`
       <${Dialog} title="Cancel this run?" onClose=${() => setAsking(false)}>
         <p>What it has learned so far is dropped. The thumbs stay.</p>
+        ${problem && html`<${Problem} error=${problem} />`}
         <div
           class="actions"><button type="button" onClick=${() =>
             setAsking(

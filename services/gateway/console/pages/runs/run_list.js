@@ -7,7 +7,8 @@ import { Icon } from "../../parts/icons.js";
 import { Empty, Loaded } from "../../parts/loaded.js";
 import { useLoaded } from "../../parts/state.js";
 import { html, useState } from "../../vendor.js";
-import { isOver, nameOf, ProgressBar, sourceOf, Status } from "./status.js";
+import { isOver, isStalled, nameOf, ProgressBar, sourceOf, Status } from "./status.js";
+import { TrainerNotice } from "./trainer_notice.js";
 
 const rowsOfPage = 20;
 
@@ -23,6 +24,7 @@ export function RunList() {
         </div>
         <a class="button primary" href="#/runs/new"><${Icon} name="plus" size=${16} />New run</a>
       </header>
+      <${TrainerNotice} />
       <${Loaded} of=${runs} render=${({ data, has_more }) =>
         data.length === 0 ? html`<${Empty} title="No runs yet">Collect some thumbs, then train on them.<//>` : html`
           <${Table} runs=${data} />
@@ -59,7 +61,8 @@ function Table({ runs }) {
               <td data-label="Status">
                 <${Status} run=${run} />
                 ${run.error && html`<span class="under error-line">${run.error.message}</span>`}
-                ${run.progress && !isOver(run) && html`<${ProgressBar} progress=${run.progress} />`}
+                ${run.progress && !isOver(run) &&
+                  html`<${ProgressBar} progress=${run.progress} stalled=${isStalled(run)} />`}
               </td>
               <td data-label="Data">
                 ${sourceOf(run)}${run.data?.rows !== undefined &&

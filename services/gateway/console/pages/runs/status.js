@@ -22,20 +22,26 @@ export const nameOf = ({ id, suffix, fine_tuned_model }) =>
 /** What a run learns from, in a word. */
 export const sourceOf = ({ training_file }) => training_file === "labels" ? "Labels" : "File";
 
+/** Whether a run would go on if a trainer were at work. */
+export const isStalled = (run) => !isOver(run) && Boolean(run.notice);
+
 export function Status({ run }) {
+  if (isStalled(run)) return html`<span class="chip bad">Waiting for a trainer</span>`;
   const [word, tone] = words[run.status] ?? [run.status, ""];
   const place = run.status === "queued" && run.position > 0 ? `, place ${run.position}` : "";
   return html`<span class="chip ${tone}">${word}${place}</span>`;
 }
 
-/** How far a run is, with the time that is left. */
-export function ProgressBar({ progress }) {
+/** How far a run is, with the time that is left. @param stalled nobody works on it */
+export function ProgressBar({ progress, stalled }) {
   const { label, done, total, unit, eta_seconds } = progress;
   return html`
     <div class="progress">
       <progress max=${total || 1} value=${done} aria-label=${label}></progress>
       <span>${label}: ${Math.round(done).toLocaleString("en")} of ${total.toLocaleString("en")} ${unit}</span>
-      ${eta_seconds != null && html`<span class="muted">${left(eta_seconds)}</span>`}
+      ${stalled
+        ? html`<span class="muted">stands still</span>`
+        : eta_seconds != null && html`<span class="muted">${left(eta_seconds)}</span>`}
     </div>
   `;
 }
