@@ -59,6 +59,8 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
     ...answer,
     object: "answer",
     adapter_version: null,
+    safety_identifier: null,
+    metadata: null,
     labels: state.thumbs.filter(({ completion_id }) => completion_id === answer.id),
   });
   app.get("/v1/answers", (context) => {

@@ -67,7 +67,7 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, state: State): void {
         ? "retired"
         : "candidate",
     })),
-    promotions: state.promotions,
+    promotions: state.promotions.map((promotion) => ({ ...promotion, version: null })),
   });
   const move = (fields: Omit<Promotion, "at" | "from" | "by">) => {
     state.promotions.push({ at: Date.now(), from: current(), by: null, ...fields });
