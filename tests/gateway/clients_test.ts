@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { APICallError, generateText, streamText } from "ai";
+import { APICallError, generateText, type ModelMessage, streamText } from "ai";
 import OpenAI from "openai";
 import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { openDatabase } from "../../shared/store/database.ts";
@@ -94,6 +94,57 @@ async function chatsAndStreams(gateway: GatewayProcess): Promise<void> {
 
   const thumb = await client.post<{ label: boolean }>("/feedback", { body: { completion_id: whole.id, label: true } });
   assert.equal(thumb.label, true);
+}
+
+/** Turn after turn, each answer sent back as the client hands it out. */
+async function talks(gateway: GatewayProcess): Promise<void> {
+  const client = openai(gateway), { messages: [question], ...settings } = greedy;
+  const talk: OpenAI.ChatCompletionMessageParam[] = [question!];
+  const nextTurn = (answer: OpenAI.ChatCompletionMessage) => {
+    assert.ok(answer.content!.length > 0);
+    talk.push(answer, question!);
+  };
+  nextTurn((await client.chat.completions.create({ ...settings, messages: talk })).choices[0]!.message);
+  nextTurn(await client.chat.completions.stream({ ...settings, messages: talk, max_tokens: 100 }).finalMessage());
+  const parsed = await client.chat.completions.parse({ ...settings, messages: talk, max_tokens: 100 });
+  nextTurn(parsed.choices[0]!.message);
+  const runner = client.chat.completions.runTools({ ...settings, messages: talk, tools: [] });
+  nextTurn((await runner.finalChatCompletion()).choices[0]!.message);
+  const all = await client.chat.completions.create({
+    ...settings,
+    messages: talk,
+    tools: [],
+    tool_choice: "none",
+    parallel_tool_calls: true,
+    response_format: { type: "text" },
+    modalities: ["text"],
+    service_tier: "auto",
+    reasoning_effort: null,
+    prompt_cache_key: "talk",
+    safety_identifier: "ann",
+    metadata: { trace: "talk" },
+    store: true,
+    stop: null,
+    logit_bias: null,
+  });
+  const found = await client.get<{ data: { id: string }[] }>("/answers", { query: { "metadata[trace]": "talk" } });
+  assert.deepEqual(found.data.map(({ id }) => id), [all.id]);
+}
+
+/** A thumb while the answer still comes. */
+async function judgesEarly(gateway: GatewayProcess): Promise<void> {
+  const client = openai(gateway);
+  const stream = await client.chat.completions.create({ ...greedy, stream: true });
+  let judged;
+  for await (const { id } of stream) {
+    judged ??= await client.post<{ id: string; label: boolean }>("/feedback", {
+      body: { completion_id: id, label: false },
+    });
+  }
+  assert.equal(judged!.label, false);
+  const rows = await (await fetch(`${gateway.address}/v1/feedback/export`)).text();
+  const row = rows.trimEnd().split("\n").map((line) => JSON.parse(line)).find(({ id }) => id === judged!.id);
+  assert.ok(row.completion[0].content.length > 0);
 }
 
 async function throwsByClass(gateway: GatewayProcess): Promise<void> {
@@ -223,6 +274,12 @@ async function vercel(gateway: GatewayProcess): Promise<void> {
     body: JSON.stringify({ completion_id: response.id, label: -1 }),
   });
   assert.equal((await thumb.json()).label, false);
+  const { prompt, ...others } = settings, talk: ModelMessage[] = [{ role: "user", content: prompt }];
+  for (let turn = 0; turn < 3; turn++) {
+    const { response } = await generateText({ ...others, messages: talk });
+    talk.push(...response.messages, { role: "user", content: prompt });
+  }
+  assert.equal(talk.length, 7);
   await assert.rejects(generateText({ ...settings, model: provider("none") }), (error: unknown) => {
     assert.ok(APICallError.isInstance(error) && error.statusCode === 404 && /does not exist/.test(error.message));
     return true;
@@ -270,6 +327,16 @@ Deno.test(
         name: "OpenAI's SDK chats, streams, lists models, reads log-probs and several choices",
         ...lenient,
         fn: () => chatsAndStreams(gateway),
+      });
+      await test.step({
+        name: "OpenAI's SDK talks on, each answer sent back as it was handed out",
+        ...lenient,
+        fn: () => talks(gateway),
+      });
+      await test.step({
+        name: "OpenAI's SDK puts a thumb on an answer that still comes",
+        ...lenient,
+        fn: () => judgesEarly(gateway),
       });
       await test.step({
         name: "OpenAI's SDK throws the class that each refusal is made for",
