@@ -4,6 +4,9 @@ import { Buffer } from "node:buffer";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
 
+/** A cursor that is none of the listing that it was sent to. */
+export class CursorError extends InputError {}
+
 /** A page of a listing. */
 export interface Page<Item> {
   items: Item[];
@@ -28,12 +31,12 @@ export function pageOf<Item>(items: Item[], limit: number, cursorOf: (last: Item
 
 /**
  * @param schema What the listing's cursors hold.
- * @throws InputError for a cursor that is none of this listing's.
+ * @throws CursorError for a cursor that is none of this listing's.
  */
 export function readCursor<Place>(cursor: string, schema: z.ZodType<Place>): Place {
   try {
     return schema.parse(JSON.parse(Buffer.from(cursor, "base64url").toString()));
   } catch {
-    throw new InputError("cursor: it is none that a listing returned; leave it out to begin at the newest.");
+    throw new CursorError("cursor: it is none that a listing returned; leave it out to begin at the newest.");
   }
 }

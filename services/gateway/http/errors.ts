@@ -6,6 +6,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { InputError } from "../../../shared/errors.ts";
+import { CursorError } from "../../../shared/store/pages.ts";
 import { UnusableAdapterError } from "../../../shared/runtime/kept_adapters.ts";
 import { RegistryConflictError } from "../../../shared/store/registry.ts";
 import { IdempotencyConflictError } from "../../../shared/store/idempotency.ts";
@@ -96,6 +97,11 @@ function innermost(issue: Issue, before: string[] = []): { issue: Issue; path: s
 
 const ofAnotherType: ReadonlySet<string | undefined> = new Set(["invalid_type", "invalid_value"]);
 
+/** Refuses what a field holds, where that is what is wrong: to be called with what was thrown over it. */
+export const refuseFor = (field: string) => (error: unknown): never => {
+  throw error instanceof InputError ? new ApiError(400, error.message, field, "invalid_value") : error;
+};
+
 /** What Hono says of bodies in fewer words. */
 const unreadable: Record<number, string> = {
   400:
@@ -133,6 +139,7 @@ export function asApiError(error: unknown): ApiError | undefined {
   if (error instanceof UnusableAdapterError) return new ApiError(503, error.message, "model", "model_unusable");
   if (error instanceof RegistryConflictError) return new ApiError(409, error.message, null, error.code);
   if (error instanceof UnreadAnswerError) return new ApiError(408, error.message, null, "unread_answer");
+  if (error instanceof CursorError) return new ApiError(400, error.message, "cursor", "invalid_value");
   if (error instanceof InputError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {
     const message = unreadable[error.status] ?? error.message;

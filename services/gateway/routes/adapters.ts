@@ -5,7 +5,7 @@ import { findAdapter, modelOf } from "../../../shared/store/registry.ts";
 import { checkUnused, loadByHand, removeByHand } from "../adapters_by_hand.ts";
 import { type Gateway, type GatewayEnv, readyEngine } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
-import { ApiError } from "../http/errors.ts";
+import { ApiError, refuseFor } from "../http/errors.ts";
 import { namePattern } from "../model_names.ts";
 import { list, listOf } from "../schemas/lists.ts";
 import { requestObject } from "../schemas/request.ts";
@@ -81,7 +81,7 @@ export function addAdapters(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
   app.openapi(listRoute, (context) => context.json(list(described()), 200));
   app.openapi(putRoute, async (context) => {
     const { name } = context.req.valid("param");
-    await loadByHand(gateway, readyEngine(gateway), name, context.req.valid("json").path);
+    await loadByHand(gateway, readyEngine(gateway), name, context.req.valid("json").path).catch(refuseFor("path"));
     return context.json(described().find((adapter) => adapter.name === name)!, 200);
   });
   app.openapi(deleteRoute, async (context) => {

@@ -1,12 +1,11 @@
 // /v1/aliases: how the requests of a name are spread over models, by hand.
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { InputError } from "../../../shared/errors.ts";
 import { servedAlias, setAlias } from "../../../shared/store/aliases.ts";
 import { spreadAlias } from "../../../shared/store/change_adapters.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
-import { ApiError } from "../http/errors.ts";
+import { ApiError, refuseFor } from "../http/errors.ts";
 import { checkArms, namePattern } from "../model_names.ts";
 import { makeReady } from "../ready_model.ts";
 import { list, listOf } from "../schemas/lists.ts";
@@ -66,14 +65,9 @@ export function addAliases(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): void
   app.openapi(putRoute, async (context) => {
     const { name } = context.req.valid("param"), { arms } = context.req.valid("json");
     if (name === "base") throw new ApiError(400, '"base" is the base model\'s own name.', "name");
-    try {
-      checkArms(name, arms);
-    } catch (error) {
-      if (error instanceof InputError) throw new ApiError(400, error.message, "arms");
-      throw error;
-    }
+    await Promise.try(() => checkArms(name, arms)).catch(refuseFor("arms"));
     await models.refresh();
-    for (const { model } of arms) await makeReady(gateway, model);
+    for (const [i, { model }] of arms.entries()) await makeReady(gateway, model, `arms.${i}.model`);
     await database.write((queries) => spreadAlias(queries, name, arms));
     await models.refresh();
     log.info("alias set", { name, arms, by: context.get("key")?.id ?? null });

@@ -2,6 +2,7 @@
 
 import { z } from "@hono/zod-openapi";
 import { errorSchema } from "../http/errors.ts";
+import { storableText } from "../schemas/request.ts";
 
 const meaning = {
   400: "The request cannot be used; the message says which field and why.",
@@ -34,7 +35,7 @@ export function jsonResponse<Schema extends z.ZodType>(schema: Schema, descripti
 }
 
 /** The id in a route's path. */
-export const idParams = z.object({ id: z.string().max(200) });
+export const idParams = z.object({ id: storableText(z.string().max(200)) });
 
 /** A required body of JSON. */
 export function jsonBody<Schema extends z.ZodType>(schema: Schema) {

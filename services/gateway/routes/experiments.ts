@@ -6,6 +6,7 @@ import { modelOf } from "../../../shared/store/registry.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { list, listOf } from "../schemas/lists.ts";
+import { storableText } from "../schemas/request.ts";
 import { jsonResponse, refusals } from "./describe.ts";
 
 const armSchema = z.object({
@@ -26,7 +27,7 @@ const route = createRoute({
   path: "/v1/experiments",
   tags: ["Experiments"],
   summary: "Desirable rates per alias and arm",
-  request: { query: z.object({ alias: z.string().max(64).optional() }) },
+  request: { query: z.object({ alias: storableText(z.string().max(64)).optional() }) },
   responses: {
     200: jsonResponse(
       listOf(z.object({ alias: z.string(), arms: z.array(armSchema) })),

@@ -27,6 +27,7 @@ import {
   readThumb,
 } from "../schemas/feedback.ts";
 import { cursorPage, cursorPageOf, cursorPageSchema, list, listOf, queryWithMetadata } from "../schemas/lists.ts";
+import { storableText } from "../schemas/request.ts";
 import { idParams, jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const putRoute = createRoute({
@@ -118,7 +119,7 @@ const forgetRoute = createRoute({
     "for in their name unless others have judged them. It is refused where it wrote nothing of them. " +
     "A run under way keeps the rows that it began with until it ends. Files that were uploaded are not looked " +
     "into: delete them by their id.",
-  request: { query: z.object({ end_user: z.string().min(1).max(256) }) },
+  request: { query: z.object({ end_user: storableText(z.string().min(1).max(256)) }) },
   responses: {
     200: jsonResponse(
       z.object({ end_user: z.string(), deleted: z.object({ labels: z.int(), completions: z.int() }) }),

@@ -17,6 +17,7 @@ import { ApiError, errorSchema } from "../http/errors.ts";
 import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
 import { fileSchema } from "../schemas/fine_tuning.ts";
 import { afterPage, afterPageOf, afterPageSchema } from "../schemas/lists.ts";
+import { storableText } from "../schemas/request.ts";
 import { idParams, jsonResponse, refusals } from "./describe.ts";
 
 export const filesPath = "/v1/files";
@@ -58,7 +59,7 @@ const listRoute = createRoute({
     query: afterPageSchema.extend({
       // OpenAI's own, whose clients often read the first page alone.
       limit: z.coerce.number().int().min(1).max(10_000).default(10_000),
-      purpose: z.string().optional(),
+      purpose: storableText(z.string().max(64)).optional(),
     }),
   },
   responses: {

@@ -12,7 +12,7 @@ import { ApiError, errorBody, errorSchema } from "../http/errors.ts";
 import { idempotencyHeader, idempotencyOf } from "../http/idempotency.ts";
 import { cannotAnswer, makeReady } from "../ready_model.ts";
 import { gateSchema } from "../schemas/fine_tuning.ts";
-import { requestObject } from "../schemas/request.ts";
+import { requestObject, storableText } from "../schemas/request.ts";
 import { jsonBody, jsonResponse, refusals } from "./describe.ts";
 
 const adapterSchema = z.object({
@@ -49,7 +49,7 @@ const registrySchema = z.object({
   })),
 }).openapi("Registry");
 
-const reason = z.string().min(1).max(1000).optional();
+const reason = storableText(z.string().min(1).max(1000)).optional();
 
 const showRoute = createRoute({
   method: "get",
@@ -98,7 +98,7 @@ const removeRoute = createRoute({
   path: "/v1/registry/{name}",
   tags: ["Registry"],
   summary: "Take an adapter out of the registry, and its files; what its run wrote stays in the run's folder",
-  request: { params: z.object({ name: z.string().max(200) }) },
+  request: { params: z.object({ name: storableText(z.string().max(200)) }) },
   responses: { 200: jsonResponse(registrySchema, "Removed."), ...refusals(400, 401, 403, 404, 409, 429, 503) },
 });
 

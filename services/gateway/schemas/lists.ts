@@ -27,7 +27,7 @@ export function queryWithMetadata<Query extends z.ZodType>(query: Query): z.ZodP
 /** `limit` and `after`, as OpenAI pages. */
 export const afterPageSchema = z.object({
   limit: z.coerce.number().int().min(1).max(1000).default(20),
-  after: z.string().max(200).optional(),
+  after: storableText(z.string().max(200)).optional(),
 });
 
 /** `limit` and `cursor`, for lists that change while they are gone through. */

@@ -14,7 +14,10 @@ interface Schema {
   items?: Schema;
 }
 
-type Operation = { requestBody?: { content: Record<string, { schema: Schema }> } };
+type Operation = {
+  parameters?: { name: string; in: string }[];
+  requestBody?: { content: Record<string, { schema: Schema }> };
+};
 type Document = { paths: Record<string, Record<string, Operation>>; components: { schemas: Record<string, Schema> } };
 
 /** Every object within a schema, with its place. */
@@ -59,6 +62,7 @@ const bodies: [method: string, path: string, body: Record<string, unknown>][] = 
   ["POST", "/v1/feedback", { completion_id: "", label: true }],
   ["POST", "/v1/fine_tuning/jobs", { training_file: "labels", model: "base" }],
   ["POST", "/v1/registry/promote", { model: "base" }],
+  ["PUT", "/v1/aliases/new", { arms: [{ model: "base", weight: 1 }] }],
   ["PUT", "/v1/adapters/new", { path: "/somewhere" }],
 ];
 
@@ -71,6 +75,7 @@ Deno.test("a body whose optional fields are all null is answered as the body wit
       const schema = document.paths[path.replace("/new", "/{name}")]![method.toLowerCase()]!
         .requestBody!.content["application/json"]!.schema;
       const { object } = [...objectsOf(schema, path, document)][0]!;
+      if (object.required!.length === Object.keys(object.properties!).length) continue;
       const nulls = Object.fromEntries(Object.keys(object.properties!).map((name) => [name, null]));
       const one = await call(method, path, plain), other = await call(method, path, { ...nulls, ...plain });
       assert.ok(one.status < 300, one.text);
@@ -82,5 +87,44 @@ Deno.test("a body whose optional fields are all null is answered as the body wit
         );
       assert.deepEqual([other.status, steady(other.text)], [one.status, steady(one.text)], `${method} ${path}`);
     }
+  });
+});
+
+/** Values that hardly any field takes. */
+const oddValues = [{ odd: true }, ["odd"], 2 ** 60, -1.5, "", "\0", "\ud800", "x".repeat(70_000), true];
+
+Deno.test("whatever a field of any route cannot take is refused under that field's name", async () => {
+  await withGateway({}, async ({ call }) => {
+    const document: Document = (await call("GET", "/openapi.json")).json;
+    const { id } = (await call("POST", "/v1/chat/completions", bodies[0]![2])).json;
+    const unnamed: string[] = [];
+    const look = async (method: string, path: string, field: string, body?: unknown) => {
+      const { status, json } = await call(method, path, body);
+      assert.ok(status < 500, `${method} ${path} ${JSON.stringify(body)}: ${status}`);
+      const param: string | null | undefined = json?.error?.param;
+      if (status !== 400 || param === field || param?.startsWith(`${field}.`)) return;
+      unnamed.push(`${method} ${path.slice(0, 100)} ${field}: ${param}: ${json.error.message}`);
+    };
+    for (const [method, path, body] of bodies) {
+      const plain = "completion_id" in body ? { ...body, completion_id: id } : body;
+      const schema = document.paths[path.replace(/\/new$/, "/{name}")]![method.toLowerCase()]!
+        .requestBody!.content["application/json"]!.schema;
+      const { object } = [...objectsOf(schema, path, document)][0]!;
+      for (const name of Object.keys(object.properties!)) {
+        for (const odd of oddValues) await look(method, path, name, { ...plain, [name]: odd });
+      }
+    }
+    for (const [path, methods] of Object.entries(document.paths)) {
+      for (const [method, { parameters = [] }] of Object.entries(methods)) {
+        for (const { name, in: place } of parameters.filter((each) => each.in !== "header")) {
+          for (const odd of ["", "\0", "x".repeat(600), "-1", "{}"].map(encodeURIComponent)) {
+            const filled = path.replace(/\{(\w+)\}/g, (_, each) => each === name ? odd || "%20" : "none");
+            const body = ["post", "put"].includes(method) ? {} : undefined;
+            await look(method.toUpperCase(), place === "path" ? filled : `${filled}?${name}=${odd}`, name, body);
+          }
+        }
+      }
+    }
+    assert.deepEqual(unnamed, []);
   });
 });
