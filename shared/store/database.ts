@@ -3,6 +3,7 @@
 
 import { setTimeout } from "node:timers/promises";
 import { InputError } from "../errors.ts";
+import { continueIds } from "./continue_ids.ts";
 import { migrate, newestVersion, versionOf } from "./migrations.ts";
 import { nameOfServer, openPostgresDatabase } from "./postgres_database.ts";
 import type { Database, Lock } from "./queries.ts";
@@ -30,6 +31,7 @@ export async function openDatabase(
   const name = postgres ? nameOfServer(where) : where;
   try {
     if (await checkVersion(database, name) < newestVersion) await update(database, where, name, announce);
+    await continueIds(database);
     return database;
   } catch (error) {
     await database.close();

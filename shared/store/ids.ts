@@ -5,6 +5,13 @@ import { randomBytes } from "node:crypto";
 let lastTime = 0;
 let count = 0;
 
+/** Identifiers from now on sort after those that were made at a time, in milliseconds since 1970. */
+export function continueAfter(time: number): void {
+  if (time < lastTime) return;
+  lastTime = time + 1;
+  count = 0;
+}
+
 /**
  * `prefix` and 36 hexadecimal digits: 12 of the time in milliseconds, 4 that count within it (so that one process's
  * identifiers sort as they were made, also where its clock is set back), 20 random ones.
