@@ -50,9 +50,9 @@ async function stop({ process, ended }: Running): Promise<void> {
 
 Deno.test("what was brought and promoted answers after a kill, whatever became of its folder; overwritten where it is kept it never does", () =>
   withFolder(async (folder) => {
-    const brought = `${folder}/brought`;
+    const brought = `${folder}/brought`, args = ["--adapter-dir", brought];
     await writeSmallAdapters(brought, ["a", "b"]);
-    let gateway = await start(folder);
+    let gateway = await start(folder, { args });
     let client = clientOf(gateway.address);
     const { version } = await client.ask("PUT", "/v1/adapters/new", { path: `${brought}/a` });
     await client.ask("POST", "/v1/registry/promote", overridden("base:new"));
@@ -61,7 +61,7 @@ Deno.test("what was brought and promoted answers after a kill, whatever became o
 
     await crash(gateway.running);
     await Deno.rename(`${brought}/a`, `${brought}/true`);
-    gateway = await start(folder);
+    gateway = await start(folder, { args });
     client = clientOf(gateway.address);
     assert.equal(await textOf(client, "prospect"), text);
     const other = await client.call("PUT", "/v1/adapters/new", { path: `${brought}/b` });
@@ -71,7 +71,7 @@ Deno.test("what was brought and promoted answers after a kill, whatever became o
     await crash(gateway.running);
     const kept = `${folder}/data/${keptFolder(version)}/${weights}`;
     await overwrite(`${brought}/b/${weights}`, kept);
-    const { client: wronged, running } = await startUnready(folder);
+    const { client: wronged, running } = await startUnready(folder, { args });
     const { status, body } = await wronged.call("GET", "/readyz");
     assert.equal(status, 503);
     assert.match(body.reasons.join(), /cannot answer for prospect: base:new cannot answer: its files are no longer/);
@@ -150,13 +150,13 @@ placeTest(
   "a second gateway with another data folder says that it cannot answer, until it has the files too",
   ({ where }) =>
     withFolder(async (folder) => {
-      const env = { DATABASE_URL: where }, brought = join(folder, "brought");
+      const env = { DATABASE_URL: where }, brought = join(folder, "brought"), args = ["--adapter-dir", brought];
       await writeSmallAdapters(brought, ["a", "b"]);
-      const first = await start(`${folder}/first`, { env }), client = clientOf(first.address);
+      const first = await start(`${folder}/first`, { env, args }), client = clientOf(first.address);
       await client.ask("PUT", "/v1/adapters/new", { path: `${brought}/a` });
       await client.ask("POST", "/v1/registry/promote", overridden("base:new"));
       const text = await textOf(client, "prospect");
-      const { client: second, running } = await startUnready(`${folder}/second`, { env });
+      const { client: second, running } = await startUnready(`${folder}/second`, { env, args });
       const { status, body } = await second.call("GET", "/readyz");
       assert.deepEqual([status, body.reasons], [503, [
         "This process cannot answer for prospect: base:new cannot answer here: its files are not in this process's data folder.",
