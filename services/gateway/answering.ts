@@ -10,6 +10,7 @@ import { adapterOf } from "../../shared/store/registry.ts";
 import { storeCompletion, type StoredChoice, type StoredCompletion } from "../../shared/store/completions.ts";
 import { beginCompletion, dropCompletion, endCompletion } from "../../shared/store/completions_under_way.ts";
 import type { Database } from "../../shared/store/database.ts";
+import { forgottenMark } from "../../shared/store/forgotten.ts";
 import type { AnswerEnd, AnswerPiece, AnswerRequest, Engine } from "./engine/engine.ts";
 import { type Gateway, readyEngine } from "./gateway.ts";
 import { ApiError } from "./http/errors.ts";
@@ -132,6 +133,8 @@ export async function beginAnswers(
 ): Promise<Answering> {
   const engine = readyEngine(gateway);
   const { body } = question, person = body.user ?? body.safety_identifier;
+  // Whoever is deleted from now on is not kept, however long the answer takes.
+  const mark = person === undefined || body.store === false ? 0 : await forgottenMark(gateway.database);
   const { model, adapter, alias } = await chooseModel(gateway, engine, body.model, person);
   const requests = Array.from({ length: body.n ?? 1 }, (_, index) => requestFor(engine, question, adapter, index));
   // A generator that nobody has asked yet cannot be told to end, hence a signal of our own.
@@ -146,7 +149,7 @@ export async function beginAnswers(
     tokens: 0,
     logProb: null,
   }));
-  const record = body.store === false ? unkept : recordOf(gateway.database, body.stream === true, {
+  const record = body.store === false ? unkept : recordOf(gateway.database, body.stream === true, mark, {
     id,
     createdAt,
     source: question.source,
@@ -259,12 +262,17 @@ const unkept: AnswerRecord = { begin: nothing, end: nothing, drop: nothing };
  * What is streamed may be judged from its first word on, whichever gateway is told, so the store knows of it before. What
  * is given out whole is written once.
  */
-function recordOf(database: Database, streamed: boolean, completion: StoredCompletion): AnswerRecord {
-  if (!streamed) return { ...unkept, end: () => storeCompletion(database, completion) };
+function recordOf(
+  database: Database,
+  streamed: boolean,
+  mark: number,
+  completion: StoredCompletion,
+): AnswerRecord {
+  if (!streamed) return { ...unkept, end: () => storeCompletion(database, completion, mark) };
   let begun = false;
   return {
     async begin() {
-      await beginCompletion(database, completion);
+      await beginCompletion(database, completion, mark);
       begun = true;
     },
     // Nothing is left where the person was deleted meanwhile, and nothing is kept of them then.

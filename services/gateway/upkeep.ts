@@ -4,6 +4,7 @@
 import { dropAbandoned } from "../../shared/store/completions_under_way.ts";
 import type { Database } from "../../shared/store/database.ts";
 import { dropJudged } from "../../shared/store/completions.ts";
+import { dropOldForgotten } from "../../shared/store/forgotten.ts";
 import { deleteExpiredAnswers } from "../../shared/store/idempotency.ts";
 import { endKilledImports } from "../../shared/store/imports.ts";
 import { forgetSamples } from "../../shared/store/job_reports.ts";
@@ -25,6 +26,7 @@ export function startUpkeep({ database, dataFolder, log }: Gateway): () => Promi
     () => removeUnnamedFiles(database, dataFolder),
     () => forgetSamples(database, dataFolder),
     () => dropAbandoned(database, Date.now() - longestAnswer),
+    () => dropOldForgotten(database),
     () => deleteAllExpired(database, () => stopped),
     () => endKilled(database),
     async () => void (judged = await dropJudged(database, judged)),

@@ -3,6 +3,7 @@
 
 import { z } from "zod";
 import type { Message } from "../feedback/row.ts";
+import { wasForgotten } from "./forgotten.ts";
 import { published } from "./imports.ts";
 import { hasPair, rarestFirst } from "./metadata.ts";
 import { type Page, pageOf, type PageRequest, readCursor } from "./pages.ts";
@@ -47,17 +48,24 @@ export interface StoredCompletion {
   choices: StoredChoice[];
 }
 
-/** Stores a completion; resolves once it is durable. Its id must be new. */
-export const storeCompletion = (database: Database, completion: StoredCompletion): Promise<void> =>
-  database.write((queries) => insertCompletion(queries, completion, false), "snapshot");
+/**
+ * Stores a completion; resolves once it is durable. Its id must be new. Nothing is kept of a person who was deleted after
+ * the request began.
+ *
+ * @param begun `forgottenMark` as it was then
+ */
+export const storeCompletion = (database: Database, completion: StoredCompletion, begun?: number): Promise<void> =>
+  database.write((queries) => insertCompletion(queries, completion, false, begun), "snapshot");
 
 /** @param underWay whether its answers are still to come */
 export async function insertCompletion(
   queries: Queries,
   completion: StoredCompletion,
   underWay: boolean,
+  begun?: number,
 ): Promise<void> {
-  const { id, createdAt, metadata } = completion;
+  const { id, createdAt, metadata, endUser, writer } = completion;
+  if (begun !== undefined && endUser !== null && await wasForgotten(queries, begun, endUser, writer)) return;
   await queries.run(
     `INSERT INTO completions (id, created_at, source, model, base, adapter, adapter_version, alias, prompt, parameters,
        end_user, prompt_tokens, writer, metadata, safety_identifier, under_way)

@@ -5,8 +5,8 @@ import { insertCompletion, type StoredChoice, type StoredCompletion } from "./co
 import { renumberEvents } from "./labels.ts";
 import type { Database, Queries, Value } from "./queries.ts";
 
-/** Stores a completion before its answers; resolves once it is durable, and may be judged. */
-export function beginCompletion(database: Database, completion: StoredCompletion): Promise<void> {
+/** Stores a completion before its answers, as `storeCompletion` does; once it is durable it may be judged. */
+export function beginCompletion(database: Database, completion: StoredCompletion, begun?: number): Promise<void> {
   const choices = completion.choices.map(({ index }) => ({
     index,
     content: "",
@@ -14,7 +14,7 @@ export function beginCompletion(database: Database, completion: StoredCompletion
     tokens: 0,
     logProb: null,
   }));
-  return database.write((queries) => insertCompletion(queries, { ...completion, choices }, true), "snapshot");
+  return database.write((queries) => insertCompletion(queries, { ...completion, choices }, true, begun), "snapshot");
 }
 
 /**

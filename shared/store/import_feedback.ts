@@ -4,6 +4,7 @@
 
 import type { FeedbackRow } from "../feedback/row.ts";
 import type { StoredCompletion } from "./completions.ts";
+import { forgottenMark, forgottenSince, personHash } from "./forgotten.ts";
 import { answerOnce, findAnswer, type Idempotency } from "./idempotency.ts";
 import { timeOrderedId } from "./ids.ts";
 import { endImport, endKilledImports, lockImports } from "./imports.ts";
@@ -54,6 +55,8 @@ const longestImport = 24 * 60 * 60 * 1000;
 /**
  * Imports rows; resolves once they are durable.
  *
+ * @param begun `forgottenMark` as it was when the request began, where that was earlier: nothing is taken in of whom was
+ * deleted since
  * @param notes asked once all rows were read: kept with the answer to a request that may be sent again
  * @throws What `rows` throws, InputError for ids that are something else here, and IdempotencyConflictError: then nothing
  * is left of them.
@@ -64,11 +67,12 @@ export async function importFeedback(
   idempotency?: Idempotency,
   caller: Caller = withoutKey,
   notes: () => string[] = () => [],
+  begun?: number,
 ): Promise<ImportedFeedback> {
   const importId = timeOrderedId("import-");
   await deleteLeftovers(database);
   try {
-    const { owned, ...read } = await stage(database, importId, rows);
+    const { owned, ...read } = await stage(database, importId, rows, begun ?? await forgottenMark(database));
     const lock = await lockImports(database);
     try {
       await endKilledImports(database);
@@ -130,13 +134,21 @@ const stagedColumns = [
 ];
 
 /** @returns rows that were read, and whether any came out of an export */
-async function stage(database: Database, importId: string, rows: AsyncIterable<ImportedRow>) {
+async function stage(database: Database, importId: string, rows: AsyncIterable<ImportedRow>, mark: number) {
   const begun = Date.now();
   let block: Value[][] = [];
   let position = 0, desirable = 0, owned = false;
   const flush = async () => {
-    if (block.length > 0) await database.run(insertRows("staged_rows", stagedColumns, block.length), block.flat());
+    const rows = block;
     block = [];
+    await database.write(async (queries) => {
+      // A deletion takes what is staged already; rows that come after it are left where they are.
+      const gone = await forgottenSince(queries, mark);
+      const people = [stagedColumns.indexOf("end_user"), stagedColumns.indexOf("asked_by")];
+      const isGone = (row: Value[]) => people.some((at) => row[at] != null && gone.has(personHash(String(row[at]))));
+      const kept = gone.size === 0 ? rows : rows.filter((row) => !isGone(row));
+      if (kept.length > 0) await queries.run(insertRows("staged_rows", stagedColumns, kept.length), kept.flat());
+    });
   };
   for await (const row of rows) {
     const { content, messages } = contentOf(row.completion), { origin } = row;

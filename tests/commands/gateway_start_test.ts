@@ -163,7 +163,7 @@ Deno.test("keys with no scope or an unknown one are refused with 2, and nothing 
     for (const args of [[], ["--scope", ""], ["--scope", "everything"], ["--scope", "inference,root"]]) {
       const { code, stdout, stderr } = await keys(folder, "create", ...args);
       assert.equal(code, 2, stderr);
-      assert.match(stderr, /inference, feedback, admin/);
+      assert.match(stderr, /inference, feedback, reviewer, admin/);
       assert.equal(stdout, "");
     }
     assert.ok(!existsSync(`${folder}/data`));

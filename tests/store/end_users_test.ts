@@ -3,11 +3,13 @@
 import assert from "node:assert/strict";
 import { InputError } from "../../shared/errors.ts";
 import { storeCompletion } from "../../shared/store/completions.ts";
+import { beginCompletion, endCompletion } from "../../shared/store/completions_under_way.ts";
+import { dropOldForgotten, forgottenMark, personHash } from "../../shared/store/forgotten.ts";
 import { deleteEndUser } from "../../shared/store/end_users.ts";
 import { importFeedback } from "../../shared/store/import_feedback.ts";
 import { deleteLabel, putLabel } from "../../shared/store/labels.ts";
 import { databaseTest } from "./databases.ts";
-import { completion, everything, storeAll, thumb } from "./records.ts";
+import { completion, count, everything, storeAll, thumb } from "./records.ts";
 
 databaseTest("deletion by end user leaves no trace of their text in any table", async (database, { kind, where }) => {
   await storeAll(database, "hers");
@@ -43,7 +45,9 @@ databaseTest("deletion by end user leaves no trace of their text in any table", 
   assert.match(await everything(database), /ann/);
 
   assert.deepEqual(await deleteEndUser(database, "ann"), { labels: 3, events: 6, completions: 2, answers: 2 });
-  assert.equal(await everything(database), before);
+  const { forgotten, ...left } = JSON.parse(await everything(database));
+  assert.deepEqual({ ...left, forgotten: [] }, JSON.parse(before));
+  assert.equal(forgotten.length, 1);
   assert.deepEqual(await deleteEndUser(database, "ann"), { labels: 0, events: 0, completions: 0, answers: 0 });
   await database.close();
   if (kind === "sqlite") {
@@ -58,4 +62,65 @@ databaseTest("deletion without a name is refused: it would be everybody who gave
   const before = await everything(database);
   await assert.rejects(deleteEndUser(database, ""), InputError);
   assert.equal(await everything(database), before);
+});
+
+databaseTest("what was under way when a person was deleted is not kept, and what begins later is", async (database) => {
+  const begun = await forgottenMark(database);
+  await deleteEndUser(database, "ann");
+  await storeCompletion(database, completion("late", { endUser: "ann" }), begun);
+  await beginCompletion(database, completion("streamed", { endUser: "ann" }), begun);
+  assert.equal(await endCompletion(database, "streamed", completion("streamed").choices), false);
+  await storeCompletion(database, completion("his", { endUser: "bob" }), begun);
+  await storeCompletion(database, completion("nobody's"), begun);
+  await storeCompletion(database, completion("new", { endUser: "ann" }), await forgottenMark(database));
+  const left = (await database.all<{ id: string }>("SELECT id FROM completions ORDER BY id")).map(({ id }) => id);
+  assert.deepEqual(left, ["his", "new", "nobody's"]);
+  assert(!(await everything(database)).includes("late"));
+});
+
+databaseTest("a key's own deletion stops what that key has under way, and nobody else's", async (database) => {
+  const begun = await forgottenMark(database);
+  await deleteEndUser(database, "ann", { keyId: "key-1", writer: "key-1", everyones: false });
+  await storeCompletion(database, completion("own", { endUser: "ann", writer: "key-1" }), begun);
+  await storeCompletion(database, completion("foreign", { endUser: "ann", writer: "key-2" }), begun);
+  assert.deepEqual(await database.all("SELECT id FROM completions"), [{ id: "foreign" }]);
+});
+
+databaseTest(
+  "rows of an import that come after a person's deletion are left out, as those before it are taken away",
+  async (database) => {
+    const row = (index: number, endUser: string) => ({
+      index,
+      line: index + 1,
+      prompt: `question ${index} of ${endUser}`,
+      completion: "x",
+      label: true,
+      endUser,
+    });
+    const rows = async function* () {
+      for (let index = 0; index < 300; index++) {
+        if (index === 150) await deleteEndUser(database, "ann");
+        yield row(index, index % 3 === 0 ? "ann" : "bob");
+      }
+    };
+    assert.equal((await importFeedback(database, rows())).added, 200);
+    const { forgotten: _, ...tables } = JSON.parse(await everything(database));
+    assert.doesNotMatch(JSON.stringify(tables), /ann/);
+    assert.equal(await count(database, "labels"), 200);
+  },
+);
+
+databaseTest("deletions are remembered by a hash, for a day", async (database) => {
+  await deleteEndUser(database, "ann");
+  assert.match(await everything(database), new RegExp(personHash("ann")));
+  assert.doesNotMatch(await everything(database), /"ann"/);
+  await dropOldForgotten(database);
+  assert.equal(await count(database, "forgotten"), 1);
+  await database.run("UPDATE forgotten SET at = at - 86400001");
+  await dropOldForgotten(database);
+  assert.equal(await count(database, "forgotten"), 0);
+  const begun = await forgottenMark(database);
+  await deleteEndUser(database, "ann");
+  await storeCompletion(database, completion("late", { endUser: "ann" }), begun);
+  assert.equal(await count(database, "completions"), 0, "numbers do not begin again");
 });

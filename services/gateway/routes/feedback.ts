@@ -14,6 +14,7 @@ import {
   UnknownChoiceError,
   UnknownCompletionError,
 } from "../../../shared/store/labels.ts";
+import { removeLeftovers } from "../data_folder.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
@@ -202,7 +203,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
       const message = 'This API key wrote nothing of that person; deleting what others wrote needs the scope "admin".';
       throw new ApiError(403, message, "end_user", "insufficient_scope");
     }
-    await forgetSamples(database, dataFolder);
+    await Promise.all([forgetSamples(database, dataFolder), removeLeftovers(dataFolder)]);
     return context.json({ end_user, deleted: { labels, completions } }, 200);
   });
 

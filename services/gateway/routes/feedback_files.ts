@@ -1,15 +1,15 @@
 // /v1/feedback/export and /v1/feedback/import: thumbs as whole files of JSON Lines.
 
 import { createHash } from "node:crypto";
-import { basename } from "node:path";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { counted } from "../../../shared/counted.ts";
 import { InputError } from "../../../shared/errors.ts";
 import type { FeedbackRow } from "../../../shared/feedback/row.ts";
 import { exportFeedback } from "../../../shared/store/export_feedback.ts";
+import { forgottenMark } from "../../../shared/store/forgotten.ts";
 import { findAnswer } from "../../../shared/store/idempotency.ts";
 import { type ImportedFeedback, type ImportedRow, importFeedback } from "../../../shared/store/import_feedback.ts";
-import { scratchFile } from "../data_folder.ts";
+import { openScratch } from "../data_folder.ts";
 import { readFeedbackRows } from "../feedback_files.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
@@ -146,11 +146,13 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
   app.openapi(importRoute, async (context) => {
     const { raw } = context.req;
     if (!raw.body) throw new ApiError(400, "The body is empty: it needs one row of feedback a line.");
-    const path = scratchFile(dataFolder), hash = createHash("sha256");
+    await using scratch = await openScratch(dataFolder);
+    const begun = await forgottenMark(database);
+    const { path } = scratch, hash = createHash("sha256");
     try {
       await writePieces(path, hashing(piecesOf(raw, largestImport), hash));
       const idempotency = idempotencyOf(context, hash.digest("hex"));
-      const named = (sentence: string) => sentence.replaceAll(path, "body").replaceAll(basename(path), "body");
+      const named = (sentence: string) => sentence.replaceAll(path, "body");
       // A file that is sent again under its key is not read again.
       const { different, notes, ...counts } = await findAnswer<ImportedFeedback>(database, idempotency) ??
         await readFeedbackRows(path, (rows, summary) =>
@@ -160,6 +162,7 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
             idempotency,
             context.get("caller"),
             () => summary().summary.map(named),
+            begun,
           ));
       if (different > 0) {
         notes.push(
@@ -173,8 +176,6 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
     } catch (error) {
       if (error instanceof InputError) throw new ApiError(400, error.message.replaceAll(path, "body"), "body");
       throw error;
-    } finally {
-      await Deno.remove(path).catch(() => {});
     }
   });
 }

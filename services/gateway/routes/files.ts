@@ -8,7 +8,7 @@ import { addFile, deleteFile, findFile, listFiles, newFileId, type StoredFile } 
 import { answerOnce, findAnswer } from "../../../shared/store/idempotency.ts";
 import { openJobs } from "../../../shared/store/jobs.ts";
 import { listAdapters } from "../../../shared/store/registry.ts";
-import { scratchFile } from "../data_folder.ts";
+import { openScratch } from "../data_folder.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { attachment } from "../http/attachment.ts";
@@ -135,10 +135,11 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
   // Described as the others are, and read by itself: what reads forms for them holds them in memory.
   app.openAPIRegistry.registerPath(uploadRoute);
   app.post(filesPath, async (context) => {
-    const id = newFileId(), path = join("files", id), scratch = scratchFile(dataFolder);
+    const id = newFileId(), path = join("files", id);
+    await using scratch = await openScratch(dataFolder);
     let filename = "The file";
     try {
-      const { fields, file } = await receiveForm(context.req.raw, "file", scratch, largestUpload);
+      const { fields, file } = await receiveForm(context.req.raw, "file", scratch.path, largestUpload);
       if (!file) throw new ApiError(400, "file: must be a file", "file", "invalid_value");
       const { purpose } = fieldsSchema.parse(Object.fromEntries(fields));
       filename = storedName(file.name);
@@ -147,7 +148,7 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
       const earlier = await findAnswer<UploadedFile>(database, idempotency);
       if (earlier) return context.json(earlier, 200);
       await ensureWritableFolder(join(dataFolder, "files"));
-      await moveFileAtomic(scratch, join(dataFolder, path));
+      await moveFileAtomic(scratch.path, join(dataFolder, path));
       const stored = { id, createdAt: Date.now(), filename, purpose, bytes: file.size, path };
       const kept = await database.write((queries) =>
         answerOnce(queries, idempotency, async () => {
@@ -163,8 +164,6 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
       log.error("upload not kept", { error: error.message });
       const why = error.message.slice(error.message.indexOf(": ") + 2);
       throw new ApiError(503, `${filename} could not be kept here: ${why}.`, null, "storage_failure");
-    } finally {
-      await Deno.remove(scratch).catch(() => {});
     }
   });
 
