@@ -1,83 +1,10 @@
 // The front as clients meet it: deadlines, places and refusals, over real connections before a service that is told what to do.
 
 import assert from "node:assert/strict";
-import { addressOf, frontLimits, type OpenFront, openFront } from "../../services/gateway/front.ts";
-import type { FrontLimits } from "../../workers/front/settings.ts";
+import { addressOf, frontLimits } from "../../services/gateway/front.ts";
 import { InputError } from "../../shared/errors.ts";
+import { get, RawClient, withFront } from "./raw_client.ts";
 
-const patientLimits: FrontLimits = {
-  ...frontLimits({ maxConnections: undefined, maxConnectionsPerAddress: undefined }, 4096),
-  headTime: 60_000,
-  idleTime: 60_000,
-  bodyPause: 60_000,
-  standingTime: 60_000,
-};
-
-interface Served {
-  front: OpenFront;
-  port: number;
-}
-
-async function withFront(
-  { limits = {}, trustedProxies = [], answer }: {
-    limits?: Partial<FrontLimits>;
-    trustedProxies?: string[];
-    answer: (request: Request) => Response | Promise<Response>;
-  },
-  use: (served: Served) => Promise<void>,
-): Promise<void> {
-  const options = {
-    hostname: "127.0.0.1",
-    port: 0,
-    trustedProxies,
-    limits: { ...patientLimits, ...limits },
-    probes: ["/healthz"],
-  };
-  const front = await openFront(options, answer, (error) => assert.fail(error.message));
-  try {
-    await use({ front, port: front.port });
-  } finally {
-    await front.close();
-  }
-}
-
-const encoder = new TextEncoder(), decoder = new TextDecoder();
-
-/** A client that says what it likes. */
-class RawClient implements Disposable {
-  private constructor(readonly tcp: Deno.TcpConn) {}
-
-  static async open(port: number, words = ""): Promise<RawClient> {
-    const client = new RawClient(await Deno.connect({ hostname: "127.0.0.1", port }));
-    await client.say(words);
-    return client;
-  }
-
-  async say(words: string | Uint8Array): Promise<void> {
-    const bytes = typeof words === "string" ? encoder.encode(words) : words;
-    for (let at = 0; at < bytes.length;) at += await this.tcp.write(bytes.subarray(at));
-  }
-
-  /** What comes until `enough` is there, or the end. */
-  async hear(enough: (text: string) => boolean = () => false): Promise<string> {
-    let text = "";
-    const buffer = new Uint8Array(65536);
-    while (!enough(text)) {
-      const count = await this.tcp.read(buffer).catch(() => null);
-      if (count === null) return text;
-      text += decoder.decode(buffer.subarray(0, count));
-    }
-    return text;
-  }
-
-  [Symbol.dispose](): void {
-    try {
-      this.tcp.close();
-    } catch { /* it is closed */ }
-  }
-}
-
-const get = (path: string, fields = "") => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${fields}\r\n`;
 const hello = () => new Response("hello");
 const answered = (text: string) => text.endsWith("hello");
 
@@ -112,6 +39,18 @@ Deno.test("a head that comes byte by byte has no longer than any other", async (
     })();
     assert.match(await client.hear(), /^HTTP\/1.1 408 /);
     await dripping.catch(() => {});
+  });
+});
+
+Deno.test("a head of more than 32 KiB is refused, however it comes", async () => {
+  await withFront({ answer: hello }, async ({ port }) => {
+    for (const length of [40_000, 200_000]) {
+      using client = await RawClient.open(port);
+      client.say(get("/", `X: ${"a".repeat(length)}\r\n`)).catch(() => {});
+      assert.match(await client.hear(), /^HTTP\/1.1 431 /);
+    }
+    using client = await RawClient.open(port, get("/", `X: ${"a".repeat(30_000)}\r\n`));
+    assert.match(await client.hear(answered), /^HTTP\/1.1 200 /);
   });
 });
 

@@ -241,9 +241,9 @@ export class ClientConnection {
         searchedTo = this.#start;
       }
       const end = headEnd(this.#in, this.#start, this.#end, searchedTo);
-      if (end >= 0) return end;
-      const length = this.#end - this.#start;
+      const length = (end < 0 ? this.#end : end) - this.#start;
       if (length > longestHead) throw new RefusedMessage("longHead");
+      if (end >= 0) return end;
       if (length > 0 && this.#state === "idle") this.#enter("head");
       const [startBefore, endBefore] = [this.#start, this.#end];
       if (!await this.#read()) return -1;

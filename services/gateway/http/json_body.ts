@@ -48,10 +48,14 @@ export function excessOf(text: string): string | undefined {
   return undefined;
 }
 
+/** Methods whose bodies are read. */
+const withBodies = new Set(["POST", "PUT", "PATCH"]);
+
 /** Refuses bodies that are packed: what they unpack to has no bounds. */
 export const refusePacked: MiddlewareHandler<GatewayEnv> = async (context, next) => {
   const encoding = context.req.header("Content-Encoding");
-  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+  const packed = encoding !== undefined && encoding.toLowerCase() !== "identity";
+  if (packed && withBodies.has(context.req.method)) {
     const message = `Bodies are not unpacked here (${encoding}): send it as it is.`;
     throw new ApiError(415, message, null, "unsupported_encoding");
   }

@@ -14,10 +14,18 @@ export function allowedMethods({ router }: Hono<GatewayEnv>, path: string): stri
   return [...answered.flatMap((method) => method === "GET" ? ["GET", "HEAD"] : [method]), "OPTIONS"];
 }
 
+/** What is sent piece by piece: its length is known to no one, or said by the route. */
+const streamed = /^(?:text\/event-stream|application\/(?:x-ndjson|octet-stream))/;
+
 /** Ends the body of an answer to HEAD, which Hono makes as for GET and drops: it may hold a file or a query open. */
 export const endBodiesOfHead: MiddlewareHandler<GatewayEnv> = async (context, next) => {
   await next();
-  if (context.req.method === "HEAD") await context.res.body?.cancel();
+  if (context.req.method !== "HEAD") return;
+  const { res } = context;
+  if (streamed.test(res.headers.get("Content-Type") ?? "")) return await res.body?.cancel();
+  const length = (await res.arrayBuffer()).byteLength;
+  context.res = new Response(null, res);
+  context.header("Content-Length", `${length}`);
 };
 
 /** Answers OPTIONS where there is a route; a browser's question before a call of another origin was answered before. */

@@ -69,7 +69,7 @@ const importRoute = createRoute({
       }),
       "All rows are on disk.",
     ),
-    ...refusals(400, 401, 403, 413, 422, 429),
+    ...refusals(400, 401, 403, 413, 415, 422, 429),
   },
 });
 

@@ -68,7 +68,7 @@ const cancelRoute = createRoute({
   tags: ["Fine-tuning"],
   summary: "Cancel a job: at once where it waits, at its next step where it runs",
   request: { headers: idempotencyHeader, params: idParams },
-  responses: { 200: jsonResponse(jobSchema, "The job."), ...refusals(400, 401, 403, 404, 422, 429) },
+  responses: { 200: jsonResponse(jobSchema, "The job."), ...refusals(400, 401, 403, 404, 415, 422, 429) },
 });
 
 const eventsRoute = createRoute({
