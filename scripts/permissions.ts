@@ -29,7 +29,7 @@ export interface Needs {
 const root = fileURLToPath(new URL("../", import.meta.url));
 /** What is read of the project itself: code that worker threads run, console, embedded model, libraries. */
 const ownPlaces = ["deno.json", "models", "node_modules", "scripts", "services", "shared", "workers"];
-/** Read by Prospect, PostgreSQL's client and commander; of any other variable a program is told that it is not set. */
+/** Read by Prospect, ONNX Runtime, sharp, PostgreSQL's client and commander; of any other variable a program is told that it is not set. */
 const variables = [
   ...["PROSPECT_CACHE", "PROSPECT_DEBUG", "XDG_CACHE_HOME", "HOME", "USERPROFILE", "USER", "USERNAME"],
   ...[
@@ -41,7 +41,17 @@ const variables = [
     "PG*",
     "NODE_PG_FORCE_NATIVE",
   ],
-  ...["PROSPECT_SCRATCH", "TMPDIR", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TERM", "TZ"],
+  ...[
+    "PROSPECT_SCRATCH",
+    "TMPDIR",
+    "MALLOC_ARENA_MAX",
+    "ORT_DISABLE_TELEMETRY",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "CLICOLOR_FORCE",
+    "TERM",
+    "TZ",
+  ],
 ];
 
 /**
@@ -81,6 +91,8 @@ export function permissionFlags(command: Command, needs: Needs, scratchFolder: s
     "--ignore-env",
     // All of it: tables that threads share reach ONNX Runtime by their address, which no list of libraries allows.
     needs.runtime ? "--allow-ffi" : "",
+    // Asked for by detect-libc, which comes with transformers.js.
+    flag("sys", needs.runtime ? ["cpus", "networkInterfaces", "hostname"] : []),
     flag("run", needs.startsDeno ? [Deno.execPath()] : []),
   ].filter((each) => each !== "");
 }

@@ -48,7 +48,7 @@ Deno.test("every task that reads what strangers wrote is launched, and no launch
     assert.match(tasks[task]!.command, /^deno run --allow-read --allow-env --allow-ffi scripts\/launch\.ts [a-z]+$/);
     const flags = await flagsOf(task, subcommands[task] ?? []);
     for (const flag of flags) {
-      assert.match(flag, /^--(no-prompt|ignore-env|allow-ffi|allow-(read|write|net|env|run)=[^,]+(,[^,]+)*)$/);
+      assert.match(flag, /^--(no-prompt|ignore-env|allow-ffi|allow-(read|write|net|env|sys|run)=[^,]+(,[^,]+)*)$/);
     }
     assert.equal(flags.some((flag) => flag.startsWith("--allow-run")), ["serve", "demo"].includes(task), task);
   }
@@ -144,6 +144,7 @@ Deno.test("under a gateway's flags nothing else is read, written, reached, run o
       { name: "env" },
       { name: "env", variable: "SSH_AUTH_SOCK" },
       { name: "sys" },
+      { name: "sys", kind: "uid" },
     ];
     const given: Deno.PermissionDescriptor[] = [
       { name: "read", path: `${folder}/data/x` },
