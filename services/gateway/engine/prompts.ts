@@ -3,7 +3,7 @@
 // answers, and of the lanes not where they compute.
 
 import { InputError } from "../../../shared/errors.ts";
-import type { Prompt, ReadPrompt } from "../../../shared/runtime/read_prompt.ts";
+import { lengthOf, type Prompt, type ReadPrompt } from "../../../shared/runtime/read_prompt.ts";
 import { PromptError, type Prompts, QueueFullError } from "./answers.ts";
 
 /** Where prompts are read. @throws InputError where the template refuses */
@@ -37,12 +37,12 @@ export function promptsOf(contextLength: number, lanes: { short: Lane; long: Lan
       long--;
     }
   };
-  const read = async (prompt: Prompt, length: number): Promise<number[]> => {
-    const { source } = prompt;
+  const read = async (prompt: Prompt): Promise<number[]> => {
+    const { source } = prompt, length = lengthOf(prompt);
     if (length > contextLength * mostCharactersPerToken) throw tooLong(source, `${length} characters`);
     try {
       const result = await inLane(prompt, length);
-      if ("tooMany" in result) throw tooLong(source, `${result.tooMany} tokens`);
+      if ("tooLong" in result) throw tooLong(source, result.tooLong);
       return result.ids;
     } catch (error) {
       throw error instanceof InputError && !(error instanceof PromptError)
@@ -51,8 +51,7 @@ export function promptsOf(contextLength: number, lanes: { short: Lane; long: Lan
     }
   };
   return {
-    chat: (messages, options = { addGenerationPrompt: true }) =>
-      read({ source: "chat", messages, options }, messages.reduce((sum, { content }) => sum + content.length, 0)),
-    text: (text) => read({ source: "text", text }, text.length),
+    chat: (messages, options = { addGenerationPrompt: true }) => read({ source: "chat", messages, options }),
+    text: (text) => read({ source: "text", text }),
   };
 }

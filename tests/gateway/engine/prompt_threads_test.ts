@@ -88,7 +88,7 @@ Deno.test("a prompt that takes too long is refused in words that say what to do"
 Deno.test("a prompt of more tokens than the context has is refused with both numbers, and what the template refuses in its words", async () => {
   const template = "{{ raise_exception('no such turn') if messages | length > 1 else messages[0].content }}";
   await withPrompts({ contextLength: 32, template }, async (prompts) => {
-    await assert.rejects(prompts.chat([user("a ".repeat(100))]), (error) => {
+    await assert.rejects(prompts.chat([user("a ".repeat(60))]), (error) => {
       assert.ok(error instanceof PromptError);
       assert.match(error.message, /context is 32 tokens, but the prompt has \d\d+ tokens; shorten it/);
       return error.code === "context_length_exceeded" && error.source === "chat";
