@@ -131,11 +131,17 @@ export async function assertAccessible(page: Page, where: string): Promise<void>
   assert.deepEqual(told, [], `axe on ${where}`);
 }
 
-/** Fails where the page is wider than the window. */
+/** Fails where the page is wider than the window, and says what reaches beyond it. */
 export async function assertFits(page: Page, where: string): Promise<void> {
-  const { scrollWidth, clientWidth } = await page.evaluate(() => {
+  const { scrollWidth, clientWidth, beyond } = await page.evaluate(() => {
     const { scrollWidth, clientWidth } = document.documentElement;
-    return { scrollWidth, clientWidth };
+    const beyond = [...document.querySelectorAll("body *")]
+      .filter((element) => element.getBoundingClientRect().right > clientWidth + 1)
+      .map((element) => `${element.tagName.toLowerCase()}.${element.getAttribute("class") ?? ""}`);
+    return { scrollWidth, clientWidth, beyond: beyond.slice(-6) };
   });
-  assert(scrollWidth <= clientWidth, `${where} is ${scrollWidth} wide in a window of ${clientWidth}`);
+  assert(
+    scrollWidth <= clientWidth,
+    `${where} is ${scrollWidth} wide in a window of ${clientWidth}: ${beyond.join(", ")}`,
+  );
 }
