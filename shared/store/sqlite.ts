@@ -5,15 +5,20 @@ import { DatabaseSync } from "node:sqlite";
 
 const patience = 10_000;
 
+/** SQLite's name for a database that no file holds. */
+const inMemory = ":memory:";
+
 /**
  * Opens or creates a database in write-ahead mode whose statements wait for other writers.
  *
  * @param synchronous "FULL" makes a commit survive a power cut, "NORMAL" only the death of the process.
  */
 export function openSqlite(path: string, synchronous: "FULL" | "NORMAL"): DatabaseSync {
-  Deno.mkdirSync(dirname(path), { recursive: true });
-  // Its journal gets the mode that the file has.
-  Deno.openSync(path, { create: true, append: true, mode: 0o600 }).close();
+  if (path !== inMemory) {
+    Deno.mkdirSync(dirname(path), { recursive: true });
+    // Its journal gets the mode that the file has.
+    Deno.openSync(path, { create: true, append: true, mode: 0o600 }).close();
+  }
   const database = new DatabaseSync(path, { timeout: patience });
   try {
     waitWhileLocked(() => database.exec("PRAGMA journal_mode = WAL"));
