@@ -79,10 +79,10 @@ export function Adapter({ adapter, registry, changed }) {
   `;
 }
 
-/** `kl` is the gate's: how far the candidate's own answers are from the base. */
+/** `kl` is the gate's: how far the candidate's own answers are from the base, in nats an answer. */
 const names = {
   auc: "Held-out AUC",
-  kl: "KL to the base, nats an answer",
+  kl: "KL to the base",
   loss: "Loss",
   steps: "Steps",
   seconds: "Seconds",
