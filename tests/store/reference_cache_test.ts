@@ -155,3 +155,8 @@ Deno.test("a file that is no database, a damaged one, one of another version and
     refusal(`${folder}/folder.sqlite`);
   });
 });
+
+Deno.test("a cache in memory makes no file", () => {
+  using(":memory:", () => {});
+  assert.throws(() => Deno.statSync(":memory:"), Deno.errors.NotFound);
+});
