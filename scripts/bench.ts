@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { answerBare } from "../services/gateway/bench/bare.ts";
 import { benchGateway, type Measure, measures } from "../services/gateway/bench/gateway_bench.ts";
 import { soak } from "../services/gateway/bench/soak/soak.ts";
+import { benchStore } from "../services/gateway/bench/store.ts";
 import { answerJob } from "../services/trainer/bench/jobs.ts";
 import { guard } from "../services/guard/guard.ts";
 import { tolerance } from "../services/guard/comparison.ts";
@@ -147,6 +148,16 @@ went; ends with 1 where one of them got no answer, or an error of the server's o
   .action(async (minutes: number, { model, dtype, hostile, json }) => {
     await soak({ minutes, model, dtype, hostile }, createReporter({ json: json === true }));
   });
+
+program.command("store")
+  .summary("thumbs and probes while a large store is filled, listed, counted and exported")
+  .description(
+    `Fills a gateway's store by one import and measures what a thumb and /healthz take meanwhile, and then during lists,
+exports and statistics.`,
+  )
+  .option("--rows <n>", "rows of the store", count, 300_000)
+  .option("--json", "progress and result as JSON lines on stdout")
+  .action(async ({ rows, json }) => await benchStore(rows, createReporter({ json: json === true })));
 
 // What measurements run in processes of their own.
 program.command("job", { hidden: true })
