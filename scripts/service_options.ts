@@ -57,6 +57,12 @@ export function gatewayOptions(program: Command): Command {
     )
     .option("--max-connections <n>", "connections at once (default: what open files allow, at most 4096)", count)
     .option("--max-connections-per-address <n>", "of them from one address (default: half)", count)
+    .option(
+      "--keep-days <n>",
+      "delete answers that nobody has judged for so long; 0 keeps them for good",
+      notNegative,
+      90,
+    )
     .option("--log-prompts", "write prompts and answers to the log");
 }
 

@@ -33,6 +33,8 @@ export interface Gateway {
     folders: string[];
     /** Whether logs hold prompts and answers. */
     logPrompts: boolean;
+    /** Days that answers are kept which nobody judges; 0 keeps them for good. */
+    keepDays: number;
   };
 }
 

@@ -119,6 +119,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
         ...(settings.engine.model === undefined ? [] : [settings.engine.model]),
       ],
       logPrompts: settings.logPrompts,
+      keepDays: settings.keepDays,
     },
   };
   const app = createApp(gateway, addressOf);

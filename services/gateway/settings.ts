@@ -23,6 +23,8 @@ export interface GatewaySettings {
   /** Requests per minute and key, 0 without a limit; undefined is `defaultRateLimit` where keys are required. */
   rateLimit: number | undefined;
   logPrompts: boolean;
+  /** Days that answers are kept which nobody judges; 0 keeps them for good. */
+  keepDays: number;
   /** Addresses or networks whose X-Forwarded-For is believed. */
   trustedProxies: string[];
   /** Connections in all and from one address; undefined leaves it to the system's limits. */
@@ -46,6 +48,7 @@ export interface GatewayOptions {
   corsOrigin: string[];
   rateLimit?: number;
   logPrompts?: boolean;
+  keepDays: number;
   trustedProxy: string[];
   maxConnections?: number;
   maxConnectionsPerAddress?: number;
@@ -100,6 +103,7 @@ export function parseGatewaySettings(options: GatewayOptions): GatewaySettings {
     corsOrigins: options.corsOrigin.map(parseOrigin),
     rateLimit: options.rateLimit,
     logPrompts: options.logPrompts ?? false,
+    keepDays: options.keepDays,
     trustedProxies: options.trustedProxy.map(parseProxy),
     maxConnections: options.maxConnections,
     maxConnectionsPerAddress: options.maxConnectionsPerAddress,

@@ -1,6 +1,7 @@
 // What a gateway tidies while it runs: once at its start, then every minute. It knows no routes, and nothing that is asked
 // waits for it.
 
+import { join } from "node:path";
 import { dropAbandoned } from "../../shared/store/completions_under_way.ts";
 import type { Database } from "../../shared/store/database.ts";
 import { dropJudged } from "../../shared/store/completions.ts";
@@ -8,6 +9,7 @@ import { dropOldForgotten } from "../../shared/store/forgotten.ts";
 import { deleteExpiredAnswers } from "../../shared/store/idempotency.ts";
 import { endKilledImports } from "../../shared/store/imports.ts";
 import { forgetSamples } from "../../shared/store/job_reports.ts";
+import { compactEvents, deleteJobEvents, deleteUnjudged, finishedTraces } from "../../shared/store/retention.ts";
 import { removeUnnamedFiles } from "./adapters_by_hand.ts";
 import { removeLeftovers } from "./data_folder.ts";
 import type { Gateway } from "./gateway.ts";
@@ -19,7 +21,7 @@ const interval = 60_000;
 const longestAnswer = 24 * 60 * 60 * 1000;
 
 /** Begins. @returns what ends it, once what it is at is done */
-export function startUpkeep({ database, dataFolder, log }: Gateway): () => Promise<void> {
+export function startUpkeep({ database, dataFolder, log, options: { keepDays } }: Gateway): () => Promise<void> {
   let stopped = false, judged = 0, running: Promise<void> | undefined;
   const chores: (() => Promise<void>)[] = [
     () => removeLeftovers(dataFolder),
@@ -27,7 +29,9 @@ export function startUpkeep({ database, dataFolder, log }: Gateway): () => Promi
     () => forgetSamples(database, dataFolder),
     () => dropAbandoned(database, Date.now() - longestAnswer),
     () => dropOldForgotten(database),
-    () => deleteAllExpired(database, () => stopped),
+    () => untilNone(() => deleteExpiredAnswers(database), () => stopped),
+    () => untilNone(() => compactEvents(database), () => stopped),
+    () => letGo(database, dataFolder, keepDays, () => stopped),
     () => endKilled(database),
     async () => void (judged = await dropJudged(database, judged)),
   ];
@@ -55,6 +59,19 @@ async function endKilled(database: Database): Promise<void> {
 }
 
 /** In many small writes: others get their turn between them. */
-async function deleteAllExpired(database: Database, stopped: () => boolean): Promise<void> {
-  while (await deleteExpiredAnswers(database) > 0 && !stopped());
+async function untilNone(deleteSome: () => Promise<number>, stopped: () => boolean): Promise<void> {
+  while (await deleteSome() > 0 && !stopped());
+}
+
+/** Deletes what is older than it is to be kept: answers that nobody judged, and traces of jobs that left nothing. */
+async function letGo(database: Database, dataFolder: string, keepDays: number, stopped: () => boolean): Promise<void> {
+  if (keepDays === 0) return;
+  const before = Date.now() - keepDays * 24 * 60 * 60 * 1000;
+  await untilNone(() => deleteUnjudged(database, before), stopped);
+  for (const id of await finishedTraces(database, before)) {
+    await Deno.remove(join(dataFolder, "runs", id), { recursive: true }).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
+    await deleteJobEvents(database, id);
+  }
 }

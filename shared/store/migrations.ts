@@ -273,9 +273,11 @@ const steps: Step[] = [
        adapter = c.adapter, alias = c.alias
      FROM label_events e, completions c WHERE e.sequence = labels.sequence AND c.id = labels.completion_id`,
     `DROP INDEX labels_by_end_user`,
-    ...["end_user", "label", "source", "model", "adapter"]
-      .map((column) => `CREATE INDEX labels_by_${column} ON labels (${column}, id)`),
-    `CREATE INDEX labels_by_arm ON labels (alias, base, adapter, label)`,
+    ...["end_user", "label", "source", "model"].map((column) =>
+      `CREATE INDEX labels_by_${column} ON labels (${column}, id)`
+    ),
+    `CREATE INDEX labels_by_adapter ON labels (adapter, id) WHERE adapter IS NOT NULL`,
+    `CREATE INDEX labels_by_arm ON labels (alias, base, adapter, label) WHERE alias IS NOT NULL`,
     `DROP INDEX completions_by_alias`,
     `CREATE INDEX completions_by_arm ON completions (alias, base, adapter)`,
     `CREATE INDEX completions_by_model ON completions (model, created_at, id)`,
@@ -290,6 +292,8 @@ const steps: Step[] = [
      WHERE NOT EXISTS (SELECT 1 FROM labels l WHERE l.completion_id = c.id)`,
     `CREATE INDEX unjudged_by_time ON unjudged (created_at, completion_id)`,
     `CREATE INDEX unjudged_by_model ON unjudged (model, created_at, completion_id)`,
+    // Labels whose history is too long.
+    `CREATE INDEX label_events_beyond_history ON label_events (label_id, version) WHERE version > 10`,
     // Rows of an import are not seen before it is published, as of an event's number.
     `CREATE TABLE imports (
       id TEXT PRIMARY KEY,

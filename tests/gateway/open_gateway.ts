@@ -61,6 +61,7 @@ export function withGateway(
         rateLimit: 0,
         folders: [],
         logPrompts: false,
+        keepDays: 0,
         ...options.options,
       },
     };
