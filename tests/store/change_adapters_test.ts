@@ -6,7 +6,7 @@ import { bringAdapter, removeAdapter, spreadAlias } from "../../shared/store/cha
 import type { Database } from "../../shared/store/database.ts";
 import { addJob, cancelJob } from "../../shared/store/jobs.ts";
 import { listPromotions, standing } from "../../shared/store/promotions.ts";
-import { findAdapter, registerAdapter, RegistryConflictError } from "../../shared/store/registry.ts";
+import { deleteAdapter, findAdapter, registerAdapter, RegistryConflictError } from "../../shared/store/registry.ts";
 import { jobRequest } from "../gateway/registered.ts";
 import { databaseTest } from "./databases.ts";
 import { adapter, alias, base, moveTo, registerAll } from "./promotable.ts";
@@ -61,6 +61,22 @@ databaseTest(
       assert.equal((await remove(database, name))?.name, name);
     }
     assert.equal(await remove(database, "free"), undefined);
+  },
+);
+
+databaseTest(
+  "a name that an alias asks for and the registry lacks is brought back, as what was promoted where that is known",
+  async (database) => {
+    // As an older Prospect left what was loaded by hand.
+    await setAlias(database, "trial", [{ model: "base:lost", weight: 1 }]);
+    await bring(database, "lost", "any");
+    assert.equal((await findAdapter(database, "lost"))?.version, "any");
+    await registerAll(database, "known");
+    await moveTo(database, "base:known");
+    await deleteAdapter(database, "known");
+    await assert.rejects(bring(database, "known", "any"), RegistryConflictError);
+    await bring(database, "known", "version of known");
+    assert.equal((await findAdapter(database, "known"))?.version, "version of known");
   },
 );
 
