@@ -79,6 +79,15 @@ export function notNegative(text: string): number {
   return value;
 }
 
+/** Option parser for a whole number that is 0 or more. */
+export function wholeNumber(text: string): number {
+  const value = number(text);
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError("It must be a whole number, 0 or more.");
+  }
+  return value;
+}
+
 /** Option parser for a number or the word `auto`. */
 export function numberOrAuto(text: string): number | "auto" {
   return text === "auto" ? "auto" : number(text);

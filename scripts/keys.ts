@@ -12,6 +12,8 @@ interface KeyOptions {
   scope?: string[];
   name?: string;
   owner?: string;
+  requestsPerDay?: number;
+  bytesPerDay?: number;
 }
 
 function readScopes(given: string[] | undefined): Scope[] {
@@ -36,8 +38,8 @@ async function withStore({ dataDir }: KeyOptions, use: (database: Database) => P
 create.action(async (options: KeyOptions) => {
   const granted = readScopes(options.scope);
   await withStore(options, async (database) => {
-    const { name, owner } = options;
-    const { secret, id } = await createKey(database, { scopes: granted, name, owner });
+    const { name, owner, requestsPerDay, bytesPerDay } = options;
+    const { secret, id } = await createKey(database, { scopes: granted, name, owner, requestsPerDay, bytesPerDay });
     console.log(secret);
     const whose = owner === undefined ? "" : ` of ${owner}`;
     console.error(`Key ${id}${whose} with ${granted.join(", ")}. It is not shown again.`);
@@ -46,13 +48,16 @@ create.action(async (options: KeyOptions) => {
 
 show.action((options: KeyOptions) =>
   withStore(options, async (database) => {
-    for (const { id, name, owner, scopes, createdAt, revokedAt } of await listKeys(database)) {
+    for (const key of await listKeys(database)) {
+      const { id, name, owner, scopes, requestsPerDay, bytesPerDay, createdAt, revokedAt } = key;
       const words = [
         id,
         scopes.join(","),
         new Date(createdAt).toISOString(),
         ...(revokedAt === null ? [] : [`revoked ${new Date(revokedAt).toISOString()}`]),
         ...(owner === null ? [] : [`owner=${owner}`]),
+        ...(requestsPerDay === null ? [] : [`requests-per-day=${requestsPerDay}`]),
+        ...(bytesPerDay === null ? [] : [`bytes-per-day=${bytesPerDay}`]),
         ...(name === null ? [] : [name]),
       ];
       console.log(words.join(" "));

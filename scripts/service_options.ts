@@ -1,6 +1,16 @@
 // The options of the commands that serve, train for a server, or do both. It parses words; what they mean is elsewhere.
 
-import { type Command, count, modelOption, notNegative, PathOption, port, repeated, workerCount } from "./command.ts";
+import {
+  type Command,
+  count,
+  modelOption,
+  notNegative,
+  PathOption,
+  port,
+  repeated,
+  wholeNumber,
+  workerCount,
+} from "./command.ts";
 
 /** The folder of the services; SQLite and what a database holds by its path are in it. */
 export const dataFolder = (description: string) =>
@@ -48,6 +58,16 @@ export function gatewayOptions(program: Command): Command {
       "--rate-limit <n>",
       "requests per minute and key; 0 has none (default: 6000 where keys are needed)",
       notNegative,
+    )
+    .option(
+      "--requests-per-day <n>",
+      "requests per day and key without admin; 0, the default, has no limit",
+      wholeNumber,
+    )
+    .option(
+      "--bytes-per-day <n>",
+      "bytes of request bodies per day and key without admin; 0 has none (default: 1 GiB where keys are needed)",
+      wholeNumber,
     )
     .option(
       "--trusted-proxy <address>",

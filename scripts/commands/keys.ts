@@ -2,7 +2,7 @@
 
 import { InputError } from "../../shared/errors.ts";
 import { scopes } from "../../shared/store/keys.ts";
-import { command, list } from "../command.ts";
+import { command, list, wholeNumber } from "../command.ts";
 import type { Needs } from "../permissions.ts";
 import { dataFolder } from "../service_options.ts";
 
@@ -23,6 +23,8 @@ export const create = program.command("create")
   .option("--scope <list>", `what it may do: ${scopes.join(", ")} (admin may do everything)`, list)
   .option("--name <text>", "to tell keys apart")
   .option("--owner <name>", "who uses it; keys of one owner share their labels", ownerName)
+  .option("--requests-per-day <n>", "its own limit, 0 for none (default: the gateway's)", wholeNumber)
+  .option("--bytes-per-day <n>", "the same of bytes of request bodies", wholeNumber)
   .addOption(dataDir());
 
 export const show = program.command("list")

@@ -13,6 +13,8 @@ import { ApiError, asApiError, sendError, tooLarge, validationError } from "./ht
 import { hidingFolders } from "./http/own_folders.ts";
 import { allowedMethods, answerOptions, endBodiesOfHead } from "./http/methods.ts";
 import { boundJson, refusePacked } from "./http/json_body.ts";
+import { countUsage } from "./http/quota.ts";
+import { rateWindows } from "./http/rate_windows.ts";
 import { observeRequests } from "./http/request_log.ts";
 import { addAdapters } from "./routes/adapters.ts";
 import { addAliases } from "./routes/aliases.ts";
@@ -99,6 +101,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
     app.use(rateLimiter<GatewayEnv>({
       skip: (context) => probes.includes(context.req.path),
       windowMs: 60_000,
+      store: rateWindows(60_000),
       limit: options.rateLimit,
       standardHeaders: "draft-6",
       keyGenerator: (context) => context.get("key")?.id ?? addressOf(context.req.raw),
@@ -115,6 +118,7 @@ export function createApp(gateway: Gateway, addressOf: (request: Request) => str
       },
     }));
   }
+  app.use(countUsage(gateway.usage, probes));
   const limit = bodyLimit({
     maxSize: largestBody,
     onError: () => {

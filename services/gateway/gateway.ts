@@ -6,6 +6,7 @@ import type { Engine } from "./engine/engine.ts";
 import { ApiError } from "./http/errors.ts";
 import type { Log } from "./http/log.ts";
 import type { Metrics } from "./http/metrics.ts";
+import type { KeyUsage } from "./key_usage.ts";
 import type { Arm } from "./model_names.ts";
 import type { RegisteredModels } from "./registered_models.ts";
 
@@ -18,6 +19,8 @@ export interface Gateway {
   models: RegisteredModels;
   /** Where uploads, runs and adapters lie. */
   dataFolder: string;
+  /** What keys have used of their day. */
+  usage: KeyUsage;
   metrics: Metrics;
   log: Log;
   options: {

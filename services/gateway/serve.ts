@@ -16,8 +16,9 @@ import { createLog } from "./http/log.ts";
 import { createMetrics } from "./http/metrics.ts";
 import type { Arm } from "./model_names.ts";
 import { RegisteredModels } from "./registered_models.ts";
+import { KeyUsage } from "./key_usage.ts";
 import { startUpkeep } from "./upkeep.ts";
-import { defaultRateLimit, type GatewaySettings } from "./settings.ts";
+import { defaultBytesPerDay, defaultRateLimit, type GatewaySettings } from "./settings.ts";
 
 /** How long answers under way may take once the gateway is asked to end, in milliseconds. */
 const patience = 30_000;
@@ -106,6 +107,14 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       (model, error) => log.error("an adapter could not be loaded", { model, error: error.message }),
     ),
     dataFolder,
+    usage: new KeyUsage(
+      database,
+      {
+        requests: settings.requestsPerDay ?? 0,
+        bytes: settings.bytesPerDay ?? (keysRequired ? defaultBytesPerDay : 0),
+      },
+      (error) => log.error("use of keys was not noted", { error: error.message }),
+    ),
     metrics: createMetrics(() => gateway.engine?.state(), async () => await front?.counts()),
     log,
     options: {
@@ -145,7 +154,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     await Promise.race([drained, new Promise((resolve) => late = setTimeout(resolve, lateness))]);
     clearTimeout(late);
     await listening.close();
-    await Promise.all([settled, stopUpkeep()]);
+    await Promise.all([settled, stopUpkeep(), gateway.usage.close()]);
     await log.flush();
     await database.close();
   };

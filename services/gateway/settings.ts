@@ -22,6 +22,10 @@ export interface GatewaySettings {
   corsOrigins: string[];
   /** Requests per minute and key, 0 without a limit; undefined is `defaultRateLimit` where keys are required. */
   rateLimit: number | undefined;
+  /** Of each key without limits of its own that is not for admins; 0 and undefined are none. */
+  requestsPerDay: number | undefined;
+  /** The same of bytes of request bodies; undefined is `defaultBytesPerDay` where keys are required. */
+  bytesPerDay: number | undefined;
   logPrompts: boolean;
   /** Days that answers are kept which nobody judges; 0 keeps them for good. */
   keepDays: number;
@@ -47,6 +51,8 @@ export interface GatewayOptions {
   requireKeys?: boolean;
   corsOrigin: string[];
   rateLimit?: number;
+  requestsPerDay?: number;
+  bytesPerDay?: number;
   logPrompts?: boolean;
   keepDays: number;
   trustedProxy: string[];
@@ -56,6 +62,9 @@ export interface GatewayOptions {
 
 /** Requests per minute and key where keys are required and nothing else is said. */
 export const defaultRateLimit = 6000;
+
+/** Bytes of request bodies per day and key where keys are required and nothing else is said: a gibibyte. */
+export const defaultBytesPerDay = 2 ** 30;
 
 function parseAdapter(text: string): [string, string] {
   const [, name, folder] = /^([^=]+)=(.+)$/.exec(text) ?? [];
@@ -102,6 +111,8 @@ export function parseGatewaySettings(options: GatewayOptions): GatewaySettings {
     requireKeys: options.requireKeys ?? false,
     corsOrigins: options.corsOrigin.map(parseOrigin),
     rateLimit: options.rateLimit,
+    requestsPerDay: options.requestsPerDay,
+    bytesPerDay: options.bytesPerDay,
     logPrompts: options.logPrompts ?? false,
     keepDays: options.keepDays,
     trustedProxies: options.trustedProxy.map(parseProxy),

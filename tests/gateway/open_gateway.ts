@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createApp } from "../../services/gateway/app.ts";
 import type { Gateway } from "../../services/gateway/gateway.ts";
 import { createMetrics } from "../../services/gateway/http/metrics.ts";
+import { type DailyLimits, KeyUsage } from "../../services/gateway/key_usage.ts";
 import { RegisteredModels } from "../../services/gateway/registered_models.ts";
 import { openDatabase } from "../../shared/store/database.ts";
 import { noteServedBase } from "../../shared/store/presence.ts";
@@ -31,7 +32,7 @@ export interface OpenGateway {
 
 /** Hands out a gateway and closes it after. */
 export function withGateway(
-  options: { script?: Partial<Script>; options?: Partial<Gateway["options"]> },
+  options: { script?: Partial<Script>; options?: Partial<Gateway["options"]>; limits?: DailyLimits },
   use: (open: OpenGateway) => Promise<void>,
 ): Promise<void> {
   return withFolder(async (folder) => {
@@ -48,6 +49,9 @@ export function withGateway(
         gateway.log.error("an adapter could not be loaded", { model, error: error.message });
       }),
       dataFolder: folder,
+      usage: new KeyUsage(database, options.limits ?? { requests: 0, bytes: 0 }, (error) => {
+        throw error;
+      }),
       metrics: createMetrics(() => scripted.engine.state()),
       log: {
         info: (event, fields = {}) => logged.push({ level: "info", event, fields }),
@@ -83,6 +87,7 @@ export function withGateway(
     try {
       await use({ gateway, scripted, logged, fetch, call, folder });
     } finally {
+      await gateway.usage.close();
       await database.close();
     }
   });
