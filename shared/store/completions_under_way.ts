@@ -5,7 +5,10 @@ import { insertCompletion, type StoredChoice, type StoredCompletion } from "./co
 import { renumberEvents } from "./labels.ts";
 import type { Database, Queries, Value } from "./queries.ts";
 
-/** Stores a completion before its answers, as `storeCompletion` does; once it is durable it may be judged. */
+/**
+ * Stores a completion before its answers, as `storeCompletion` does; it may be judged once this resolves. A power cut may
+ * take it, and the stream with it: whatever is said of it makes it durable too.
+ */
 export function beginCompletion(database: Database, completion: StoredCompletion, begun?: number): Promise<void> {
   const choices = completion.choices.map(({ index }) => ({
     index,
@@ -14,7 +17,8 @@ export function beginCompletion(database: Database, completion: StoredCompletion
     tokens: 0,
     logProb: null,
   }));
-  return database.write((queries) => insertCompletion(queries, { ...completion, choices }, true, begun), "snapshot");
+  const insert = (queries: Queries) => insertCompletion(queries, { ...completion, choices }, true, begun);
+  return database.write(insert, "snapshot", "later");
 }
 
 /**

@@ -3,13 +3,13 @@
 // nothing of which database speaks it.
 
 import { setImmediate, setTimeout } from "node:timers/promises";
-import type { Isolation, Queries } from "./queries.ts";
+import type { Durability, Isolation, Queries } from "./queries.ts";
 import { StoreUnavailableError } from "./unavailable.ts";
 
 /** The one connection of a process that writes. */
 export interface WriteConnection extends Queries {
   /** Begins a transaction. */
-  begin(isolation: Isolation): Promise<void>;
+  begin(isolation: Isolation, durability: Durability): Promise<void>;
   /** Runs statements that have no values and no rows. */
   execute(sql: string): Promise<void>;
   /** Gives the connection back; a broken one is not used again. */
@@ -27,6 +27,7 @@ interface PendingWrite {
   resolve: (result: unknown) => void;
   reject: (error: unknown) => void;
   isolation: Isolation;
+  durability: Durability;
   /** It has met a duplicate once. */
   again: boolean;
 }
@@ -52,10 +53,15 @@ export class GroupCommit {
   }
 
   /** Resolves with what `work` returns after its group is committed. */
-  write<Result>(work: (queries: Queries) => Promise<Result>, isolation: Isolation = "serial"): Promise<Result> {
+  write<Result>(
+    work: (queries: Queries) => Promise<Result>,
+    isolation: Isolation = "serial",
+    durability: Durability = "now",
+  ): Promise<Result> {
     if (this.#closed) return Promise.reject(new Error("The database is closed."));
     return new Promise<Result>((resolve, reject) => {
-      this.#pending.push({ work, resolve: resolve as (result: unknown) => void, reject, isolation, again: false });
+      const settle = { resolve: resolve as (result: unknown) => void, reject };
+      this.#pending.push({ work, ...settle, isolation, durability, again: false });
       this.#running ??= this.#commitAll();
     });
   }
@@ -108,7 +114,10 @@ export class GroupCommit {
     let connection: WriteConnection | undefined;
     try {
       connection = await this.#connect();
-      await connection.begin(group[0]!.isolation);
+      await connection.begin(
+        group[0]!.isolation,
+        group.some(({ durability }) => durability === "now") ? "now" : "later",
+      );
       for (const write of group) settle.push(await this.#tryWrite(connection, write));
       await connection.execute("COMMIT");
       connection.release();

@@ -5,7 +5,15 @@ import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { InputError } from "../errors.ts";
 import { ConflictError, DuplicateError, GroupCommit, type WriteConnection } from "./group_commit.ts";
-import { checkText, type Database, type Isolation, type Lock, type Queries, type Value } from "./queries.ts";
+import {
+  checkText,
+  type Database,
+  type Durability,
+  type Isolation,
+  type Lock,
+  type Queries,
+  type Value,
+} from "./queries.ts";
 import { StoreUnavailableError } from "./unavailable.ts";
 
 /** Sets Prospect's advisory locks apart from others' ("prospect" in hexadecimal, cut to 31 bits). */
@@ -20,8 +28,8 @@ const longestStatement = 20_000;
 const longestWrite = 10_000;
 
 /** As durable as SQLite whatever the server's default. */
-const begin = (level: string) => `BEGIN ISOLATION LEVEL ${level} READ WRITE; SET LOCAL synchronous_commit TO on`;
-const beginAs: Record<Isolation, string> = { serial: begin("SERIALIZABLE"), snapshot: begin("REPEATABLE READ") };
+const levels: Record<Isolation, string> = { serial: "SERIALIZABLE", snapshot: "REPEATABLE READ" };
+const syncs: Record<Durability, string> = { now: "on", later: "off" };
 
 /** 64-bit integers (times, counts) as numbers: all of Prospect's are below 2^53. */
 const types: pg.CustomTypesConfig = {
@@ -64,7 +72,7 @@ export async function openPostgresDatabase(url: string, statementTime = longestS
     all: (sql, values) => reads.all(sql, values),
     get: (sql, values) => reads.get(sql, values),
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
-    write: (work, isolation) => writes.write(work, isolation),
+    write: (work, isolation, durability) => writes.write(work, isolation, durability),
     settled: (table) => settled(reads, table),
     lock: (name) => lock(url, name),
     close: () => closed ??= writes.close().then(() => pool.end()),
@@ -189,8 +197,10 @@ class PostgresWriter extends PostgresQueries implements WriteConnection {
     client.on("error", this.#note);
   }
 
-  async begin(isolation: Isolation): Promise<void> {
-    await this.execute(beginAs[isolation]);
+  async begin(isolation: Isolation, durability: Durability): Promise<void> {
+    await this.execute(
+      `BEGIN ISOLATION LEVEL ${levels[isolation]} READ WRITE; SET LOCAL synchronous_commit TO ${syncs[durability]}`,
+    );
   }
 
   async execute(sql: string): Promise<void> {

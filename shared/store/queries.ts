@@ -29,6 +29,12 @@ export interface Lock {
 export type Isolation = "serial" | "snapshot";
 
 /**
+ * When a write is safe from a power cut: "now", before it resolves, or "later", with the next write that is. Everybody
+ * sees it at once either way, and the death of a process takes nothing of it.
+ */
+export type Durability = "now" | "later";
+
+/**
  * A database. Its own queries see what is committed and never half a write; `run` is a write of one statement. Where it is
  * lost, full, locked or too slow, everything asked of it rejects with StoreUnavailableError, until it is there again.
  */
@@ -41,9 +47,14 @@ export interface Database extends Queries {
    * again, after all that it changed was undone, so it changes nothing but the database.
    *
    * @param isolation "serial", the default: as if no other write were under way, in whichever process.
+   * @param durability "now", the default.
    * @throws What `work` throws, its changes undone.
    */
-  write<Result>(work: (queries: Queries) => Promise<Result>, isolation?: Isolation): Promise<Result>;
+  write<Result>(
+    work: (queries: Queries) => Promise<Result>,
+    isolation?: Isolation,
+    durability?: Durability,
+  ): Promise<Result>;
   /**
    * Waits until the writes to a table that are under way now have ended, in every process: numbers that its sequence has
    * given out by now are committed then, or never will be.

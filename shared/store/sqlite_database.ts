@@ -6,7 +6,15 @@ import { setTimeout } from "node:timers/promises";
 import { InputError } from "../errors.ts";
 import { lockFile } from "../file_lock.ts";
 import { GroupCommit, type WriteConnection } from "./group_commit.ts";
-import { checkText, type Database, type Lock, type Queries, type Value } from "./queries.ts";
+import {
+  checkText,
+  type Database,
+  type Durability,
+  type Isolation,
+  type Lock,
+  type Queries,
+  type Value,
+} from "./queries.ts";
 import { openSqlite } from "./sqlite.ts";
 import { SqliteReads } from "./sqlite_reads.ts";
 import { asSqliteError, isBusy, SqliteStatements } from "./sqlite_statements.ts";
@@ -52,7 +60,7 @@ export function openSqliteDatabase(path: string): Database {
       }
     },
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
-    write: (work, isolation) => writes.write(work, isolation),
+    write: (work, isolation, durability) => writes.write(work, isolation, durability),
     // Writes take turns, so numbers are given out in the order of the commits.
     settled: () => Promise.resolve(),
     lock: (name) => lockBeside(`${path}.${name}.lock`),
@@ -112,7 +120,14 @@ class SqliteWriter implements Queries, WriteConnection {
   }
 
   /** Writes take turns, so each is alone. */
-  async begin(): Promise<void> {
+  #durability: Durability = "now";
+
+  async begin(_: Isolation, durability: Durability): Promise<void> {
+    // In a write-ahead log, what is not synced now is with the next commit that is.
+    if (durability !== this.#durability) {
+      this.connection.exec(`PRAGMA synchronous = ${durability === "now" ? "FULL" : "NORMAL"}`);
+      this.#durability = durability;
+    }
     const end = performance.now() + patience;
     for (;;) {
       try {

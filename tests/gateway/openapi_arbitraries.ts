@@ -25,6 +25,7 @@ interface Schema {
   required?: string[];
   additionalProperties?: Schema | boolean;
   items?: Schema;
+  prefixItems?: Schema[];
   minItems?: number;
   maxItems?: number;
   minLength?: number;
@@ -80,6 +81,7 @@ function valid(schema: Schema, document: Document, known: Known): fc.Arbitrary<J
       return fc.string({ unit: "grapheme", minLength, maxLength: Math.min(maxLength, 30) });
     }
     case "array": {
+      if (schema.prefixItems) return fc.tuple(...schema.prefixItems.map(inner));
       const { items = {}, minItems = 0, maxItems = 4 } = schema;
       return fc.array(inner(items), { minLength: minItems, maxLength: Math.max(minItems, Math.min(maxItems, 4)) });
     }

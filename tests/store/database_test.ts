@@ -210,3 +210,27 @@ placeTest("a lock has one holder among all processes, and is free once that one 
     await database.close();
   }
 });
+
+placeTest(
+  "what is durable later is seen by everybody at once, alone and beside what is durable now",
+  async ({ where }) => {
+    const mine = await openDatabase(where), others = await openDatabase(where);
+    try {
+      await mine.run("CREATE TABLE notes (id INTEGER PRIMARY KEY)");
+      const ids = async () =>
+        (await others.all<{ id: number }>("SELECT id FROM notes ORDER BY id")).map(({ id }) => id);
+      const add = (id: number, durability: "now" | "later") =>
+        mine.write((queries) => queries.run("INSERT INTO notes (id) VALUES ($1)", [id]), "snapshot", durability);
+      await add(1, "later");
+      assert.deepEqual(await ids(), [1]);
+      // Together they share a commit, which is durable for the sake of one of them.
+      await Promise.all([add(2, "later"), add(3, "now"), add(4, "later")]);
+      assert.deepEqual(await ids(), [1, 2, 3, 4]);
+      const failed = add(4, "later");
+      await assert.rejects(failed);
+      assert.deepEqual(await ids(), [1, 2, 3, 4]);
+    } finally {
+      await Promise.all([mine.close(), others.close()]);
+    }
+  },
+);
