@@ -213,6 +213,17 @@ Deno.test("an early answer reaches a client that is still sending", async () => 
   });
 });
 
+Deno.test("an early answer also reaches a client that looks for it only once it has sent all", async () => {
+  const answer = () => Response.json({ refused: true }, { status: 413 });
+  await withFront({ answer }, async ({ port }) => {
+    const body = new Uint8Array(2 ** 24),
+      head = `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n`;
+    using client = await RawClient.open(port, head);
+    await client.say(body);
+    assert.match(await client.hear(), /^HTTP\/1.1 413 .*"refused":true/s);
+  });
+});
+
 Deno.test("dozens of clients that never read take little of the server and are ended, and others are answered", async () => {
   let made = 0, ended = 0;
   const piece = new Uint8Array(65536).fill(97);

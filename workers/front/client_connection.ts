@@ -43,8 +43,11 @@ const spareBuffers: Uint8Array<ArrayBuffer>[] = [], mostSpare = 64;
 /** Bytes that are read ahead of an answer's end, so that a client that hangs up is noticed. */
 const readAhead = 1024;
 
-/** How long a client that was refused may take to take the refusal, in milliseconds. */
-const leavingTime = 2000;
+/**
+ * How long a client that was refused may take to take the refusal, in milliseconds, and what it may still send until it
+ * looks, in bytes: many look only once they have sent all.
+ */
+const leavingTime = 5000, leavingBytes = 64 * 2 ** 20;
 
 /** How long one that has no place may take to ask for a probe, in milliseconds. */
 const overflowTime = 2000;
@@ -160,7 +163,8 @@ export class ClientConnection {
     this.#enter("leaving");
     this.#closeBackend();
     await (this.tcp as Deno.TcpConn).closeWrite();
-    for (let left = 2 ** 22; left > 0;) {
+    this.#bufferLength = largeBuffer;
+    for (let left = leavingBytes; left > 0;) {
       // What was being read may still be under way, and nothing of it is wanted.
       this.#start = this.#end;
       if (!await this.#read()) return;
