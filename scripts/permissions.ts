@@ -109,8 +109,12 @@ function flag(name: string, values: string[]): string {
 
 /** A path, and where it really is: Deno compares paths as they are written, and some code asks for the real one. */
 function withTarget(path: string): string[] {
-  for (let there = path; there !== dirname(there); there = dirname(there)) {
-    if (existsSync(there)) return [path, resolve(realpathSync(there), path.slice(there.length + 1))];
+  try {
+    for (let there = path; there !== dirname(there); there = dirname(there)) {
+      if (existsSync(there)) return [path, resolve(realpathSync(there), path.slice(there.length + 1))];
+    }
+  } catch {
+    // Where even the launcher may not look, such as /proc; the command says so itself.
   }
   return [path];
 }

@@ -81,7 +81,7 @@ export function writeFailure(path: string, error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
   if (error instanceof Deno.errors.NotCapable) {
-    return new WriteError(`${path}: Deno was not allowed to write here; add --allow-write for this folder`);
+    return new WriteError(`${path}: Deno does not let this command write here; choose another place`);
   }
   const reason = code === undefined ? undefined : WRITE_FAILURES[code];
   return reason === undefined ? error : new WriteError(`${path}: ${reason}`);

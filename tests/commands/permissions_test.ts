@@ -1,6 +1,7 @@
 // What the commands are let do: by the flags that the launcher computes, and by the processes that come of it.
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
@@ -210,14 +211,12 @@ Deno.test("a task is one process: its signals, its exit code and its stdin are t
     await child.stdin.close();
     assert.equal((await child.status).code, 0, await said);
     await said;
-    const killed = startTask("trainer", ["--data-dir", `${folder}/data`], options);
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    const killed = startTask("trainer", ["--data-dir", `${folder}/new`], options);
+    while (!existsSync(`${folder}/new/prospect.sqlite`)) await new Promise((resolve) => setTimeout(resolve, 50));
     killed.process.kill("SIGKILL");
     await killed.ended;
-    // The folder's lock is free at once: nothing of the killed one is left.
-    const next = startTask("trainer", ["--data-dir", `${folder}/data`], options);
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    next.process.kill("SIGTERM");
-    assert.equal((await next.ended).code, 0);
+    // The folder is free at once: nothing of the killed one is left. Its stdin is empty, so that the next ends by itself.
+    const next = await runTask("trainer", ["--data-dir", `${folder}/new`, "--follow-parent"], options);
+    assert.equal(next.code, 0, next.stderr);
   });
 });
