@@ -42,7 +42,7 @@ async function inBetween({ page, open }: Console, check: (page: Page, where: str
 }
 
 for (const colorScheme of ["light", "dark"] as const) {
-  consoleTest(`axe finds no serious fault on any page, ${colorScheme}`, sampleState, async (console) => {
+  consoleTest(`axe finds nothing on any page, ${colorScheme}`, sampleState, async (console) => {
     await inEveryView(console, assertAccessible);
     await inBetween(console, assertAccessible);
   }, { colorScheme, reducedMotion: "reduce" });

@@ -21,12 +21,12 @@ export function Dialog({ title, onClose, children }) {
   }, []);
   return html`
     <dialog ref=${element} aria-labelledby=${id.current} onClose=${onClose}>
-      <header>
+      <div class="dialog-head">
         <h2 id=${id.current} tabindex="-1">${title}</h2>
         <button type="button" class="quiet icon-only" aria-label="Close" onClick=${() => element.current.close()}>
           <${Icon} name="cross" />
         </button>
-      </header>
+      </div>
       ${children}
     </dialog>
   `;

@@ -36,14 +36,14 @@ const canHold = (element) => element.isConnected && !element.matches(":disabled"
 const isField = (element) => element.matches("input, select, textarea");
 
 /**
- * What is now where a lost control stood: what follows it, else what is before it. Fields only follow fields: whoever
+ * What is now where a lost control stood: what follows it, else what is before it, else what is beside it. Fields only follow fields: whoever
  * pressed a button types nothing next.
  */
 function heirAt({ parent, index }, { element, name }) {
-  const [after, before] = [parent.children[index], parent.children[index - 1]].map((heir) =>
+  const [after, before, beside] = [parent.children[index], parent.children[index - 1], parent].map((heir) =>
     heir ? controlsIn(heir).filter((control) => control !== element && (isField(element) || !isField(control))) : []
   );
-  return after.find((control) => nameOf(control) === name) ?? after[0] ?? before.at(-1);
+  return after.find((control) => nameOf(control) === name) ?? after[0] ?? before.at(-1) ?? beside[0];
 }
 
 function restore() {
@@ -53,7 +53,8 @@ function restore() {
   const lost = last;
   for (const place of lost.places) {
     if (!place.parent.isConnected || dialog && !dialog.contains(place.parent)) continue;
-    if (place.parent === main || place.parent === document.body) break;
+    // What is beside a whole part of a page has nothing to do with what was in it.
+    if (place.parent.matches("body, main, .page")) break;
     const heir = heirAt(place, lost);
     if (heir) return heir.focus();
   }
@@ -75,7 +76,7 @@ export function keepFocus() {
 
 /** Moves the focus into what has just been opened: to its first field, else its first button, else its heading. */
 export function enter(element) {
-  const content = [...element.children].filter((child) => child.tagName !== "HEADER");
+  const content = [...element.children].filter((child) => !child.matches(".dialog-head"));
   const controls = content.flatMap(controlsIn);
   const fields = controls.filter(isField);
   (fields[0] ?? controls[0] ?? element.querySelector("h2")).focus();

@@ -56,6 +56,7 @@ export function Curves({ events, waiting }) {
   const axis = steps.map(({ step }) => step);
   return html`
     <section class="plots" aria-label="Curves">
+      <h2 class="visually-hidden">Curves</h2>
       ${plots.map(([title, caption, curves, level]) =>
         html`
           <${Plot}
