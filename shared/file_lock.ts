@@ -3,7 +3,7 @@
 
 /** Takes the lock, making the file where there is none; closing it gives the lock back. undefined where another has it. */
 export async function lockFile(path: string): Promise<Deno.FsFile | undefined> {
-  const file = await Deno.open(path, { create: true, write: true });
+  const file = await Deno.open(path, { create: true, write: true, mode: 0o600 });
   if (await file.tryLock(true)) return file;
   file.close();
   return undefined;

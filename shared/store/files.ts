@@ -48,6 +48,11 @@ export function listFiles(
   return database.all(`${select}${where} ORDER BY id DESC LIMIT $1`, values);
 }
 
+/** Notes that a file has got shorter. */
+export async function noteSize(database: Database, id: string, bytes: number): Promise<void> {
+  await database.run("UPDATE files SET bytes = $2 WHERE id = $1", [id, bytes]);
+}
+
 /** Forgets a file. @returns Whether there was one. */
 export async function deleteFile(database: Database, id: string): Promise<boolean> {
   return await database.run("DELETE FROM files WHERE id = $1", [id]) > 0;

@@ -4,20 +4,14 @@
 import { join } from "node:path";
 
 /** What is looked through: a folder that was chosen may hold things of others. */
-const ours = /^(files|runs|adapters|prospect\.sqlite.*|scratch-.*)$/;
+const ours = /^(files|runs|adapters|in-use\.lock|prospect\.sqlite.*|scratch-.*)$/;
 
 /** The rights of everybody but the user. */
 const others = 0o077;
 
-/**
- * Makes a folder, or takes away the rights that others have on it and on what Prospect has in it. From now on nothing that
- * this process makes can be read by others.
- */
+/** Makes a folder, or takes away the rights that others have on it and on what Prospect has in it. */
 export async function makePrivateFolder(folder: string): Promise<void> {
   if (Deno.build.os === "windows") return await Deno.mkdir(folder, { recursive: true });
-  // Granted where the process may write anywhere else than in this folder; within it, the folder's own mode is enough.
-  const { state } = Deno.permissions.querySync({ name: "sys", kind: "umask" as "uid" });
-  if (state === "granted") Deno.umask(others);
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
   try {
     await close(folder);
@@ -33,19 +27,15 @@ export async function makePrivateFolder(folder: string): Promise<void> {
 
 async function closeAll(path: string, { isDirectory, isSymlink }: Deno.DirEntry): Promise<void> {
   if (isSymlink) return;
-  const wasOpen = await close(path);
-  // What lies in a folder that was closed cannot be reached.
-  if (!isDirectory || !wasOpen) return;
+  await close(path);
+  if (!isDirectory) return;
   for await (const entry of Deno.readDir(path)) await closeAll(join(path, entry.name), entry);
 }
 
-/** @returns whether others had rights */
-async function close(path: string): Promise<boolean> {
+async function close(path: string): Promise<void> {
   // Files come and go while another process is at work.
   const mode = await Deno.lstat(path).then(({ mode }) => mode ?? 0, ignoreGone) ?? 0;
-  if ((mode & others) === 0) return false;
-  await Deno.chmod(path, mode & 0o700).catch(ignoreGone);
-  return true;
+  if ((mode & others) !== 0) await Deno.chmod(path, mode & 0o700).catch(ignoreGone);
 }
 
 function ignoreGone(error: Error): undefined {

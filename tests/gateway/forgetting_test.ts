@@ -92,3 +92,47 @@ Deno.test("rows of a file that is being sent while a person is deleted are not t
     assert.deepEqual(new Set((await exported(call)).map(({ end_user }) => end_user)), new Set(["bob"]));
   });
 });
+
+Deno.test("a person's rows are taken out of uploaded files, whole files of others stay byte for byte", async () => {
+  const row = (end_user: string, more = {}) => ({
+    prompt: `words of ${end_user}`,
+    completion: "b",
+    label: true,
+    end_user,
+    ...more,
+  });
+  const lines = (rows: unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+  await withGateway({}, async ({ call, fetch, gateway }) => {
+    const upload = async (content: BodyInit) => {
+      const boundary = "x",
+        head = `--${boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n` +
+          `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n`;
+      const pieces = [head, content, `\r\n--${boundary}--\r\n`];
+      const body = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          const piece = pieces.shift();
+          if (piece === undefined) return controller.close();
+          if (piece === late) await deleteEndUser(gateway.database, "ann");
+          controller.enqueue(new TextEncoder().encode(String(piece)));
+        },
+      });
+      const headers = { "Content-Type": `multipart/form-data; boundary=${boundary}` };
+      const response = await fetch(new Request("http://localhost/v1/files", { method: "POST", body, headers }));
+      assert.equal(response.status, 200);
+      return (await response.json()).id as string;
+    };
+    const late = lines([row("bob"), row("ann")]);
+    const others = '{"prompt": "a",  "completion":"b","label":true,"end_user":"bob"}\r\n\n';
+    const ids = [
+      await upload(lines([row("ann"), row("bob"), row("cy", { asked_by: "ann" })])),
+      await upload(JSON.stringify([row("ann"), row("bob")])),
+      await upload(others),
+    ];
+    assert.equal((await call("DELETE", "/v1/feedback?end_user=ann")).status, 200);
+    ids.push(await upload(late));
+    const contents = await Promise.all(ids.map(async (id) => (await call("GET", `/v1/files/${id}/content`)).text));
+    assert.deepEqual(contents, [lines([row("bob")]), `[${JSON.stringify(row("bob"))}]\n`, others, lines([row("bob")])]);
+    const { json } = await call("GET", `/v1/files/${ids[0]}`);
+    assert.equal(json.bytes, contents[0]!.length);
+  });
+});

@@ -32,8 +32,6 @@ Deno.test("a new data folder and all that the store makes in it are its user's a
       assert.equal(modes[""], "700");
       assert.ok("prospect.sqlite" in modes && "prospect.sqlite-wal" in modes && "prospect.sqlite-shm" in modes);
       assert.deepEqual(Object.entries(modes).filter(([, mode]) => open(mode)), []);
-      await Deno.writeTextFile(`${folder}/later`, "");
-      assert.equal(await modeOf(`${folder}/later`), "600", "so is what this process makes from now on");
     } finally {
       Deno.umask(before);
     }

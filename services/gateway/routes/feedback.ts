@@ -15,6 +15,7 @@ import {
   UnknownCompletionError,
 } from "../../../shared/store/labels.ts";
 import { removeLeftovers } from "../data_folder.ts";
+import { forgetInUploads } from "../forget_uploads.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { ApiError } from "../http/errors.ts";
@@ -118,8 +119,8 @@ const forgetRoute = createRoute({
   description:
     "A key without the scope `admin` deletes what it wrote of that person: its own thumbs, and answers that it asked " +
     "for in their name unless others have judged them. It is refused where it wrote nothing of them. " +
-    "A run under way keeps the rows that it began with until it ends. Files that were uploaded are not looked " +
-    "into: delete them by their id.",
+    "Rows of uploaded files that name the person as end_user are taken out. A run under way keeps the rows that it " +
+    "began with until it ends.",
   request: { query: z.object({ end_user: storableText(z.string().min(1).max(256)) }) },
   responses: {
     200: jsonResponse(
@@ -204,6 +205,7 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
       throw new ApiError(403, message, "end_user", "insufficient_scope");
     }
     await Promise.all([forgetSamples(database, dataFolder), removeLeftovers(dataFolder)]);
+    if (caller.everyones) await forgetInUploads(database, dataFolder, end_user);
     return context.json({ end_user, deleted: { labels, completions } }, 200);
   });
 

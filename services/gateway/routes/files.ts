@@ -5,10 +5,12 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { ensureWritableFolder, moveFileAtomic } from "../../../shared/atomic_file.ts";
 import { WriteError } from "../../../shared/errors.ts";
 import { addFile, deleteFile, findFile, listFiles, newFileId, type StoredFile } from "../../../shared/store/files.ts";
+import { forgottenMark } from "../../../shared/store/forgotten.ts";
 import { answerOnce, findAnswer } from "../../../shared/store/idempotency.ts";
 import { openJobs } from "../../../shared/store/jobs.ts";
 import { listAdapters } from "../../../shared/store/registry.ts";
 import { openScratch } from "../data_folder.ts";
+import { forgetInUpload } from "../forget_uploads.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { requireScope } from "../http/authorize.ts";
 import { attachment } from "../http/attachment.ts";
@@ -136,6 +138,7 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
   app.openAPIRegistry.registerPath(uploadRoute);
   app.post(filesPath, async (context) => {
     const id = newFileId(), path = join("files", id);
+    const begun = await forgottenMark(database);
     await using scratch = await openScratch(dataFolder);
     let filename = "The file";
     try {
@@ -158,6 +161,7 @@ export function addFiles(app: OpenAPIHono<GatewayEnv>, { database, dataFolder, l
       );
       // Another request under the same key came first.
       if (kept.id !== id) await Deno.remove(join(dataFolder, path));
+      else await forgetInUpload(database, dataFolder, stored, begun);
       return context.json(kept, 200);
     } catch (error) {
       if (!(error instanceof WriteError)) throw error;

@@ -36,7 +36,7 @@ export interface TrainerService {
 }
 
 async function lockRuns(dataFolder: string): Promise<Deno.FsFile> {
-  await Deno.mkdir(join(dataFolder, "runs"), { recursive: true });
+  await Deno.mkdir(join(dataFolder, "runs"), { recursive: true, mode: 0o700 });
   const file = await lockFile(join(dataFolder, "runs", "trainer.lock"));
   if (file) return file;
   throw new InputError(`${dataFolder}: another trainer is at work on this data folder; one does all jobs in turn.`);
