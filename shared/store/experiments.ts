@@ -48,7 +48,7 @@ export function wilsonInterval(k: number, n: number): Interval {
 /** The arms that answered for `alias` (or for any), by alias and then base before adapters. */
 export async function desirableRates(database: Database, alias?: string): Promise<DesirableRate[]> {
   const which = alias === undefined ? "alias IS NOT NULL" : "alias = $1", arm = "alias, base, adapter";
-  // Each part keeps to an index: an answer is its completion's first choice, or one of the few beyond it.
+  // No joins: an answer is its completion's first choice, or one of the few beyond it.
   const rows = await database.all<Omit<DesirableRate, "rate" | "interval">>(
     `SELECT ${arm}, CAST(SUM(answers) AS BIGINT) AS answers, CAST(SUM(judged) AS BIGINT) AS judged,
        CAST(SUM(desirable) AS BIGINT) AS desirable

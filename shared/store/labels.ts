@@ -270,8 +270,10 @@ export async function listLabels(
     conditions.push(`l.id < $${values.push(id)}`);
   }
   const rows = await database.all<LabelRow>(
-    `${selectLabels} WHERE ${conditions.join(" AND ")}
-     ORDER BY l.id DESC LIMIT $${values.push(limit + 1)}`,
+    // Those of the page are found in one index, whatever the filters.
+    `${selectLabels} WHERE l.id IN
+       (SELECT l.id FROM labels l WHERE ${conditions.join(" AND ")} ORDER BY l.id DESC LIMIT $${values.push(limit + 1)})
+     ORDER BY l.id DESC`,
     values,
   );
   return pageOf(rows.map(labelOf), limit, ({ id }) => [id]);
