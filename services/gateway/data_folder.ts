@@ -10,11 +10,16 @@ export interface Scratch extends AsyncDisposable {
   path: string;
 }
 
+/** The end of a folder's name until it has its lock. */
+const unfinished = ".new";
+
 /** In a folder of its own, whose lock dies with this process: so others see whether it is still of use. */
 export async function openScratch(dataFolder: string): Promise<Scratch> {
-  const folder = join(dataFolder, `scratch-${randomUUID()}`);
-  await Deno.mkdir(folder, { mode: 0o700 });
-  const lock = await lockFile(join(folder, "lock"));
+  const folder = join(dataFolder, `scratch-${randomUUID()}`), making = `${folder}${unfinished}`;
+  await Deno.mkdir(making, { mode: 0o700 });
+  const lock = await lockFile(join(making, "lock"));
+  // Under its name only once it is locked: whoever looks between the two would take it for left behind.
+  await Deno.rename(making, folder);
   return {
     path: join(folder, "body"),
     async [Symbol.asyncDispose]() {
@@ -32,7 +37,7 @@ export async function removeLeftovers(dataFolder: string): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(dataFolder)) {
     if (!name.startsWith("scratch-")) continue;
     const path = join(dataFolder, name);
-    const lock = isDirectory ? await lockOf(path) : "none";
+    const lock = isDirectory && !name.endsWith(unfinished) ? await lockOf(path) : "none";
     if (lock === "held") continue;
     if (lock === "none") {
       const made = (await Deno.stat(path).catch(() => undefined))?.mtime?.getTime() ?? Infinity;

@@ -135,7 +135,8 @@ Deno.test("hundreds of them over real HTTP leave the process and its model well"
     assert.ok(seen["2xx"]! > 50 && seen["4xx"]! > 50);
     for (const words of malformed) {
       const answer = await sendRaw(gateway.address, words);
-      assert.doesNotMatch(answer, /^HTTP\/1\.1 5/, words.slice(0, 80));
+      // 505 is what another version of HTTP is told.
+      assert.doesNotMatch(answer, /^HTTP\/1\.1 5(?!05)/, words.slice(0, 80));
     }
     const { choices } = await (await fetch(`${gateway.address}/v1/chat/completions`, {
       method: "POST",
