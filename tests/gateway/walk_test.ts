@@ -76,7 +76,10 @@ async function chatAndJudge(page: Page): Promise<void> {
   await page.goto("/");
   await page.getByLabel("Temperature").fill("0");
   await ask(page, question);
-  await press(page, "Thumb down: answer 1");
+  await page.getByRole("button", { name: "Thumb down: answer 1" }).click();
+  await page.getByLabel("Your name").fill("ann");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Thumb down: answer 1", pressed: true }).waitFor();
   await page.getByRole("button", { name: "Say why, or correct it" }).click();
   await page.getByLabel("Correction").fill("Sure! The opposite of hot is cold.");
   await page.getByRole("button", { name: "Save" }).click();
@@ -96,7 +99,7 @@ async function chatAndJudge(page: Page): Promise<void> {
   await page.getByText("1 of 1", { exact: true }).waitFor();
   await assertAccessible(page, "the queue");
   await page.keyboard.press("u");
-  await page.getByRole("button", { name: "Thumb up: this answer", pressed: true }).waitFor();
+  await page.getByText("You have judged the one answer that waited.").waitFor();
   await page.getByRole("link", { name: "Quality" }).click();
   await page.getByText(`${rows} rows`, { exact: true }).waitFor();
   await assertAccessible(page, "the quality");
@@ -155,7 +158,7 @@ async function promoteAndAskAgain(page: Page, address: string): Promise<void> {
   await assertAccessible(page, "the models");
 
   await goTo(page, "Playground");
-  await page.getByRole("button", { name: "Start anew" }).click();
+  await page.getByRole("button", { name: "New chat" }).click();
   const question = await tellingQuestion(address);
   await ask(page, question);
   const answer = page.getByRole("article");

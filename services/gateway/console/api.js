@@ -38,9 +38,11 @@ export const exportThumbs = (filter) => save("/v1/feedback/export", "feedback.js
 export const importThumbs = (file) =>
   sendJson("POST", "/v1/feedback/import", { body: file, headers: { "Content-Type": "application/x-ndjson" } });
 export const hygiene = (filter) => sendJson("GET", "/v1/feedback/hygiene", { query: filter });
-/** One page of answers that a person has not judged, all of them. @param filter model, limit, cursor */
+/** One page of answers that nobody has judged, or that this person has not. @param filter model, limit, cursor */
 export const listUnjudged = (person, filter) =>
-  sendJson("GET", "/v1/answers", { query: { unlabelled_by: person, ...filter } });
+  sendJson("GET", "/v1/answers", {
+    query: { ...(person ? { unlabelled_by: person } : { unlabelled: true }), ...filter },
+  });
 export const getAnswer = (id) => sendJson("GET", `/v1/answers/${encodeURIComponent(id)}`);
 
 // Files and runs.

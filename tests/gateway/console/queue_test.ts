@@ -94,7 +94,7 @@ consoleTest(
 );
 
 consoleTest(
-  "two reviewers' thumbs on one answer are two, and each is asked only for what they have not judged",
+  "two reviewers' thumbs on one answer are two, and each may be asked for what only others have judged",
   () => waitingState(2),
   async ({ page, state, open }) => {
     await open("labels/queue", "Labels");
@@ -107,6 +107,8 @@ consoleTest(
     const dialog = page.getByRole("dialog", { name: "Who judges?" });
     await dialog.getByLabel("Your name").fill("bob");
     await page.keyboard.press("Enter");
+    await at(page, 1, 1);
+    await page.getByLabel("Judged by").selectOption("Others, or nobody yet");
     await at(page, 1, 2);
     await page.keyboard.press("d");
     await at(page, 2, 2);
@@ -132,8 +134,9 @@ consoleTest(
     await page.goto("/#/labels/queue");
     await page.getByRole("dialog").getByLabel("API key").fill("annes");
     await page.keyboard.press("Enter");
-    await at(page, 1, 42);
     await page.getByText("Judging as ann").waitFor();
+    await page.getByLabel("Judged by").selectOption("Others, or nobody yet");
+    await at(page, 1, 42);
     await page.keyboard.press("u");
     await at(page, 2, 42);
     assert.equal(state.thumbs[0]!.end_user, "ann");

@@ -64,12 +64,14 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, state: State): void {
     labels: state.thumbs.filter(({ completion_id }) => completion_id === answer.id),
   });
   app.get("/v1/answers", (context) => {
-    const { model, unlabelled_by, ...page } = context.req.query();
+    const { model, unlabelled, unlabelled_by, ...page } = context.req.query();
     const waits = (answer: ReturnType<typeof described>) =>
+      (unlabelled !== "true" || answer.labels.length === 0) &&
       (!unlabelled_by ||
         answer.choices.some(({ index }) =>
           !answer.labels.some(({ choice, end_user }) => choice === index && end_user === unlabelled_by)
-        )) && (!model || answer.model === model);
+        )) &&
+      (!model || answer.model === model);
     return context.json(pageOf(state.answers.map(described), waits, page));
   });
   app.get("/v1/answers/:id", (context) => {

@@ -19,7 +19,7 @@ const views = {
     name: "Queue",
     View: Queue,
     scope: "reviewer",
-    sentence: "Answers that you have not judged yet, newest first. Hands can stay on the keyboard.",
+    sentence: "Answers that wait for a thumb, newest first. Hands can stay on the keyboard.",
   },
   quality: {
     name: "Quality",

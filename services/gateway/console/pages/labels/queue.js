@@ -8,7 +8,7 @@ import { Choice } from "../../parts/field.js";
 import { count, questionOf, when, whenInFull } from "../../parts/format.js";
 import { Icon } from "../../parts/icons.js";
 import { Empty, Loading, Problem } from "../../parts/loaded.js";
-import { useLoaded } from "../../parts/state.js";
+import { useKept, useLoaded } from "../../parts/state.js";
 import { pressThumb, Thumbs } from "../../parts/thumbs.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../../vendor.js";
 import { askedChoices } from "./filters.js";
@@ -38,7 +38,8 @@ export function Queue() {
 
 function Judging({ reviewer, entered }) {
   const models = useLoaded(listModels, []), [model, setModel] = useState("");
-  const waiting = useWaiting(reviewer, model), [turn, setTurn] = useState(0);
+  const [again, setAgain] = useKept("queue: judged by others", false);
+  const waiting = useWaiting(reviewer, again, model), [turn, setTurn] = useState(0);
   const restart = () => {
     waiting.restart();
     setTurn(turn + 1);
@@ -47,6 +48,12 @@ function Judging({ reviewer, entered }) {
     <div class="bar">
       <form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
         <${Choice} label="Asked as" value=${model} onChoose=${setModel} choices=${askedChoices(models.value ?? [])} />
+        <${Choice}
+          label="Judged by"
+          value=${again ? "others" : "nobody"}
+          onChoose=${(chosen) => setAgain(chosen === "others")}
+          choices=${[["nobody", "Nobody yet"], ["others", "Others, or nobody yet"]]}
+        />
         <button type="button" class="quiet" onClick=${restart}>Load anew</button>
       </form>
       <ul class="keys" aria-label="Keys">
@@ -57,11 +64,13 @@ function Judging({ reviewer, entered }) {
     </div>
     ${waiting.error && html`<${Problem} error=${waiting.error} retry=${waiting.retry} />`}
     ${waiting.items.length > 0
-      ? html`<${Review} key=${`${model} ${turn}`} waiting=${waiting} restart=${restart} entered=${
+      ? html`<${Review} key=${`${model} ${again} ${turn}`} waiting=${waiting} restart=${restart} entered=${
         entered || turn > 0
       } />`
       : !waiting.more
-      ? html`<${Empty} title="Nothing waits">You have judged every answer. New ones appear here as people ask.<//>`
+      ? html`<${Empty} title="Nothing waits">${
+        again ? "You have judged every answer." : "Every answer has been judged."
+      } New ones appear here as people ask.<//>`
       : !waiting.error && html`<${Loading} />`}
   `;
 }

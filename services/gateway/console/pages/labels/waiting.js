@@ -25,19 +25,19 @@ function itemsOf(answers, reviewer) {
 }
 
 /**
- * @param reviewer the name under which answers may have been judged already @param model only answers that were asked as
- *   this; "" all
+ * @param reviewer the name under which answers may have been judged already @param again whether also answers wait that
+ *   others have judged @param model only answers that were asked as this; "" all
  * @returns `items` so far, `{key, answer, choice, thumb}`; they stay once judged, so that one can go back; `more` whether
  *   there are more; `error`; `reach(place)` says how far one has come; `setThumb(key, thumb)`; `restart()`
  */
-export function useWaiting(reviewer, model) {
+export function useWaiting(reviewer, again, model) {
   const [state, setState] = useState(beginning), [turn, setTurn] = useState(0);
   // What is under way belongs to one list: what comes late for another is dropped.
   const loading = useRef(null);
   const load = async (list, { cursor }) => {
     loading.current = list;
     try {
-      const page = await listUnjudged(reviewer, { model, limit: answersOfPage, cursor });
+      const page = await listUnjudged(again ? reviewer : null, { model, limit: answersOfPage, cursor });
       if (loading.current !== list) return;
       loading.current = null;
       setState((before) => {
@@ -60,7 +60,7 @@ export function useWaiting(reviewer, model) {
     setState(beginning);
     load({}, beginning);
     return () => loading.current = null;
-  }, [reviewer, model, turn]);
+  }, [reviewer, again, model, turn]);
   const reach = (place) => {
     if (state.more && !state.error && loading.current === null && place >= state.items.length - ahead) load({}, state);
   };
