@@ -6,9 +6,19 @@ import { hygieneReport, inspectLabels, type LabelledAnswer } from "../shared/fee
 
 /** The face of the worker. */
 export interface LabelWorker {
-  inspect(rows: LabelledAnswer[]): ReturnType<typeof hygieneReport>;
+  /** Takes rows, a few at a time: whoever hands them over is held while they are copied. */
+  add(rows: LabelledAnswer[]): void;
+  /** What is the matter with all rows that were added. */
+  report(): ReturnType<typeof hygieneReport>;
 }
 
-const worker: LabelWorker = { inspect: (rows) => hygieneReport(inspectLabels(rows)) };
+const all: LabelledAnswer[] = [];
+
+const worker: LabelWorker = {
+  add: (rows) => {
+    for (const row of rows) all.push(row);
+  },
+  report: () => hygieneReport(inspectLabels(all)),
+};
 
 expose(worker);

@@ -3,7 +3,7 @@
 import { wrap } from "comlink";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { LabelledAnswer } from "../../../shared/feedback/hygiene.ts";
-import { exportFeedback } from "../../../shared/store/export_feedback.ts";
+import { type ExportedRow, exportFeedback } from "../../../shared/store/export_feedback.ts";
 import { listJobs } from "../../../shared/store/jobs.ts";
 import type { LabelWorker } from "../../../workers/label_worker.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
@@ -14,6 +14,9 @@ import { jsonResponse, refusals } from "./describe.ts";
 
 /** Most rows that are looked through, the oldest first: what does not fit is said. */
 const mostRows = 100_000;
+
+/** Rows that go to the thread in one message: answers wait while they are copied. */
+const rowsPerBatch = 200;
 
 /** Jobs that are looked at for one that has measured how stale answers are. */
 const recentJobs = 50;
@@ -56,15 +59,8 @@ const route = createRoute({
 export function addHygiene(app: OpenAPIHono<GatewayEnv>, { database }: Gateway): void {
   app.use(route.path, requireScope("admin"));
   app.openapi(route, async (context) => {
-    const rows: LabelledAnswer[] = [];
-    let truncated = false;
-    for await (const row of exportFeedback(database, readFilter(context.req.valid("query")))) {
-      truncated = rows.length >= mostRows;
-      if (truncated) break;
-      const { prompt, completion, label, id, is_correction } = row;
-      rows.push({ prompt, completion, label, id: is_correction ? id + correctionMark : id });
-    }
-    const { stale: _, examples, ...found } = await inspect(rows);
+    const { truncated, report } = await inspect(exportFeedback(database, readFilter(context.req.valid("query"))));
+    const { stale: _, examples, ...found } = report;
     const withoutMark = (ids: string[]) => [...new Set(ids.map((id) => id.replace(correctionMark, "")))];
     return context.json({
       ...found,
@@ -86,10 +82,23 @@ export function addHygiene(app: OpenAPIHono<GatewayEnv>, { database }: Gateway):
   }
 }
 
-async function inspect(rows: LabelledAnswer[]) {
+/** Looks through the first rows in a thread. @returns what was found, and whether there were more */
+async function inspect(rows: AsyncIterable<ExportedRow>) {
   const thread = new Worker(new URL("../../../workers/label_worker.ts", import.meta.url), { type: "module" });
   try {
-    return await wrap<LabelWorker>(thread).inspect(rows);
+    const worker = wrap<LabelWorker>(thread);
+    let batch: LabelledAnswer[] = [], read = 0, truncated = false;
+    for await (const { prompt, completion, label, id, is_correction } of rows) {
+      truncated = read === mostRows;
+      if (truncated) break;
+      read++;
+      batch.push({ prompt, completion, label, id: is_correction ? id + correctionMark : id });
+      if (batch.length < rowsPerBatch) continue;
+      await worker.add(batch);
+      batch = [];
+    }
+    await worker.add(batch);
+    return { truncated, report: await worker.report() };
   } finally {
     thread.terminate();
   }
