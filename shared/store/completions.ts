@@ -210,7 +210,9 @@ export async function listCompletions(
   }
   if (model !== undefined) conditions.push(`${list === "unjudged" ? "m" : "c"}.model = ${bind(model)}`);
   if (safetyIdentifier !== undefined) conditions.push(`c.safety_identifier = ${bind(safetyIdentifier)}`);
-  const rows = await database.all<CompletionRow>(
+  const passFew = unlabelledBy !== undefined || unlabelled === false ||
+    (model ?? safetyIdentifier ?? first) !== undefined;
+  const rows = await (passFew ? database.scan : database.all)<CompletionRow>(
     `SELECT ${columns} FROM ${from} WHERE ${conditions.join(" AND ")}
      ORDER BY ${place.split(", ").map((column) => `${column} DESC`).join(", ")} LIMIT ${bind(limit + 1)}`,
     values,

@@ -49,7 +49,7 @@ export function wilsonInterval(k: number, n: number): Interval {
 export async function desirableRates(database: Database, alias?: string): Promise<DesirableRate[]> {
   const which = alias === undefined ? "alias IS NOT NULL" : "alias = $1", arm = "alias, base, adapter";
   // No joins: an answer is its completion's first choice, or one of the few beyond it.
-  const rows = await database.all<Omit<DesirableRate, "rate" | "interval">>(
+  const rows = await database.scan<Omit<DesirableRate, "rate" | "interval">>(
     `SELECT ${arm}, CAST(SUM(answers) AS BIGINT) AS answers, CAST(SUM(judged) AS BIGINT) AS judged,
        CAST(SUM(desirable) AS BIGINT) AS desirable
      FROM (

@@ -3,7 +3,7 @@
 
 import type { Message } from "../feedback/row.ts";
 import { publishedBy } from "./imports.ts";
-import { labelConditions, type LabelFilters } from "./label_filters.ts";
+import { labelConditions, type LabelFilters, passOnlySome } from "./label_filters.ts";
 import { currentWatermark } from "./labels.ts";
 import type { Database, Value } from "./queries.ts";
 
@@ -113,7 +113,7 @@ async function readPage(
 ): Promise<EventRow[]> {
   const values: Value[] = [watermark, after, rowsPerPage];
   const conditions = await labelConditions(database, filters, values, "events");
-  return await database.all<EventRow>(
+  return await (passOnlySome(filters) ? database.scan : database.all)<EventRow>(
     `SELECT e.label_id AS "labelId", e.completion_id AS "completionId", e.choice, e.end_user AS "endUser", e.label,
        e.reason, e.tags, e.correction, e.at, e.sequence, c.source, c.model, c.base, c.adapter,
        c.adapter_version AS "adapterVersion", c.end_user AS "askedBy", c.prompt, c.parameters, a.content, a.messages,

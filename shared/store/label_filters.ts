@@ -39,6 +39,9 @@ const places = {
   events: { judged: "e", answered: "c", at: "e.at" },
 } satisfies Record<string, Fields>;
 
+/** Whether many rows may have to be looked at for few. */
+export const passOnlySome = (filters: object): boolean => Object.values(filters).some((value) => value !== undefined);
+
 type Rules = { [Name in Exclude<keyof LabelFilters, "metadata">]-?: (placeholder: string, fields: Fields) => string };
 
 const rules: Rules = {

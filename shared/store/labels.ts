@@ -8,7 +8,7 @@ import { answerOnce, type Idempotency } from "./idempotency.ts";
 import { timeOrderedId } from "./ids.ts";
 import { type Caller, withoutKey } from "./keys.ts";
 import { published } from "./imports.ts";
-import { labelConditions, type LabelFilters } from "./label_filters.ts";
+import { labelConditions, type LabelFilters, passOnlySome } from "./label_filters.ts";
 import { noteUnjudged } from "./completions.ts";
 import { type Page, pageOf, type PageRequest, readCursor } from "./pages.ts";
 import type { Database, Queries, Value } from "./queries.ts";
@@ -269,7 +269,8 @@ export async function listLabels(
     const [id] = readCursor(cursor, z.tuple([z.string()]));
     conditions.push(`l.id < $${values.push(id)}`);
   }
-  const rows = await database.all<LabelRow>(
+  const passFew = passOnlySome(filters) || !caller.everyones;
+  const rows = await (passFew ? database.scan : database.all)<LabelRow>(
     // Those of the page are found in one index, whatever the filters.
     `${selectLabels} WHERE l.id IN
        (SELECT l.id FROM labels l WHERE ${conditions.join(" AND ")} ORDER BY l.id DESC LIMIT $${values.push(limit + 1)})

@@ -302,6 +302,8 @@ const steps: Step[] = [
     `DROP INDEX labels_by_writer`,
     `CREATE INDEX labels_for_lists ON labels
        (id, label, source, model, adapter, updated_at, sequence, writer, end_user, import_id)`,
+    // Arms are counted in it alone.
+    `CREATE INDEX labels_by_arm ON labels (alias, base, adapter, label) WHERE alias IS NOT NULL`,
   ],
 ];
 

@@ -70,6 +70,7 @@ export async function openPostgresDatabase(url: string, statementTime = longestS
   return {
     kind: "postgres",
     all: (sql, values) => reads.all(sql, values),
+    scan: (sql, values) => reads.all(sql, values),
     get: (sql, values) => reads.get(sql, values),
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
     write: (work, isolation, durability) => writes.write(work, isolation, durability),

@@ -40,6 +40,8 @@ export type Durability = "now" | "later";
  */
 export interface Database extends Queries {
   readonly kind: "sqlite" | "postgres";
+  /** As `all`, for what may look through a whole table: where reads share threads, one holds no more than one of them. */
+  scan<Row>(sql: string, values?: readonly Value[]): Promise<Row[]>;
   /**
    * Runs `work` atomically; resolves only once it is durable on disk. Writes that wait share the next commit, and one that
    * fails takes nothing else with it. `work` must ask its own `queries` only (the database would wait for it, and it for

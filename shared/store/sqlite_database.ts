@@ -39,16 +39,17 @@ export function openSqliteDatabase(path: string): Database {
   const connection = new SqliteWriter(writer);
   const writes = new GroupCommit(() => Promise.resolve(connection), asSqliteError);
   const byKey = new SqliteStatements(reader), reads = new SqliteReads(path);
-  const all = async (sql: string, values: readonly Value[] = []) => {
+  const ask = async (sql: string, values: readonly Value[] = [], long = false) => {
     checkValues(values);
-    return await reads.all(sql, values).catch((error) => {
+    return await reads.all(sql, values, long).catch((error) => {
       throw asSqliteError(error);
     });
   };
   let closed: Promise<void> | undefined;
   return {
     kind: "sqlite",
-    all: <Row>(sql: string, values?: readonly Value[]) => all(sql, values) as Promise<Row[]>,
+    all: <Row>(sql: string, values?: readonly Value[]) => ask(sql, values) as Promise<Row[]>,
+    scan: <Row>(sql: string, values?: readonly Value[]) => ask(sql, values, true) as Promise<Row[]>,
     async get<Row>(sql: string, values: readonly Value[] = []) {
       checkValues(values);
       try {
@@ -56,7 +57,7 @@ export function openSqliteDatabase(path: string): Database {
       } catch (error) {
         // A thread can wait for whoever locks the file.
         if (!isBusy(error)) throw asSqliteError(error);
-        return first<Row>(await all(sql, values));
+        return first<Row>(await ask(sql, values));
       }
     },
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),

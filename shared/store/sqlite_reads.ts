@@ -1,5 +1,5 @@
-// Reads of an SQLite file off the thread that answers requests: two threads take questions in turn, so that a long one
-// does not hold all others. Does not know what is asked.
+// Reads of an SQLite file off the thread that answers requests: two threads take questions in turn, and
+// one of them at most a long one, so that others find a thread. Does not know what is asked.
 
 import type { Value } from "./queries.ts";
 import type { ReaderAnswer, ReaderEnd, ReaderQuestion, ReaderStart } from "./sqlite_reader.ts";
@@ -8,6 +8,7 @@ import { StoreUnavailableError } from "./unavailable.ts";
 const mostThreads = 2;
 
 interface Pending extends ReaderQuestion {
+  long: boolean;
   resolve: (rows: Record<string, unknown>[]) => void;
   reject: (error: Error) => void;
 }
@@ -29,11 +30,16 @@ export class SqliteReads {
     this.#path = path;
   }
 
-  /** The rows of a statement. @throws Error with SQLite's message, StoreUnavailableError where the thread died */
-  all(sql: string, values: readonly Value[]): Promise<Record<string, unknown>[]> {
+  /**
+   * The rows of a statement.
+   *
+   * @param long whether it may take long: such are answered one after the other
+   * @throws Error with SQLite's message, StoreUnavailableError where the thread died
+   */
+  all(sql: string, values: readonly Value[], long: boolean): Promise<Record<string, unknown>[]> {
     if (this.#closing) return Promise.reject(new Error("The database is closed."));
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ sql, values, resolve, reject });
+      this.#waiting.push({ sql, values, long, resolve, reject });
       this.#dispatch();
     });
   }
@@ -56,13 +62,16 @@ export class SqliteReads {
   }
 
   #dispatch(): void {
-    while (this.#waiting.length > 0) {
+    for (;;) {
+      const longUnderWay = [...this.#threads].some(({ at }) => at?.long);
+      const next = this.#waiting.findIndex(({ long }) => !long || !longUnderWay);
+      if (next < 0) return;
       const free = [...this.#threads].find(({ at }) => at === undefined) ??
         (this.#threads.size < mostThreads ? this.#start() : undefined);
       if (!free) return;
-      const next = this.#waiting.shift()!;
-      free.at = next;
-      free.worker.postMessage({ sql: next.sql, values: next.values } satisfies ReaderQuestion);
+      const [asked] = this.#waiting.splice(next, 1);
+      free.at = asked!;
+      free.worker.postMessage({ sql: asked!.sql, values: asked!.values } satisfies ReaderQuestion);
     }
   }
 

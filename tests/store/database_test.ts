@@ -102,6 +102,19 @@ placeTest("two processes' writes take turns too", async ({ where }) => {
   }
 });
 
+databaseTest("however many long questions are asked, short ones are answered beside them", async (database) => {
+  const counted = (n: number) =>
+    `WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ${n})
+     SELECT COUNT(*) AS n FROM numbers`;
+  let answered = 0;
+  const long = Array.from({ length: 3 }, () => database.scan(counted(2_000_000)).then(() => answered++));
+  // It may be the second that is answered meanwhile, but never waits for all.
+  for (let i = 0; i < 3; i++) await database.all(counted(3));
+  assert(answered < 2, `${answered} long questions were answered first`);
+  await Promise.all(long);
+  assert.equal(answered, 3);
+});
+
 databaseTest("values come back as they were, and placeholders may come in any order and twice", async (database) => {
   await database.run("CREATE TABLE kept (id INTEGER PRIMARY KEY, text TEXT, big BIGINT, real DOUBLE PRECISION)");
   const texts = ["", "ünï 👍🏽 \n\t'\"\\ $1 ?", "x".repeat(100_000)];
