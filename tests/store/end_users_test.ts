@@ -124,3 +124,25 @@ databaseTest("deletions are remembered by a hash, for a day", async (database) =
   await storeCompletion(database, completion("late", { endUser: "ann" }), begun);
   assert.equal(await count(database, "completions"), 0, "numbers do not begin again");
 });
+
+databaseTest("others' thumbs are taken while a person with very many labels is deleted, whole", async (database) => {
+  await storeAll(database, "his");
+  await storeCompletion(database, completion("hers", { endUser: "ann" }));
+  for (let judge = 0; judge < 150; judge++) await putLabel(database, thumb("hers", { endUser: `judge ${judge}` }));
+  for (let time = 0; time < 3; time++) await putLabel(database, thumb("his", { endUser: "ann", label: time === 1 }));
+  const rows = async function* () {
+    for (let index = 0; index < 1000; index++) {
+      yield { index, line: index + 1, prompt: `ann's ${index}`, completion: "x", label: true, endUser: "ann" };
+    }
+  };
+  await importFeedback(database, rows());
+
+  let over = false, thumbs = 0;
+  const deletion = deleteEndUser(database, "ann").finally(() => over = true);
+  while (!over) await putLabel(database, thumb("his", { endUser: `judge ${thumbs++}` }));
+  assert(thumbs > 4, `${thumbs} thumbs in all that time`);
+  assert.deepEqual(await deletion, { labels: 1151, events: 1153, completions: 1001, answers: 0 });
+  const { forgotten: _, ...left } = JSON.parse(await everything(database));
+  assert.doesNotMatch(JSON.stringify(left), /ann|hers/);
+  assert.equal(await count(database, "labels"), thumbs);
+});
