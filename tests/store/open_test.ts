@@ -7,7 +7,7 @@ import { InputError } from "../../shared/errors.ts";
 import { findCompletion } from "../../shared/store/completions.ts";
 import { openDatabase } from "../../shared/store/database.ts";
 import { getLabel, putLabel } from "../../shared/store/labels.ts";
-import { migrate, newestVersion } from "../../shared/store/migrations.ts";
+import { migrate, newestVersion, versionOf } from "../../shared/store/migrations.ts";
 import { openPostgresDatabase } from "../../shared/store/postgres_database.ts";
 import { openSqliteDatabase } from "../../shared/store/sqlite_database.ts";
 import { withFolder } from "../commands/run_task.ts";
@@ -64,6 +64,37 @@ placeTest("a new database gets every table, and is opened again as it is", async
     }
   }
 });
+
+placeTest("before an old database is changed it is copied, for its owner's eyes", async ({ where }) => {
+  const copy = `${where}.before-v${newestVersion}`;
+  const told: string[] = [];
+  await (await openDatabase(where, (sentence) => told.push(sentence))).close();
+  assert.equal(told.length, 0, "a new one has nothing to keep");
+  await Deno.remove(where);
+
+  const old = openSqliteDatabase(where);
+  await migrate(old, 1);
+  await old.run(
+    `INSERT INTO completions (id, created_at, source, model, prompt, parameters, prompt_tokens)
+     VALUES ('a', 1, 'chat', 'base', '"a question"', '{}', 3)`,
+  );
+  const tables = await tablesOf(old), rows = await old.all("SELECT * FROM completions");
+  await old.close();
+  await (await openDatabase(where, (sentence) => told.push(sentence))).close();
+  assert.equal(told.length, 1);
+  assert(told[0]!.includes(copy), `${told}`);
+  assert.equal(Deno.statSync(copy).mode! & 0o777, 0o600);
+  const kept = openSqliteDatabase(copy);
+  try {
+    assert.equal(await versionOf(kept, "sqlite"), 1);
+    assert.deepEqual(await tablesOf(kept), tables);
+    assert.deepEqual(await kept.all("SELECT * FROM completions"), rows);
+  } finally {
+    await kept.close();
+  }
+  await (await openDatabase(where, (sentence) => told.push(sentence))).close();
+  assert.equal(told.length, 1, "nothing is copied where nothing is changed");
+}, ["sqlite"]);
 
 placeTest("a database of version 1 gets what it lacks and keeps what it has", async ({ kind, where }) => {
   const old = kind === "sqlite" ? openSqliteDatabase(where) : await openPostgresDatabase(where);
