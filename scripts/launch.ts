@@ -22,10 +22,15 @@ await runCommand(program, args);
 
 /** Runs Deno in this process's place. @throws InputError where the system cannot */
 function become(args: string[]): void {
-  const libc = openLibc({ execv: { parameters: ["buffer", "buffer"], result: "i32" } });
+  const libc = openLibc({
+    umask: { parameters: ["u32"], result: "u32" },
+    execv: { parameters: ["buffer", "buffer"], result: "i32" },
+  });
   const words = [Deno.execPath(), "run", ...args].map((word) => new TextEncoder().encode(`${word}\0`));
   const list = new BigUint64Array(words.length + 1);
   words.forEach((word, index) => list[index] = Deno.UnsafePointer.value(Deno.UnsafePointer.of(word)));
+  // What is kept of people is for nobody else on this machine to read.
+  if (needs.store) libc?.umask(0o077);
   libc?.execv(words[0]!, list);
   throw new InputError("The command cannot be started: this needs the C library of Linux or macOS (on Windows: WSL).");
 }

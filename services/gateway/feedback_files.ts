@@ -11,6 +11,10 @@ import { startMember } from "../../workers/member.ts";
 /** Reads a file to its end. @throws InputError for one that cannot be trained on */
 export const checkFeedback = (path: string): Promise<void> => inThread(path, (worker) => worker.check(path));
 
+/** Copies a file without people's rows. @see FeedbackWorker.copyWithout */
+export const copyWithout = (path: string, to: string, people: readonly string[]): Promise<number | undefined> =>
+  inThread(path, (worker) => worker.copyWithout(path, to, people), [resolve(to)]);
+
 /**
  * Hands the rows of a file to `take`, which goes through them at its own pace.
  *
@@ -37,15 +41,16 @@ export function readFeedbackRows<Result>(
 /** Milliseconds for a small file, and bytes that are read in one more, on a machine at its limit. */
 const patience = 60_000, bytesPerMillisecond = 1000;
 
-/** A thread that may read the file and nothing else, for as long as the worst file of its size may take. */
+/** A thread that may read the file and write a copy, for as long as the worst file of its size may take. */
 async function inThread<Result>(
   path: string,
-  use: (worker: Pick<FeedbackWorker, "check" | "next">) => Promise<Result>,
+  use: (worker: Pick<FeedbackWorker, "check" | "next" | "copyWithout">) => Promise<Result>,
+  write: string[] = [],
 ): Promise<Result> {
   const { remote, death, end } = startMember<FeedbackWorker>(
     new URL("../../workers/feedback_worker.ts", import.meta.url),
     "feedback reader",
-    { read: [resolve(path)] },
+    { read: [resolve(path)], write },
   );
   const longest = Math.round(patience + (await Deno.stat(path)).size / bytesPerMillisecond);
   const bounded = async <Answer>(answer: Promise<Answer>): Promise<Answer> => {
@@ -63,6 +68,7 @@ async function inThread<Result>(
     return await use({
       check: (path) => bounded(remote.check(path)),
       next: (path) => bounded(remote.next(path)),
+      copyWithout: (path, to, people) => bounded(remote.copyWithout(path, to, people)),
     });
   } finally {
     end();

@@ -1,20 +1,29 @@
 // Uploaded files keep no row of a person who was deleted. It knows where uploads lie, and no routes.
 
 import { join } from "node:path";
-import { takeOutPeople } from "../../shared/feedback/without_people.ts";
+import { moveFileAtomic } from "../../shared/atomic_file.ts";
 import type { Database } from "../../shared/store/database.ts";
-import { listFiles, noteSize, type StoredFile } from "../../shared/store/files.ts";
+import { findFile, listFiles, noteSize, type StoredFile } from "../../shared/store/files.ts";
+import { markForgettingFile } from "../../shared/store/forget_in_runs.ts";
 import { forgottenSince, personHash } from "../../shared/store/forgotten.ts";
+import { StoreUnavailableError } from "../../shared/store/unavailable.ts";
+import { waitForLock } from "../../shared/store/wait_for_lock.ts";
+import { openScratch } from "./data_folder.ts";
+import { copyWithout } from "./feedback_files.ts";
 
 /** Files that are looked for at once. */
 const filesAtOnce = 100;
 
+/** How long another deletion may be at uploads, in milliseconds. */
+const patience = 10 * 60_000;
+
 /** Takes a person's rows out of all uploads. */
 export async function forgetInUploads(database: Database, dataFolder: string, endUser: string): Promise<void> {
+  const people = [personHash(endUser)];
   let after: string | undefined;
   for (;;) {
     const files = await listFiles(database, filesAtOnce, { after, purpose: "fine-tune" });
-    for (const file of files) await takeOut(database, dataFolder, file, (name) => name === endUser);
+    for (const file of files) await takeOut(database, dataFolder, file, people);
     after = files.at(-1)?.id;
     if (files.length < filesAtOnce) return;
   }
@@ -27,21 +36,35 @@ export async function forgetInUpload(
   file: StoredFile,
   begun: number,
 ): Promise<void> {
-  const gone = await forgottenSince(database, begun);
-  if (gone.size > 0) await takeOut(database, dataFolder, file, (name) => gone.has(personHash(name)));
+  const people = [...await forgottenSince(database, begun)];
+  if (people.length > 0) await takeOut(database, dataFolder, file, people);
 }
 
 async function takeOut(
   database: Database,
   dataFolder: string,
   { id, path }: StoredFile,
-  isGone: (name: string) => boolean,
+  people: readonly string[],
 ): Promise<void> {
+  // Of two at once, each would bring back the rows that the other takes out.
+  const lock = await waitForLock(database, "uploads", patience);
+  if (!lock) throw new StoreUnavailableError("another deletion is still under way");
+  const isThere = async () => await findFile(database, id) !== undefined;
   try {
-    const bytes = await takeOutPeople(join(dataFolder, path), isGone);
-    if (bytes !== undefined) await noteSize(database, id, bytes);
+    await using scratch = await openScratch(dataFolder);
+    const bytes = await copyWithout(join(dataFolder, path), scratch.path, people);
+    if (bytes === undefined) return;
+    // Jobs begin anew once the rows are gone; a gateway that dies in between has told them as well.
+    const mark = () => database.write((queries) => markForgettingFile(queries, id));
+    await mark();
+    await moveFileAtomic(scratch.path, join(dataFolder, path));
+    await noteSize(database, id, bytes);
+    await mark();
+    if (!await isThere()) await Deno.remove(join(dataFolder, path));
   } catch (error) {
     // Somebody has deleted the file meanwhile.
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    if (await isThere()) throw error;
+  } finally {
+    await lock.release();
   }
 }

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { dropAbandoned } from "../../shared/store/completions_under_way.ts";
 import type { Database } from "../../shared/store/database.ts";
 import { dropJudged } from "../../shared/store/completions.ts";
-import { dropOldForgotten } from "../../shared/store/forgotten.ts";
+import { forgetInRuns } from "../../shared/store/forget_in_runs.ts";
+import { dropOldForgotten, forgottenMark } from "../../shared/store/forgotten.ts";
 import { deleteExpiredAnswers } from "../../shared/store/idempotency.ts";
 import { endKilledImports } from "../../shared/store/imports.ts";
-import { forgetSamples } from "../../shared/store/job_reports.ts";
 import { compactEvents, deleteJobEvents, deleteUnjudged, finishedTraces } from "../../shared/store/retention.ts";
 import { removeUnnamedFiles } from "./adapters_by_hand.ts";
 import { removeLeftovers } from "./data_folder.ts";
@@ -22,11 +22,12 @@ const longestAnswer = 24 * 60 * 60 * 1000;
 
 /** Begins. @returns what ends it, once what it is at is done */
 export function startUpkeep({ database, dataFolder, log, options: { keepDays } }: Gateway): () => Promise<void> {
-  let stopped = false, judged = 0, running: Promise<void> | undefined;
+  let stopped = false, judged = 0, overwritten = 0, running: Promise<void> | undefined;
   const chores: (() => Promise<void>)[] = [
     () => removeLeftovers(dataFolder),
     () => removeUnnamedFiles(database, dataFolder),
-    () => forgetSamples(database, dataFolder),
+    () => forgetInRuns(database, dataFolder),
+    async () => void (overwritten = await overwrite(database, overwritten)),
     () => dropAbandoned(database, Date.now() - longestAnswer),
     () => dropOldForgotten(database),
     () => untilNone(() => deleteExpiredAnswers(database), () => stopped),
@@ -50,6 +51,12 @@ export function startUpkeep({ database, dataFolder, log, options: { keepDays } }
     clearInterval(timer);
     await running;
   };
+}
+
+/** Empties the log after deletions. @returns the last that this is done for */
+async function overwrite(database: Database, last: number): Promise<number> {
+  const mark = await forgottenMark(database);
+  return mark > last && await database.emptyLog() ? mark : last;
 }
 
 /** Imports that are under way hold the lock. */

@@ -8,9 +8,7 @@ import { writeFileAtomic } from "../../shared/atomic_file.ts";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
-
-/** The file in a run's folder that keeps what was held out. */
-export const heldOutName = "held_out.jsonl";
+import { heldOutName } from "../../shared/run_rows.ts";
 
 const heldOutPath = (out: string) => join(out, heldOutName);
 const trainedPromptsPath = (adapter: string) => join(adapter, "trained_prompts.json");

@@ -51,9 +51,13 @@ export async function readFeedback(path: string): Promise<FeedbackFile> {
 /**
  * As readFeedback, but gives each row as it is read, and keeps none.
  *
+ * @param wanted rows that are given although their completion is empty
  * @throws InputError, maybe after many rows
  */
-export async function* streamFeedback(path: string): AsyncGenerator<FeedbackRow, FeedbackSummary> {
+export async function* streamFeedback(
+  path: string,
+  wanted: (row: FeedbackRow) => boolean = () => false,
+): AsyncGenerator<FeedbackRow, FeedbackSummary> {
   checkFile(path);
   const formats: Record<string, number> = {};
   const emptyCompletions: number[] = [];
@@ -65,7 +69,7 @@ export async function* streamFeedback(path: string): AsyncGenerator<FeedbackRow,
     formats[read.format] = (formats[read.format] ?? 0) + 1;
     for (const draft of read.rows) {
       const row: FeedbackRow = { index: index++, line, ...draft };
-      if (isEmptyCompletion(row.completion)) emptyCompletions.push(line);
+      if (isEmptyCompletion(row.completion) && !wanted(row)) emptyCompletions.push(line);
       else {
         rows++;
         if (row.label) desirable++;

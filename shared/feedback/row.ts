@@ -32,6 +32,10 @@ export function isEmptyCompletion(completion: string | Message[]): boolean {
   return completion.every((message) => message.content.trim() === "" && message["tool_calls"] === undefined);
 }
 
+/** Whether an export wrote it: with the ids of its label and of its answer. */
+export const isExported = ({ remarks }: Pick<FeedbackRow, "remarks">): boolean =>
+  typeof remarks?.id === "string" && typeof remarks.completion_id === "string";
+
 /** The first few line numbers: `3, 7, 12 … 40 more`. */
 export function listLines(lines: readonly number[]): string {
   const distinct = [...new Set(lines)];

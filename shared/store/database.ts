@@ -1,7 +1,6 @@
 // Opens the store's database, SQLite or PostgreSQL behind one query layer, and brings an old one up to date. Does not know
 // what is stored in it (migrations.ts has the tables) or how either is spoken to.
 
-import { setTimeout } from "node:timers/promises";
 import { InputError } from "../errors.ts";
 import { continueIds } from "./continue_ids.ts";
 import { migrate, newestVersion, versionOf } from "./migrations.ts";
@@ -9,6 +8,7 @@ import { nameOfServer, openPostgresDatabase } from "./postgres_database.ts";
 import type { Database, Lock } from "./queries.ts";
 import { backUpSqlite } from "./sqlite_backup.ts";
 import { openSqliteDatabase } from "./sqlite_database.ts";
+import { waitForLock } from "./wait_for_lock.ts";
 
 export type { Database, Lock, Queries, Value } from "./queries.ts";
 
@@ -57,7 +57,7 @@ async function update(
   name: string,
   announce: (sentence: string) => void,
 ): Promise<void> {
-  const lock = await waitForLock(database, name);
+  const lock = await lockMigration(database, name);
   try {
     const version = await checkVersion(database, name);
     if (version === newestVersion) return;
@@ -80,10 +80,8 @@ async function update(
   }
 }
 
-async function waitForLock(database: Database, name: string): Promise<Lock> {
-  for (const end = performance.now() + patience; performance.now() < end; await setTimeout(50)) {
-    const lock = await database.lock("migration");
-    if (lock) return lock;
-  }
+async function lockMigration(database: Database, name: string): Promise<Lock> {
+  const lock = await waitForLock(database, "migration", patience);
+  if (lock) return lock;
   throw new InputError(`${name}: another process is still bringing the database up to date; wait for it.`);
 }

@@ -1,10 +1,10 @@
-// Privacy: all that is kept of a person is deleted when asked for. Knows every table that can hold their words; reports
-// of runs are marked here, and job_reports.ts takes their samples out.
+// Privacy: all that is kept of a person is deleted when asked for. Knows every table that can hold their words; runs
+// of jobs are marked here, and forget_in_runs.ts takes their words out.
 
 import { InputError } from "../errors.ts";
 import { noteUnjudged } from "./completions.ts";
 import { noteForgotten } from "./forgotten.ts";
-import { markForgetting } from "./job_reports.ts";
+import { markForgetting } from "./forget_in_runs.ts";
 import { type Caller, withoutKey } from "./keys.ts";
 import type { Database, Queries, Value } from "./queries.ts";
 
@@ -30,7 +30,7 @@ interface Condition {
 
 /**
  * Deletes a person's labels and their history, their completions with whatever was said of those, and kept answers that
- * hold any of it. Jobs that may have seen them are marked, for `forgetSamples`. On SQLite the bytes are overwritten too;
+ * hold any of it. Jobs that may have seen them are marked, for `forgetInRuns`. On SQLite the bytes are overwritten too;
  * PostgreSQL does so with its next VACUUM.
  *
  * The deletion is noted in one write, so that nothing comes which was under way; what is here goes in slices. Where it
@@ -68,6 +68,8 @@ export async function deleteEndUser(
   const ofLabels = await deleteLabels(database, said);
   const answers = await deleteAnswers(database, said);
   const ofCompletions = await deleteCompletions(database, asked, deletable);
+  // Where somebody reads for too long, upkeep does it.
+  await database.emptyLog();
   return added({ ...nothing, ...ofLabels, answers }, ofCompletions);
 }
 

@@ -2,7 +2,7 @@
 // sees them before one small write publishes them all, and where that never comes they are deleted. Does not know how rows
 // are read or moved.
 
-import { setTimeout } from "node:timers/promises";
+import { waitForLock } from "./wait_for_lock.ts";
 import type { Database, Lock, Queries } from "./queries.ts";
 import { StoreUnavailableError } from "./unavailable.ts";
 
@@ -23,10 +23,8 @@ export const publishedBy = (table: string, watermark: string): string =>
 
 /** Waits until no other import of this database moves rows. @throws StoreUnavailableError where that takes too long */
 export async function lockImports(database: Database): Promise<Lock> {
-  for (const end = performance.now() + patience; performance.now() < end; await setTimeout(50)) {
-    const lock = await database.lock("import");
-    if (lock) return lock;
-  }
+  const lock = await waitForLock(database, "import", patience);
+  if (lock) return lock;
   throw new StoreUnavailableError("another import is still under way");
 }
 

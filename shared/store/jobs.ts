@@ -34,6 +34,8 @@ export interface Job {
   watermark: number | null;
   /** Someone asked for it to be cancelled. */
   cancelling: boolean;
+  /** Somebody was forgotten whose words may be among its rows; see `forgetInRuns`. */
+  forgetting: boolean;
   /** Times that it was begun without getting any further than the time before. */
   attempts: number;
   progress: JobProgress | null;
@@ -77,7 +79,7 @@ export interface JobEvent {
 type Encoded = { [Field in keyof Job]: Value };
 
 const select = `SELECT id, created_at AS "createdAt", started_at AS "startedAt", finished_at AS "finishedAt", status,
-  request, watermark, cancelling, attempts, progress, data, outcome, error FROM jobs`;
+  request, watermark, cancelling, forgets AS forgetting, attempts, progress, data, outcome, error FROM jobs`;
 
 const parse = (text: Value) => text === null ? null : JSON.parse(text as string);
 
@@ -85,6 +87,7 @@ const jobOf = (row: Encoded): Job => ({
   ...row as unknown as Job,
   request: parse(row.request),
   cancelling: row.cancelling === 1,
+  forgetting: Number(row.forgetting) > 0,
   progress: parse(row.progress),
   data: parse(row.data),
   outcome: parse(row.outcome),

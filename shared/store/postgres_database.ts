@@ -75,6 +75,7 @@ export async function openPostgresDatabase(url: string, statementTime = longestS
     run: (sql, values) => writes.write((queries) => queries.run(sql, values)),
     write: (work, isolation, durability) => writes.write(work, isolation, durability),
     settled: (table) => settled(reads, table),
+    emptyLog: () => Promise.resolve(true),
     lock: (name) => lock(url, name),
     close: () => closed ??= writes.close().then(() => pool.end()),
   };

@@ -62,6 +62,13 @@ export interface Database extends Queries {
    * given out by now are committed then, or never will be.
    */
   settled(table: string): Promise<void>;
+  /**
+   * Brings what SQLite's log still holds into the database file and empties the log, so that what was deleted is in
+   * neither; PostgreSQL's log is its server's.
+   *
+   * @returns false where somebody reads for so long that it has to be asked again
+   */
+  emptyLog(): Promise<boolean>;
   /** Takes the lock of that name, which dies with its holder; undefined where another has it. */
   lock(name: string): Promise<Lock | undefined>;
   /** Closes after the writes that are under way; a second time it does nothing. */

@@ -64,6 +64,7 @@ export function openSqliteDatabase(path: string): Database {
     write: (work, isolation, durability) => writes.write(work, isolation, durability),
     // Writes take turns, so numbers are given out in the order of the commits.
     settled: () => Promise.resolve(),
+    emptyLog: () => emptyLog(reader, (sql) => ask(sql, [], true)),
     lock: (name) => lockBeside(`${path}.${name}.lock`),
     close: () =>
       closed ??= writes.close().then(() => reads.close()).then(() => {
@@ -71,6 +72,19 @@ export function openSqliteDatabase(path: string): Database {
         writer.close();
       }),
   };
+}
+
+/** A thread brings the most of it into the file; what writers wait for is short then. */
+async function emptyLog(connection: DatabaseSync, ask: (sql: string) => Promise<unknown>): Promise<boolean> {
+  for (const end = performance.now() + patience; performance.now() < end; await setTimeout(20)) {
+    await ask("PRAGMA wal_checkpoint(PASSIVE)");
+    try {
+      if (connection.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()?.busy === 0) return true;
+    } catch (error) {
+      if (!isBusy(error)) throw asSqliteError(error);
+    }
+  }
+  return false;
 }
 
 /** A lock on a file beside the database. */

@@ -81,6 +81,27 @@ Deno.test("rows whose completion is empty are left out, and the answer says whic
   });
 });
 
+Deno.test("a thumb on an answer without a word comes through export and import as it is", async () => {
+  const numbered = /,"sequence":\d+/g;
+  let file = "";
+  await withGateway({ script: { pieces: [] } }, async ({ call }) => {
+    await press(call, { completion_id: await answer(call), label: false, end_user: "ann" });
+    await press(call, { completion_id: await answer(call), label: false, correction: "Hello." });
+    const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once" });
+    await press(call, { completion_id: json.id, label: true });
+    file = (await call("GET", "/v1/feedback/export")).text;
+    assert.equal(file.split("\n").length, 5);
+  });
+  await withGateway({}, async ({ call }) => {
+    const { status, json } = await take(call, file);
+    assert.deepEqual([status, json.rows, json.added, json.notes.length], [201, 4, 3, 1]);
+    assert.equal((await call("GET", "/v1/feedback/export")).text.replace(numbered, ""), file.replace(numbered, ""));
+    const again = (await call("GET", "/v1/feedback/export")).text;
+    assert.equal((await take(call, again)).json.unchanged, 3);
+    assert.equal((await call("GET", "/v1/feedback/export")).text, again);
+  });
+});
+
 Deno.test("a file that is sent again under its key is taken in once", async () => {
   await withGateway({}, async ({ call }) => {
     const body = '{"prompt":"a","completion":"b","label":true}\n', key = { "Idempotency-Key": "file 1" };

@@ -1,6 +1,7 @@
 // Deletion by end user leaves nothing of the person's words, and all of everybody else's.
 
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { InputError } from "../../shared/errors.ts";
 import { storeCompletion } from "../../shared/store/completions.ts";
 import { beginCompletion, endCompletion } from "../../shared/store/completions_under_way.ts";
@@ -49,12 +50,30 @@ databaseTest("deletion by end user leaves no trace of their text in any table", 
   assert.deepEqual({ ...left, forgotten: [] }, JSON.parse(before));
   assert.equal(forgotten.length, 1);
   assert.deepEqual(await deleteEndUser(database, "ann"), { labels: 0, events: 0, completions: 0, answers: 0 });
-  await database.close();
   if (kind === "sqlite") {
-    const bytes = new TextDecoder("latin1").decode(await Deno.readFile(where));
-    assert(bytes.includes("bob's reason") && !bytes.includes("ann's"), "deleted words are still in the file");
+    const files = await Promise.all(["", "-wal"].map((end) => Deno.readFile(where + end)));
+    const bytes = files.map((file) => new TextDecoder("latin1").decode(file)).join();
+    assert(bytes.includes("bob's reason") && !bytes.includes("ann's"), "deleted words are still in the files");
   }
 });
+
+databaseTest(
+  "a deletion waits for whoever reads, and says where the log still holds words",
+  async (database, { kind, where }) => {
+    if (kind !== "sqlite") return assert.equal(await database.emptyLog(), true);
+    await storeCompletion(database, completion("own", { endUser: "ann", prompt: "ann's prompt" }));
+    const reader = new DatabaseSync(where);
+    reader.exec("BEGIN; SELECT * FROM completions");
+    const emptied = database.emptyLog();
+    await database.run("DELETE FROM api_keys");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert(Deno.statSync(`${where}-wal`).size > 0);
+    reader.exec("COMMIT");
+    assert.equal(await emptied, true);
+    assert.equal(Deno.statSync(`${where}-wal`).size, 0);
+    reader.close();
+  },
+);
 
 databaseTest("deletion without a name is refused: it would be everybody who gave none", async (database) => {
   await storeAll(database, "a");

@@ -2,7 +2,7 @@
 
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { deleteEndUser } from "../../../shared/store/end_users.ts";
-import { forgetSamples } from "../../../shared/store/job_reports.ts";
+import { forgetInRuns } from "../../../shared/store/forget_in_runs.ts";
 import {
   deleteLabel,
   ForeignLabelError,
@@ -204,8 +204,9 @@ export function addFeedback(app: OpenAPIHono<GatewayEnv>, gateway: Gateway): voi
       const message = 'This API key wrote nothing of that person; deleting what others wrote needs the scope "admin".';
       throw new ApiError(403, message, "end_user", "insufficient_scope");
     }
-    await Promise.all([forgetSamples(database, dataFolder), removeLeftovers(dataFolder)]);
+    await removeLeftovers(dataFolder);
     if (caller.everyones) await forgetInUploads(database, dataFolder, end_user);
+    await forgetInRuns(database, dataFolder);
     return context.json({ end_user, deleted: { labels, completions } }, 200);
   });
 

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { counted } from "../../../shared/counted.ts";
 import { InputError } from "../../../shared/errors.ts";
-import type { FeedbackRow } from "../../../shared/feedback/row.ts";
+import { type FeedbackRow, isExported } from "../../../shared/feedback/row.ts";
 import { exportFeedback } from "../../../shared/store/export_feedback.ts";
 import { forgottenMark } from "../../../shared/store/forgotten.ts";
 import { findAnswer } from "../../../shared/store/idempotency.ts";
@@ -109,13 +109,12 @@ async function* withRemarks(rows: AsyncIterable<FeedbackRow>): AsyncGenerator<Im
       continue;
     }
     const { end_user, reason, tags } = parsed(remarksSchema, remarks, row.line);
-    const ids = typeof remarks.id === "string" && typeof remarks.completion_id === "string";
     yield {
       ...row,
       endUser: end_user,
       reason,
       tags,
-      origin: ids ? readOrigin(parsed(originSchema, remarks, row.line)) : undefined,
+      origin: isExported({ remarks }) ? readOrigin(parsed(originSchema, remarks, row.line)) : undefined,
     };
   }
 }

@@ -4,8 +4,9 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ensureWritableFolder } from "../../../shared/atomic_file.ts";
-import { InputError } from "../../../shared/errors.ts";
+import { InputError, InterruptedError } from "../../../shared/errors.ts";
 import { type Reporter, silent } from "../../../shared/progress.ts";
+import { dropRows } from "../../../shared/run_rows.ts";
 import {
   checkRegistered,
   hashAdapterFiles,
@@ -16,7 +17,7 @@ import {
 import { findModel, identityOf, openModel } from "../../../shared/runtime/open_model.ts";
 import type { Database, Queries } from "../../../shared/store/database.ts";
 import { addFile, newFileId, type StoredFile } from "../../../shared/store/files.ts";
-import { addEvent, finishJob, type Job, noteData } from "../../../shared/store/jobs.ts";
+import { addEvent, findJob, finishJob, type Job, noteData } from "../../../shared/store/jobs.ts";
 import { servedAlias } from "../../../shared/store/aliases.ts";
 import { listPromotions, promote, standing, UnservedBaseError } from "../../../shared/store/promotions.ts";
 import { adapterOf, findAdapter, type GateResult, modelOf, registerAdapter } from "../../../shared/store/registry.ts";
@@ -30,7 +31,7 @@ import { train } from "../train.ts";
 import { reportJob, stepNews } from "./job_reporter.ts";
 import { measureStaleness } from "./measure_staleness.ts";
 import type { TrainerSettings } from "./settings.ts";
-import { dropRows, prepareTrainingFile } from "./training_file.ts";
+import { prepareTrainingFile } from "./training_file.ts";
 
 /** What a run leaves for clients: its name there, and in the run's folder. */
 const results = [
@@ -238,6 +239,9 @@ async function leave(database: Database, dataFolder: string, job: Job, left: Lef
     throw new InputError("The adapter's files were changed while it was measured; run the job again.");
   }
   await database.write(async (queries) => {
+    if ((await findJob(queries, job.id))?.forgetting) {
+      throw new InterruptedError("Somebody whose rows were trained on was forgotten.");
+    }
     if (!existsSync(join(dataFolder, keptFolder(version)))) throw new Error("The adapter's copy was taken away.");
     const name = await adapterName(queries, job);
     const files = results.map(([filename, path], i): StoredFile => ({

@@ -6,9 +6,11 @@ import { join } from "node:path";
 import { InputError, InterruptedError, WriteError } from "../../../shared/errors.ts";
 import { lockFile } from "../../../shared/file_lock.ts";
 import type { Database, Lock } from "../../../shared/store/database.ts";
+import { forgetInJob } from "../../../shared/store/forget_in_runs.ts";
 import { findJob, finishJob, type Job, openJobs, returnJob, takeJob } from "../../../shared/store/jobs.ts";
 import { openStore } from "../../../shared/store/open_store.ts";
 import { StoreUnavailableError } from "../../../shared/store/unavailable.ts";
+import { waitForLock } from "../../../shared/store/wait_for_lock.ts";
 import { noteTrainer, trainerInterval } from "../../../shared/store/presence.ts";
 import { WorkerFailure } from "../../../workers/pool.ts";
 import { runJob, tidyJob } from "./run_job.ts";
@@ -42,8 +44,11 @@ async function lockRuns(dataFolder: string): Promise<Deno.FsFile> {
   throw new InputError(`${dataFolder}: another trainer is at work on this data folder; one does all jobs in turn.`);
 }
 
+/** How long the queue may be another's that is no trainer, in milliseconds: a gateway that forgets somebody. */
+const shortWork = 2000;
+
 async function lockQueue(database: Database): Promise<Lock> {
-  const lock = await database.lock("trainer");
+  const lock = await waitForLock(database, "trainer", shortWork);
   if (lock) return lock;
   throw new InputError(
     "Another trainer is at work on this database, over another data folder; one does all jobs in turn.",
@@ -61,7 +66,7 @@ class LostQueueError extends Error {
 
 /** @throws LostQueueError where another trainer was faster, StoreUnavailableError while the store is away */
 async function lockAgain(database: Database): Promise<Lock> {
-  const lock = await database.lock("trainer");
+  const lock = await waitForLock(database, "trainer", shortWork);
   if (lock) return lock;
   throw new LostQueueError();
 }
@@ -121,16 +126,20 @@ export async function startTrainerService(
   const doJob = async (job: Job) => {
     current = job.id;
     log("job began", { job: job.id, attempt: job.attempts });
-    let cancelling = job.cancelling;
+    let { cancelling } = job, forgetting = false;
     const timer = setInterval(async () => {
-      cancelling ||= (await findJob(database, job.id).catch(() => undefined))?.cancelling ?? false;
+      const now = await findJob(database, job.id).catch(() => undefined);
+      cancelling ||= now?.cancelling ?? false;
+      forgetting ||= now?.forgetting ?? false;
     }, interval);
     try {
       if (cancelling) throw new InterruptedError("Cancelled before it was gone on with.");
       if (job.attempts > mostAttempts) {
         throw new Error(`The trainer died ${mostAttempts} times without getting any further with this job.`);
       }
-      await runJob(settings, database, job, () => stopping || cancelling || lost);
+      await forgetInJob(database, settings.dataFolder, job.id);
+      forgetting = false;
+      await runJob(settings, database, job, () => stopping || cancelling || forgetting || lost);
       log("job succeeded", { job: job.id });
     } catch (error) {
       if (lost || error instanceof StoreUnavailableError) {

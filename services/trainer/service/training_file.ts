@@ -11,13 +11,11 @@ import {
   withoutContradictions,
   withoutStale,
 } from "../../../shared/feedback/hygiene.ts";
+import { rowsName } from "../../../shared/run_rows.ts";
 import type { Database } from "../../../shared/store/database.ts";
 import { type ExportedRow, exportFeedback } from "../../../shared/store/export_feedback.ts";
 import { findFile } from "../../../shared/store/files.ts";
 import { type Job, noteData } from "../../../shared/store/jobs.ts";
-import { heldOutName } from "../held_out.ts";
-
-const dataName = "data.jsonl";
 
 /** The job's rows. */
 export interface TrainingFile {
@@ -52,7 +50,7 @@ export async function prepareTrainingFile(
     if (await isThere(path)) return { path, name: file.filename };
     throw new InputError(`${file.filename}: its content is gone from the data folder; upload it again.`);
   }
-  const path = join(folder, dataName);
+  const path = join(folder, rowsName);
   if (await isThere(path)) return { path, name: "labels" };
   const all = await selectedRows(database, job);
   const identified = all.map((row) => ({ ...row, id: row.row }));
@@ -74,11 +72,6 @@ export async function prepareTrainingFile(
   }
   await writeFileAtomic(path, rows.map((row) => JSON.stringify(row) + "\n").join(""));
   return { path, name: "labels" };
-}
-
-/** Forgets the rows of a job that is over: people's words are kept in one place, where they can be deleted. */
-export async function dropRows(folder: string): Promise<void> {
-  for (const name of [dataName, heldOutName]) await Deno.remove(join(folder, name)).catch(() => {});
 }
 
 async function selectedRows(database: Database, job: Job): Promise<LabelRow[]> {

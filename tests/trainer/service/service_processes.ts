@@ -60,6 +60,7 @@ export const feedbackRows = (from: number, to: number): string =>
 export const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 export interface Client {
+  address: string;
   call(method: string, path: string, body?: unknown): Promise<{ status: number; body: Body }>;
   /** The body of a call that must succeed. */
   ask(method: string, path: string, body?: unknown): Promise<Body>;
@@ -85,6 +86,7 @@ export function clientOf(address: string): Client {
     return answer.body;
   };
   return {
+    address,
     call,
     ask,
     async upload(text, name = "thumbs.jsonl") {
