@@ -4,10 +4,9 @@ import assert from "node:assert/strict";
 import { listFiles } from "../../shared/store/files.ts";
 import { listJobs } from "../../shared/store/jobs.ts";
 import { listPromotions } from "../../shared/store/promotions.ts";
-import { registerAdapter } from "../../shared/store/registry.ts";
 import { answer, exported, press, take } from "./feedback_calls.ts";
 import { type OpenGateway, withGateway } from "./open_gateway.ts";
-import { adapterNamed } from "./registered.ts";
+import { registerScripted } from "./registered.ts";
 
 const key = (name: string) => ({ "Idempotency-Key": name });
 
@@ -72,7 +71,7 @@ Deno.test("a file that is uploaded again under its key is one file, though each 
 
 Deno.test("a promotion and a way back that are sent again under their key happen once", async () => {
   await withGateway({}, async ({ call, gateway }) => {
-    for (const name of ["a", "b"]) await registerAdapter(gateway.database, adapterNamed(name));
+    for (const name of ["a", "b"]) await registerScripted(gateway, name);
     const promote = (name: string, again: string) =>
       call("POST", "/v1/registry/promote", { model: `base:${name}`, reason: "better" }, key(again));
     const goBack = () => call("POST", "/v1/registry/rollback", {}, key("back"));
