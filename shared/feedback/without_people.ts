@@ -19,6 +19,15 @@ interface Piece {
   whole: boolean;
 }
 
+/** The records of a file, whatever it is. */
+const piecesOf = async (path: string) => await isArray(path) ? elements(path) : lines(path);
+
+/** Whether a row of the file names one of these people. */
+export async function namesPeople(path: string, isGone: (name: string) => boolean): Promise<boolean> {
+  for await (const piece of await piecesOf(path)) if (namesOne(piece, isGone)) return true;
+  return false;
+}
+
 /**
  * Copies a file of JSON Lines, or of one array, without the rows that name one of these people. Of the file, no more is
  * in memory than its longest record.
@@ -31,13 +40,8 @@ export async function copyWithoutPeople(
   to: string,
   isGone: (name: string) => boolean,
 ): Promise<number | undefined> {
-  const array = await isArray(path), pieces = () => array ? elements(path) : lines(path);
-  let found = false;
-  for await (const piece of pieces()) {
-    found = namesOne(piece, isGone);
-    if (found) break;
-  }
-  if (!found) return undefined;
+  if (!await namesPeople(path, isGone)) return undefined;
+  const array = await isArray(path);
   using file = await Deno.open(to, { write: true, createNew: true, mode: 0o600 });
   let held: Uint8Array[] = [], size = 0, total = 0;
   const flush = async () => {
@@ -54,7 +58,7 @@ export async function copyWithoutPeople(
   const text = (text: string) => write(new TextEncoder().encode(text));
   if (array) await text("[");
   let rows = 0;
-  for await (const piece of pieces()) {
+  for await (const piece of await piecesOf(path)) {
     if (namesOne(piece, isGone)) continue;
     if (array && rows++ > 0) await text(",\n");
     await write(piece.bytes);

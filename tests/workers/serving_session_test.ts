@@ -51,6 +51,12 @@ function answer(
   });
 }
 
+/**
+ * Log-probs of a row alone and beside others. llama-genai's q4 rounds activations to int8 (accuracy_level 4), and on a CPU
+ * without AVX-512 ONNX Runtime multiplies one row by another kernel than several: there they are up to 0.044 apart.
+ */
+const closeness = (fixture: string, dtype: string) => fixture === "llama-genai" && dtype === "q4" ? 0.1 : 1e-4;
+
 const cases: [fixture: string, dtype: string, padding: Padding][] = [
   ["llama-genai", "fp32", "right"],
   ["llama-genai", "fp16", "right"],
@@ -85,11 +91,12 @@ for (const [fixture, dtype, padding] of cases) {
           { atStep: 9, sequences: [sequences[5]!, sequence(6, [1, 2, 3, 4], 100)] },
         ], { step: 15, id: 6 });
         assert(together.get(6)!.length < 10, "a sequence that was given up went on");
+        const within = closeness(fixture, dtype);
         for (const [id, tokens] of alone) {
           const beside = together.get(id)!;
           assert.deepEqual(beside.map(({ token }) => token), tokens.map(({ token }) => token), `sequence ${id}`);
           assert.equal(tokens.length, lengths[id]);
-          beside.forEach(({ logProb }, i) => assert(Math.abs(logProb - tokens[i]!.logProb) <= 1e-4));
+          beside.forEach(({ logProb }, i) => assert(Math.abs(logProb - tokens[i]!.logProb) <= within));
         }
       } finally {
         await graph.release();
