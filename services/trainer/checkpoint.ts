@@ -7,6 +7,7 @@ import { z } from "zod";
 import { ensureWritableFolder, writeFailure, writeFileAtomic } from "../../shared/atomic_file.ts";
 import { InputError } from "../../shared/errors.ts";
 import { encodeSafetensors, readSafetensors, readSafetensorsHeader, toFloat32 } from "../../shared/onnx/safetensors.ts";
+import { differences, type RunIdentity, runIdentitySchema } from "./run_identity.ts";
 
 const evaluationSchema = z.object({
   step: z.number(),
@@ -17,6 +18,8 @@ const evaluationSchema = z.object({
 const stateSchema = z.object({
   /** Identifies model, data and settings: only the same run may go on from here. */
   runKey: z.string(),
+  /** The same in full, to say what differs; checkpoints of before have none. */
+  identity: runIdentitySchema.optional(),
   step: z.number().int().min(0),
   /** That the run began with: others share its sums differently. */
   workers: z.number().int().positive().optional(),
@@ -59,7 +62,7 @@ export async function removeCheckpoint(out: string): Promise<void> {
  *
  * @throws InputError when it is damaged or belongs to another run.
  */
-export async function readCheckpoint(out: string, runKey: string, length: number): Promise<Checkpoint | undefined> {
+export async function readCheckpoint(out: string, run: RunIdentity, length: number): Promise<Checkpoint | undefined> {
   const path = pathIn(out);
   try {
     await Deno.stat(path);
@@ -73,10 +76,10 @@ export async function readCheckpoint(out: string, runKey: string, length: number
   } catch {
     throw new InputError(`${path}: not a checkpoint of this version; delete ${join(out, "checkpoint")} to start anew.`);
   }
-  if (state.runKey !== runKey) {
+  if (state.runKey !== run.key) {
+    const other = state.identity ? differences(state.identity, run).join(", ") : "another model, data or settings";
     throw new InputError(
-      `${path}: the checkpoint is of a run with another model, data or settings; repeat that run's flags with --resume, or ` +
-        `choose another --out.`,
+      `${path}: the checkpoint is of a run with ${other}; repeat that run's flags with --resume, or choose another --out.`,
     );
   }
   const tensors = readSafetensors(path);

@@ -4,7 +4,7 @@
 
 import { join } from "node:path";
 import { writeFailure, writeFileAtomic } from "../../shared/atomic_file.ts";
-import { InterruptedError } from "../../shared/errors.ts";
+import { InputError, InterruptedError } from "../../shared/errors.ts";
 import { planEpoch } from "../../shared/feedback/batches.ts";
 import { derange, rotate } from "../../shared/feedback/pairing.ts";
 import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
@@ -92,16 +92,32 @@ function stalled(evaluations: readonly Evaluation[], patience: number): boolean 
   return Math.max(...values.slice(-patience)) <= Math.max(...values.slice(0, -patience));
 }
 
-/** Brings metrics.jsonl to exactly `steps` lines, the state of the checkpoint. */
-async function trimMetrics(path: string, steps: number): Promise<StepMetrics[]> {
+const mendMetrics = "put the file back as the run left it, or begin anew, without --resume.";
+
+/**
+ * Brings metrics.jsonl to exactly `steps` lines, the state of the checkpoint.
+ *
+ * @throws InputError where it has fewer, or one that is not JSON
+ */
+export async function trimMetrics(path: string, steps: number): Promise<StepMetrics[]> {
   let lines: string[] = [];
   try {
     lines = (await Deno.readTextFile(path)).split("\n").filter((line) => line !== "").slice(0, steps);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
+  let metrics: StepMetrics[];
+  try {
+    metrics = lines.map((line) => JSON.parse(line));
+  } catch {
+    throw new InputError(`${path} is damaged, and the checkpoint is after step ${steps}: ${mendMetrics}`);
+  }
+  if (metrics.length < steps) {
+    const has = metrics.length === 0 ? "is missing or empty" : `has only ${metrics.length} of ${steps} lines`;
+    throw new InputError(`${path} ${has}, and the checkpoint is after step ${steps}: ${mendMetrics}`);
+  }
   await writeFileAtomic(path, lines.map((line) => line + "\n").join(""));
-  return lines.map((line) => JSON.parse(line));
+  return metrics;
 }
 
 /** @throws InputError where the disk is full */
@@ -150,6 +166,8 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
   let saved: Promise<void> = Promise.resolve();
   const save = async () => {
     await saved;
+    // A checkpoint never outlives the lines of its steps, whatever happens to the machine.
+    await log.syncData();
     const { firstMoments, secondMoments } = optimizer.state();
     saved = writeCheckpoint(settings.out, {
       state,

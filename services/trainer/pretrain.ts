@@ -15,6 +15,7 @@ import { packRows, type Sequence, sequenceLength } from "../../shared/feedback/m
 import { nextTokenInputs } from "../../shared/objectives/next_token.ts";
 import { readTensorBytes } from "../../shared/onnx/external_data.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
+import { lockOutputFolder } from "../../shared/output_lock.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import { Random } from "../../shared/random.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
@@ -169,6 +170,7 @@ async function writeFeedback(settings: PretrainSettings, reporter: Reporter, poo
 export async function pretrain(settings: PretrainSettings, reporter: Reporter): Promise<void> {
   const { out, seed } = settings;
   await ensureWritableFolder(out);
+  using _lock = await lockOutputFolder(out);
   const texts = pretrainCorpus({ seed, count: 20000 }).flatMap(({ messages }) =>
     messages.map(({ content }) => content)
   );

@@ -9,6 +9,7 @@ import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { lockOutputPath } from "../../shared/output_lock.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
@@ -107,6 +108,7 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
   for (const note of [...file.summary, ...describeReport(report, settings.data)]) reporter.line(note);
   if (rows.length === 0) throw new InputError(`${settings.data}: no row is left to score.`);
   await ensureWritableFile(settings.out);
+  using _lock = await lockOutputPath(settings.out);
   const cache = settings.adapter === undefined
     ? ReferenceCache.open(join(cacheFolder(), "reference.sqlite"))
     : undefined;

@@ -53,7 +53,7 @@ export const trainSettingsSchema = z.object({
 export type TrainSettings = z.infer<typeof trainSettingsSchema>;
 
 /** `--learning-rate` for a setting's name `learningRate`. */
-const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+export const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** What a setting must be, in plain words, where it is not. */
 function demandOf(issue: z.core.$ZodIssue): string {

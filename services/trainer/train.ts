@@ -2,12 +2,13 @@
 // adapter, metrics, run.json and report behind. The command and the trainer service both call this; it parses no
 // arguments and sets no exit codes.
 
-import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ensureWritableFolder } from "../../shared/atomic_file.ts";
 import { counted } from "../../shared/counted.ts";
 import { InputError, InterruptedError } from "../../shared/errors.ts";
 import { countUnpaired } from "../../shared/feedback/pairing.ts";
+import { lockOutputFolder, type OutputLock } from "../../shared/output_lock.ts";
 import { type Reporter, withProgress } from "../../shared/progress.ts";
 import { parseTensorName, writeAdapter } from "../../shared/runtime/adapter.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
@@ -26,19 +27,11 @@ import { planRun, runLoop } from "./loop.ts";
 import { findModel, openModel, referenceKey, startTraining } from "./model.ts";
 import { printResult, type RunResult, writeOutputs } from "./outputs.ts";
 import { saveLora, servingFeeds } from "./parameters.ts";
+import { runIdentity } from "./run_identity.ts";
 import { answerSamples, type SampleAnswers } from "./sample_answers.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { automaticLearningRate, measuredWidth, type TrainSettings } from "./settings.ts";
 import { describeStart, newAdapterConfig, settingsOf, trainedPart } from "./trained_part.ts";
-
-/** Everything that decides the numbers of a run; a checkpoint fits only the same. */
-function runKeyOf(settings: TrainSettings, modelKey: string, data: TrainingData): string {
-  const { resume: _, workers: __, out: ___, model: ____, data: _____, ...decisive } = settings;
-  const rows = [...data.train, ...data.heldOut].map((
-    { index, promptIds, completionIds, label },
-  ) => [index, promptIds, completionIds, label]);
-  return createHash("sha256").update(JSON.stringify([decisive, modelKey, rows])).digest("hex");
-}
 
 /** Finds the device that `auto` stands for. A GPU is only used where asked for: sessions on it are not bit-exact. */
 const deviceOf = (settings: TrainSettings): Device => settings.device === "webgpu" ? "webgpu" : "cpu";
@@ -74,7 +67,7 @@ async function prepareReference(
 /**
  * Runs a training job.
  *
- * It may be called again and again in one process, by one caller at a time for a folder. With `resume` it goes on after
+ * It may be called again and again, by one caller at a time for a folder; a second is refused. With `resume` it goes on after
  * an end at any moment, a crash included, and ends as if nothing had happened; where there is nothing yet it begins.
  *
  * @param interrupted asked between steps and while the reference is scored; true ends the run, with a checkpoint once
@@ -95,6 +88,8 @@ export async function train(
       "--data: say which feedback file to train on (the embedded one only fits the embedded model).",
     );
   }
+  // Before the long work, where that is possible: a folder that is not there yet is made once all is known to be usable.
+  using early = existsSync(out) ? await lockOutputFolder(out) : undefined;
   const device = deviceOf(settings);
   const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const trainedBefore = settings.initAdapter ? await readTrainedPrompts(settings.initAdapter) : new PromptSet();
@@ -124,13 +119,15 @@ export async function train(
   const cache = ReferenceCache.open(cachePath);
   const workers = settings.workers ?? navigator.hardwareConcurrency;
   const pool = await WorkerPool.start(workers, reporter.warn);
+  let late: OutputLock | undefined;
   try {
     const trainable = await startTraining(model, trained, { kind: "kto", beta: settings.beta }, pool, device, fill);
     const { policy, compiled } = trainable;
     const config = settings.full ? undefined : adapter?.config ?? newAdapterConfig(settings, compiled.layers, model);
     await ensureWritableFolder(out);
-    const runKey = runKeyOf(settings, modelKey, data);
-    const resumed = settings.resume ? await readCheckpoint(out, runKey, policy.length) : undefined;
+    late = early ? undefined : await lockOutputFolder(out);
+    const identity = runIdentity(settings, modelKey, [...data.train, ...data.heldOut]);
+    const resumed = settings.resume ? await readCheckpoint(out, identity, policy.length) : undefined;
     if (!settings.resume) await removeCheckpoint(out);
     if (settings.resume) {
       reporter.line(
@@ -158,7 +155,16 @@ export async function train(
     const learningRate = settings.learningRate === "auto"
       ? automaticLearningRate(model.folder.config, settings.full)
       : settings.learningRate;
-    const fresh: RunState = { runKey, step: 0, workers, evaluations: [], stoppedEarly: false, tokens: 0, seconds: 0 };
+    const fresh: RunState = {
+      runKey: identity.key,
+      identity,
+      step: 0,
+      workers,
+      evaluations: [],
+      stoppedEarly: false,
+      tokens: 0,
+      seconds: 0,
+    };
     const { metrics, state } = await runLoop({
       model: trainable,
       plan,
@@ -223,5 +229,6 @@ export async function train(
   } finally {
     await pool.stop();
     cache.close();
+    late?.release();
   }
 }

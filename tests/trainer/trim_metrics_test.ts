@@ -1,0 +1,35 @@
+// metrics.jsonl where a run is gone on with.
+
+import assert from "node:assert/strict";
+import { trimMetrics } from "../../services/trainer/loop.ts";
+import { InputError } from "../../shared/errors.ts";
+import { withFolder } from "../commands/run_task.ts";
+
+Deno.test("a run is not gone on with where metrics.jsonl has lost lines or is damaged, and the file stays as it is", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/metrics.jsonl`;
+    const refused = async (words: string) => {
+      await assert.rejects(trimMetrics(path, 2), (error: Error) => {
+        assert(error instanceof InputError, error.message);
+        assert(error.message.startsWith(`${path} ${words}, and the checkpoint is after step 2: `), error.message);
+        return true;
+      });
+    };
+    await refused("is missing or empty");
+    await Deno.writeTextFile(path, '{"step":1}\n');
+    await refused("has only 1 of 2 lines");
+    await Deno.writeTextFile(path, '{"step":1}\n{"ste\n');
+    await refused("is damaged");
+    assert.equal(await Deno.readTextFile(path), '{"step":1}\n{"ste\n');
+  });
+});
+
+Deno.test("lines beyond the checkpoint's step go, also a half one", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/metrics.jsonl`;
+    await Deno.writeTextFile(path, '{"step":1}\n{"step":2}\n{"step":3}\n{"st');
+    assert.deepEqual(await trimMetrics(path, 2), [{ step: 1 }, { step: 2 }]);
+    assert.equal(await Deno.readTextFile(path), '{"step":1}\n{"step":2}\n');
+    assert.deepEqual(await trimMetrics(path, 0), []);
+  });
+});
