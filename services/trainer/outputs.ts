@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../../shared/atomic_file.ts";
 import { counted } from "../../shared/counted.ts";
 import { formatSeconds, type Reporter } from "../../shared/progress.ts";
+import { type Behaviour, shareOf } from "./behaviour.ts";
 import type { RunState } from "./checkpoint.ts";
 import type { TrainingData } from "./data.ts";
 import { writeHeldOut } from "./held_out.ts";
@@ -25,6 +26,8 @@ export interface RunResult {
   reference: { computed: number; cached: number };
   /** Only of the embedded world: judged answers to unseen prompts, as fractions. */
   desirable_rate?: { before: number; after: number; prompts: number };
+  /** How answers to held-out prompts changed; left out where there are none, or answering failed. */
+  behaviour?: Behaviour;
   steps: number;
   seconds: number;
 }
@@ -78,6 +81,7 @@ export async function writeOutputs(outputs: RunOutputs): Promise<void> {
       referenceCached: { hits: reference.cached, total: reference.cached + reference.computed },
       wallSeconds: result.seconds,
     },
+    behaviour: result.behaviour,
     notes: [...data.notes, ...data.warnings],
   });
   await writeFileAtomic(join(out, "report.html"), report);
@@ -87,7 +91,7 @@ const percent = (rate: number) => `${(100 * rate).toFixed(1)}%`;
 
 /** The outcome in a few lines for people. */
 export function printResult(result: RunResult, out: string, full: boolean, reporter: Reporter): void {
-  const { auc, desirable_rate: rate, reference } = result;
+  const { auc, desirable_rate: rate, reference, behaviour } = result;
   if (rate) {
     reporter.line(
       `Judged desirable on ${rate.prompts} unseen prompts: ${percent(rate.before)} before, ${
@@ -99,6 +103,7 @@ export function printResult(result: RunResult, out: string, full: boolean, repor
     const interval = `95% interval ${auc.low.toFixed(3)} to ${auc.high.toFixed(3)}`;
     reporter.line(`Held-out AUC of the reward: ${auc.value.toFixed(3)}, ${interval}.`);
   }
+  if (behaviour) reporter.line(behaviourLine(behaviour));
   reporter.line(
     `${counted(result.steps, "step")}, ${result.tokens_per_second} tokens per second, ${
       formatSeconds(result.seconds)
@@ -106,4 +111,14 @@ export function printResult(result: RunResult, out: string, full: boolean, repor
       `reference log-probs: ${reference.cached} from the cache, ${reference.computed} computed.`,
   );
   reporter.line(`Written to ${out}: ${full ? "model" : "adapter"}/, metrics.jsonl, run.json, report.html.`);
+}
+
+/** Behaviour before and after, in a line. */
+function behaviourLine({ prompts, tokens, refusals, agreement }: Behaviour): string {
+  const agreeing = agreement
+    ? `agreement with the user ${agreement.before} → ${shareOf(agreement.after, agreement.prompts)}`
+    : "agreement with the user not measured (no prompt states a view)";
+  return `Answers to ${counted(prompts, "held-out prompt")}: ${tokens.before.toFixed(1)} → ${
+    tokens.after.toFixed(1)
+  } tokens; refusals ${refusals.before} → ${shareOf(refusals.after, refusals.prompts)}; ${agreeing}.`;
 }

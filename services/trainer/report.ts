@@ -5,8 +5,11 @@
 import { formatSeconds } from "../../shared/progress.ts";
 import { samplesPart } from "../../shared/report_samples.ts";
 import type { AucEstimate } from "./auc.ts";
+import type { Behaviour } from "./behaviour.ts";
 import type { StepMetrics } from "./metrics.ts";
+import { behaviourPart } from "./report_behaviour.ts";
 import { type Chart, chartsOf, describeChart, type Evaluation } from "./report_charts.ts";
+import { escapeHtml } from "./report_html.ts";
 import { pageParts } from "./report_style.ts";
 
 export type { Evaluation } from "./report_charts.ts";
@@ -48,6 +51,8 @@ export interface ReportInput {
   evaluations: Evaluation[];
   samples: ReportSample[];
   result: ReportResult;
+  /** How answers to held-out prompts changed; left out where that was not measured. */
+  behaviour?: Behaviour | undefined;
   /** Lines of the data report and anything else worth saying, one paragraph each. */
   notes: string[];
 }
@@ -77,6 +82,7 @@ export function renderReport(input: ReportInput): string {
 <h1>${escapeHtml(input.title)}</h1>
 ${keyFigures(input)}
 ${curves(charts)}
+${behaviourPart(input.behaviour)}
 ${samples(input.samples)}
 ${notes(input.notes)}
 ${settings(input.settings)}
@@ -242,11 +248,6 @@ function percent(share: number): string {
 
 function whole(value: number): string {
   return (value >= 100 ? Math.round(value) : Number(value.toPrecision(3))).toLocaleString("en");
-}
-
-/** Safe between tags and inside quoted attributes. */
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 /** JSON that cannot end the script element it stands in. */

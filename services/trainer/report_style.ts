@@ -77,6 +77,10 @@ figcaption p { margin: 0.1rem 0 0; color: var(--muted); font-size: 0.85rem; line
 .u-legend .u-value { font-variant-numeric: tabular-nums; }
 .u-select { background: color-mix(in srgb, var(--text) 8%, transparent); }
 .u-cursor-x, .u-cursor-y { border-color: var(--muted) !important; }
+.bars { width: 100%; max-width: 30rem; height: auto; padding: 0.25rem; }
+.bars text { font: 13px system-ui, sans-serif; fill: var(--text); }
+.bars .before { fill: var(--muted); }
+.bars .after { fill: var(--series-1); }
 .scroll { overflow-x: auto; }
 table.rows { border-collapse: collapse; width: 100%; background: var(--surface); border: 1px solid var(--line); }
 table.rows th, table.rows td { padding: 0.5rem 0.75rem; text-align: left; vertical-align: top;

@@ -9,16 +9,20 @@ import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import type { AdapterFeeds } from "../../workers/protocol.ts";
+import { type AnsweredPrompt, type Behaviour, measureBehaviour } from "./behaviour.ts";
 import type { TrainingData } from "./data.ts";
-import { type AnswerOptions, answerPrompts, leavesRoom } from "./generate.ts";
+import { answerInTokens, type AnswerOptions, leavesRoom } from "./generate.ts";
 import { adaptGeneration, type OpenModel, startGeneration } from "./model.ts";
 import type { ReportSample } from "./report.ts";
 import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
 
 type Prompt = string | Message[];
 
-/** Most samples that a report shows. */
-const shown = 24;
+/** Most samples that a report shows: of the embedded world's short questions, and of people's own prompts. */
+const shown = { embedded: 24, own: 8 };
+
+/** Most of the data's prompts that are answered: enough to see a share move by a sixth, at the cost of a minute. */
+const mostPrompts = 64;
 
 /** The run that is sampled. */
 interface SampledRun {
@@ -42,7 +46,7 @@ function samplePrompts({ model, embedded, data }: SampledRun, contextLength: num
   const rows = (heldOut.length > 0 ? heldOut : train).filter(({ promptKey }) =>
     !seen.has(promptKey) && seen.add(promptKey)
   );
-  return rows.slice(0, 8).map(({ index }) => source[index]!.prompt)
+  return rows.slice(0, heldOut.length > 0 ? mostPrompts : shown.own).map(({ index }) => source[index]!.prompt)
     .filter((prompt) => leavesRoom(model.tokenizer, prompt, contextLength));
 }
 
@@ -55,6 +59,8 @@ export interface SampleAnswers {
   samples: ReportSample[];
   /** The embedded world judges its answers; other models have no judge. */
   desirableRate?: { before: number; after: number; prompts: number };
+  /** How the answers to held-out prompts changed; left out where none were held out. */
+  behaviour?: Behaviour;
 }
 
 /**
@@ -89,30 +95,40 @@ async function answerBoth(run: SampledRun, reporter: Reporter, interrupted: () =
       reporter,
       { label, total: prompts.length, unit: "prompts" },
       (advance) =>
-        answerPrompts(pool, model.tokenizer, prompts, options, (count) => {
+        answerInTokens(pool, model.tokenizer, prompts, options, (count) => {
           advance(count);
           if (interrupted()) throw new InterruptedError("Interrupted while it answered; --resume answers again.");
         }),
     );
   try {
     await startGeneration(model, pool, device);
-    const before = await answer("answers before");
+    const answered = async (label: string) =>
+      (await answer(label)).map(({ answerIds, ended }) => ({
+        text: model.tokenizer.decode(answerIds, { skipSpecialTokens: true }).trim(),
+        tokens: answerIds.length,
+        ended,
+      }));
+    const before = await answered("answers before");
     await adaptGeneration(pool, adapter);
-    const after = await answer("answers after");
+    const after = await answered("answers after");
     const [judgedBefore, judgedAfter] = embedded
-      ? [before, after].map((answers) => judgeAnswers(evaluationQuestions(), answers))
+      ? [before, after].map((answers) => judgeAnswers(evaluationQuestions(), answers.map(({ text }) => text)))
       : [];
-    const samples = prompts.slice(0, shown).map((prompt, i): ReportSample => ({
+    const samples = prompts.slice(0, embedded ? shown.embedded : shown.own).map((prompt, i): ReportSample => ({
       prompt: shownText(prompt),
-      before: before[i]!,
-      after: after[i]!,
+      before: before[i]!.text,
+      after: after[i]!.text,
       beforeDesirable: judgedBefore?.verdicts[i],
       afterDesirable: judgedAfter?.verdicts[i],
     }));
-    if (!judgedBefore || !judgedAfter) return { samples };
+    const pairs = prompts.map((prompt, i): AnsweredPrompt => ({ prompt, before: before[i]!, after: after[i]! }));
+    const behaviour = embedded || run.data.heldOut.length > 0 ? measureBehaviour(pairs) : undefined;
     return {
       samples,
-      desirableRate: { before: judgedBefore.rate, after: judgedAfter.rate, prompts: prompts.length },
+      ...(judgedBefore && judgedAfter
+        ? { desirableRate: { before: judgedBefore.rate, after: judgedAfter.rate, prompts: prompts.length } }
+        : {}),
+      ...(behaviour ? { behaviour } : {}),
     };
   } finally {
     await pool.stop();

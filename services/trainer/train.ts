@@ -193,7 +193,7 @@ export async function train(
       const what = { model, embedded, data, adapter: feeds, workers, device, seed };
       answered = await answerSamples(what, reporter, interrupted);
     }
-    const { samples, desirableRate } = answered;
+    const { samples, desirableRate, behaviour } = answered;
     const seconds = (performance.now() - started) / 1000;
     const result: RunResult = {
       auc: state.evaluations.at(-1)?.auc ?? null,
@@ -201,6 +201,7 @@ export async function train(
       tokens_per_second: Math.round(state.tokens / Math.max(state.seconds, 1e-9)),
       reference: { computed, cached },
       ...(desirableRate ? { desirable_rate: desirableRate } : {}),
+      ...(behaviour ? { behaviour } : {}),
       steps: state.step,
       seconds: Math.round(seconds * 10) / 10,
     };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { StepMetrics } from "../../services/trainer/metrics.ts";
 import { renderReport, type ReportInput } from "../../services/trainer/report.ts";
+import { measureBehaviour } from "../../services/trainer/behaviour.ts";
 import { chartsOf, describeChart } from "../../services/trainer/report_charts.ts";
 import { Random } from "../../shared/random.ts";
 
@@ -117,6 +118,35 @@ Deno.test("the key figures, samples, settings and notes are there as text", () =
     "400 rows read",
   );
   for (const text of expected) assert.ok(html.includes(text), text);
+});
+
+Deno.test("behaviour before and after is drawn without scripts, with its numbers, and says that words decide", () => {
+  const answer = (text: string, tokens: number) => ({ text, tokens, ended: true });
+  const behaviour = measureBehaviour(Array.from({ length: 20 }, (_, i) => ({
+    prompt: "I think it is 5.",
+    before: answer("No.", 10),
+    after: answer(i < 5 ? "I won't." : "You're right.", 20),
+  })));
+  const html = renderReport({ ...madeUpRun(3), behaviour });
+  for (
+    const text of [
+      "10.0 tokens",
+      "20.0 tokens",
+      "2.00 times as long",
+      "5 of 20 (25%) answers refuse by their words",
+      "15 of 20 (75%) answers open by agreeing by their words",
+      "table of phrases in English, German",
+    ]
+  ) assert.ok(html.includes(text), text);
+  const bars = [...html.matchAll(/<rect class="(before|after)"[^>]* width="([\d.]+)"/g)].map(([, name, width]) => [
+    name,
+    Number(width),
+  ]);
+  assert.deepEqual(bars, [["before", 140], ["after", 280], ["before", 1], ["after", 70], ["before", 1], [
+    "after",
+    210,
+  ]]);
+  assert.doesNotMatch(renderReport(madeUpRun(3)), /How answers changed/);
 });
 
 Deno.test("a run with nothing to show is still a page, without empty sections", () => {
