@@ -5,8 +5,10 @@ import { InputError } from "../../shared/errors.ts";
 import { classWeights, splitHeldOut } from "../../shared/feedback/batches.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
-import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { describeReport, type TokenizedRow } from "../../shared/feedback/tokenize.ts";
+import type { Reporter } from "../../shared/progress.ts";
 import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
+import { tokenizeInThreads } from "../../workers/row_threads.ts";
 import type { PromptSet } from "./held_out.ts";
 import type { OpenModel } from "./model.ts";
 import type { TrainSettings } from "./settings.ts";
@@ -51,18 +53,24 @@ function split(
  * Reads and prepares the feedback file.
  *
  * @param trainedBefore prompts that the adapter the run starts from has seen
+ * @param checkpoint asked between shares of work: throws to end it
  * @throws InputError where the file is unusable or no row is left
  */
 export async function prepareData(
   path: string,
-  { tokenizer, folder }: OpenModel,
+  model: OpenModel,
   settings: TrainSettings,
   trainedBefore: PromptSet,
+  reporter: Reporter,
+  checkpoint: () => void = () => {},
 ): Promise<TrainingData> {
   const file = await readFeedback(path);
-  const { rows, report } = tokenizeRows(file.rows, tokenizer, {
+  const { rows, report } = await tokenizeInThreads(file.rows, model, {
     maxLength: settings.maxLength,
-    contextLength: contextLengthOf(folder.config),
+    contextLength: contextLengthOf(model.folder.config),
+    workers: settings.workers,
+    reporter,
+    checkpoint,
   });
   const notes = [...file.summary, ...describeReport(report, path)];
   if (rows.length === 0) {

@@ -4,13 +4,14 @@
 import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
-import { describeReport, tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { describeReport } from "../../shared/feedback/tokenize.ts";
 import { type Reporter, withProgress } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback, embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
 import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
+import { tokenizeInThreads } from "../../workers/row_threads.ts";
 import { answerPrompts } from "./generate.ts";
 import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
 import { evaluateRewards } from "./rewards.ts";
@@ -41,7 +42,9 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   if (settings.data === undefined && !embedded) throw new InputError("--data: say which feedback file to evaluate on.");
   const path = settings.data ?? embeddedFeedback;
   const file = await readFeedback(path);
-  const { rows, report } = tokenizeRows(file.rows, model.tokenizer, {
+  const { rows, report } = await tokenizeInThreads(file.rows, model, {
+    workers: settings.workers,
+    reporter,
     maxLength: settings.maxLength,
     contextLength: contextLengthOf(model.folder.config),
   });

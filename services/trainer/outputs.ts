@@ -2,6 +2,7 @@
 // nothing.
 
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../shared/atomic_file.ts";
 import { counted } from "../../shared/counted.ts";
@@ -45,6 +46,13 @@ export interface RunOutputs {
   result: RunResult;
 }
 
+/** A file's sha-256, without holding all of it. */
+async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const block of createReadStream(path)) hash.update(block);
+  return hash.digest("hex");
+}
+
 /** Writes run.json, report.html and held_out.jsonl. */
 export async function writeOutputs(outputs: RunOutputs): Promise<void> {
   const { out, settings, model, modelKey, data, metrics, state, samples, result } = outputs;
@@ -56,7 +64,7 @@ export async function writeOutputs(outputs: RunOutputs): Promise<void> {
     model: { name: model.folder.name, path: model.path, dtype: model.dtype, key: modelKey },
     data: {
       path: data.path,
-      sha256: createHash("sha256").update(await Deno.readFile(data.path)).digest("hex"),
+      sha256: await hashFile(data.path),
       rows: { train: data.train.length, held_out: data.heldOut.length, ...data.counts },
       weights: data.weights,
       notes: data.notes,

@@ -8,7 +8,7 @@ import { counted } from "../../shared/counted.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { sequenceLength } from "../../shared/feedback/micro_batch.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
-import { describeReport, type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { describeReport, type TokenizedRow } from "../../shared/feedback/tokenize.ts";
 import { lockOutputPath } from "../../shared/output_lock.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
@@ -17,6 +17,7 @@ import type { Device } from "../../shared/runtime/session.ts";
 import { isStockFile } from "../../shared/runtime/open_model.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
+import { tokenizeInThreads } from "../../workers/row_threads.ts";
 import { findModel, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
 import { allFinite, layoutFor, logProb, rowsPerSlice, scoreSequences } from "./scorer.ts";
 import { adapterPart, type TrainedPart } from "./trained_part.ts";
@@ -100,7 +101,9 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
   const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   const file = await readFeedback(settings.data);
-  const { rows, report } = tokenizeRows(file.rows, model.tokenizer, {
+  const { rows, report } = await tokenizeInThreads(file.rows, model, {
+    workers: settings.workers,
+    reporter,
     maxLength: settings.maxLength,
     contextLength: contextLengthOf(model.folder.config),
     dropDuplicates: false,

@@ -2,7 +2,6 @@
 // adapter, metrics, run.json and report behind. The command and the trainer service both call this; it parses no
 // arguments and sets no exit codes.
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ensureWritableFolder } from "../../shared/atomic_file.ts";
 import { counted } from "../../shared/counted.ts";
@@ -89,11 +88,14 @@ export async function train(
     );
   }
   // Before the long work, where that is possible: a folder that is not there yet is made once all is known to be usable.
-  using early = existsSync(out) ? await lockOutputFolder(out) : undefined;
+  const isThere = await Deno.stat(out).then(({ isDirectory }) => isDirectory, () => false);
+  using early = isThere ? await lockOutputFolder(out) : undefined;
   const device = deviceOf(settings);
   const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const trainedBefore = settings.initAdapter ? await readTrainedPrompts(settings.initAdapter) : new PromptSet();
-  const data = await prepareData(settings.data ?? embeddedFeedback, model, settings, trainedBefore);
+  const data = await prepareData(settings.data ?? embeddedFeedback, model, settings, trainedBefore, reporter, () => {
+    if (interrupted()) throw new InterruptedError("Interrupted while rows were tokenised; nothing was trained yet.");
+  });
   const { trained, fill, adapter } = await trainedPart(settings, model);
   const plan = planRun(data.train, settings, contextLengthOf(model.folder.config));
   const unpaired = countUnpaired(plan.batches.flatMap(({ partners }) => partners));

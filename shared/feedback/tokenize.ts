@@ -51,6 +51,12 @@ export interface TokenizeReport {
   limit: string;
 }
 
+/** Rows that are ready for the model, and what became of the others. */
+export interface TokenizedRows {
+  rows: TokenizedRow[];
+  report: TokenizeReport;
+}
+
 /** How rows are tokenised. */
 export interface TokenizeOptions {
   /** Most tokens of prompt and completion together; the start is kept. */
@@ -72,7 +78,22 @@ export function tokenizeRows(
   rows: readonly FeedbackRow[],
   tokenizer: RowTokenizer,
   options: TokenizeOptions,
-): { rows: TokenizedRow[]; report: TokenizeReport } {
+): TokenizedRows {
+  const assembly = tokenizing(rows, tokenizer, options);
+  let step = assembly.next();
+  while (!step.done) step = assembly.next(idsOfRow(step.value, tokenizer));
+  return step.value;
+}
+
+/**
+ * As tokenizeRows, for ids that come from elsewhere: gives the rows one by one, and is given each one's ids, as
+ * `idsOfRow` makes them.
+ */
+export function* tokenizing(
+  rows: readonly FeedbackRow[],
+  tokenizer: Pick<RowTokenizer, "eosTokenIds">,
+  options: TokenizeOptions,
+): Generator<FeedbackRow, TokenizedRows, RowIds> {
   const { contextLength = Infinity, dropDuplicates = true } = options;
   const maxLength = Math.min(options.maxLength, contextLength);
   const report: TokenizeReport = {
@@ -96,7 +117,7 @@ export function tokenizeRows(
   const seen = new Map<string, { labels: Set<boolean>; lines: number[] }>();
   const kept: TokenizedRow[] = [];
   for (const row of rows) {
-    const { promptIds, jointIds } = idsOfRow(row, tokenizer);
+    const { promptIds, jointIds }: RowIds = yield row;
     const whole = jointIds.slice(promptIds.length);
     if (isEmptyCompletion(row.completion) || whole.length === 0) {
       report.emptyCompletion.push(row.line);
@@ -138,7 +159,13 @@ export function tokenizeRows(
 }
 
 /** Ids of the prompt, and of prompt and completion together, before anything is cut. */
-function idsOfRow(row: FeedbackRow, tokenizer: RowTokenizer): { promptIds: number[]; jointIds: number[] } {
+export interface RowIds {
+  promptIds: number[];
+  jointIds: number[];
+}
+
+/** @throws InputError where the template refuses the row */
+export function idsOfRow(row: FeedbackRow, tokenizer: RowTokenizer): RowIds {
   const { prompt, completion } = row;
   if (typeof prompt === "string" && typeof completion === "string") {
     const end = tokenizer.eosToken;
