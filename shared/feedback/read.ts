@@ -9,6 +9,7 @@ import { InputError } from "../errors.ts";
 import { type Context, readRecord } from "./formats.ts";
 import { ArrayError, concat, elementsOf } from "./json_array.ts";
 import { labelReader } from "./labels.ts";
+import { describeOtherFile } from "./other_files.ts";
 import { type FeedbackRow, isEmptyCompletion, listLines } from "./row.ts";
 
 /** What is known of a feedback file once it was read. */
@@ -123,14 +124,21 @@ function checkFile(path: string): void {
   if (folder) throw new InputError(`${path} is a folder: give the .jsonl or .json file in it.`);
 }
 
-/** Whether the first character that is no space opens an array: the content decides, not the file's name. */
+/**
+ * Whether the first character that is no space opens an array: the content decides, not the file's name.
+ *
+ * @throws InputError for a file of another kind
+ */
 async function startsWithBracket(path: string): Promise<boolean> {
   let file;
   try {
     file = await open(path);
     const { buffer, bytesRead } = await file.read(new Uint8Array(4096), 0, 4096, 0);
-    return new TextDecoder().decode(buffer.subarray(0, bytesRead)).trimStart().startsWith("[");
+    const begin = buffer.subarray(0, bytesRead), other = describeOtherFile(path, begin);
+    if (other !== undefined) throw new InputError(other);
+    return new TextDecoder().decode(begin).trimStart().startsWith("[");
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${path} cannot be read: ${(error as Error).message}.`);
   } finally {
     await file?.close();
