@@ -79,6 +79,13 @@ export function notNegative(text: string): number {
   return value;
 }
 
+/** Option parser for a share, 0 to 1. */
+export function share(text: string): number {
+  const value = number(text);
+  if (value < 0 || value > 1) throw new InvalidArgumentError("It must be from 0 to 1.");
+  return value;
+}
+
 /** Option parser for a whole number that is 0 or more. */
 export function wholeNumber(text: string): number {
   const value = number(text);

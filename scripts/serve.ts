@@ -33,6 +33,9 @@ function trainerArguments(options: GatewayOptions & TrainerOptions): string[] {
     ["--train-workers", options.trainWorkers],
     ["--train-every", options.trainEvery],
     ["--train-cron", options.trainCron],
+    ["--gate-length", options.gateLength],
+    ["--gate-refusal", options.gateRefusal],
+    ["--gate-agreement", options.gateAgreement],
   ];
   const given = flags.flatMap(([flag, value]) => value === undefined ? [] : [flag, String(value)]);
   return [...given, ...(options.autoPromote ? ["--auto-promote"] : []), "--follow-parent"];

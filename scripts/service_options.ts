@@ -7,7 +7,9 @@ import {
   notNegative,
   PathOption,
   port,
+  positive,
   repeated,
+  share,
   wholeNumber,
   workerCount,
 } from "./command.ts";
@@ -92,7 +94,22 @@ export function trainerOptions(program: Command): Command {
     .option("--train-workers <n>", "threads that train (default: one per core)", workerCount)
     .option("--train-every <n>", "train without being asked once so many labels are new", count)
     .option("--train-cron <expression>", 'train without being asked at these times, e.g. "0 3 * * *"')
-    .option("--auto-promote", "promote what was trained without being asked, if it passes the gate");
+    .option("--auto-promote", "promote what was trained without being asked, if it passes the gate")
+    .option(
+      "--gate-length <x>",
+      "most times as long as the base model's that answers may be, e.g. 1.5 (default: measured, not bounded)",
+      positive,
+    )
+    .option(
+      "--gate-refusal <x>",
+      "most that the share of answers that refuse may rise by, e.g. 0.1 (default: measured, not bounded)",
+      share,
+    )
+    .option(
+      "--gate-agreement <x>",
+      "most that the share of answers that open by agreeing may rise by, e.g. 0.1 (default: measured, not bounded)",
+      share,
+    );
 }
 
 /** Options of both. */

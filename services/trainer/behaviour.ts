@@ -2,6 +2,7 @@
 // refuse, how often they open by agreeing with what the user has just stated. From texts of before and after, paired by
 // prompt; it does not know models, nor who asks.
 
+import type { Behaviour, Interval, LengthChange, RateChange } from "../../shared/behaviour.ts";
 import { counted } from "../../shared/counted.ts";
 import type { Message } from "../../shared/feedback/row.ts";
 import { agrees, refuses, statesOwnView } from "./behaviour_rules.ts";
@@ -20,43 +21,6 @@ export interface AnsweredPrompt {
   prompt: string | readonly Message[];
   before: MeasuredAnswer;
   after: MeasuredAnswer;
-}
-
-/** A 95% interval. */
-interface Interval {
-  low: number;
-  high: number;
-}
-
-/** Mean lengths. */
-export interface LengthChange {
-  before: number;
-  after: number;
-  /** After as a multiple of before; null where before is 0. */
-  ratio: number | null;
-  /** Of the mean difference, after less before; null for fewer prompts than `leastPrompts`. */
-  difference: Interval | null;
-}
-
-/** How many of the answers to `prompts` do something. */
-export interface RateChange {
-  prompts: number;
-  before: number;
-  after: number;
-  /** Of the difference of the shares, after less before; null for fewer prompts than `leastPrompts`. */
-  difference: Interval | null;
-}
-
-/** As run.json, the registry and the API have it. */
-export interface Behaviour {
-  prompts: number;
-  tokens: LengthChange;
-  words: LengthChange;
-  /** Answers that the limit of tokens cut off, which makes lengths look smaller than they are. */
-  cut_off: RateChange;
-  refusals: RateChange;
-  /** Answers that open with agreement, of the prompts that state a view of the user's; null where none does. */
-  agreement: RateChange | null;
 }
 
 /** Fewer prompts say too little for an interval, and for a bound. */

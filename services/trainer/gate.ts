@@ -1,8 +1,15 @@
 // The promotion gate: whether a candidate may answer in place of the current adapter, decided from measured numbers
 // alone. It does not know how they are measured (measure_candidate.ts), nor what is done with the verdict.
 
+import type { Behaviour } from "../../shared/behaviour.ts";
 import { counted } from "../../shared/counted.ts";
 import type { AucEstimate } from "./auc.ts";
+import {
+  agreementWithinBound,
+  type BehaviourBounds,
+  lengthWithinBound,
+  refusalsWithinBound,
+} from "./behaviour_bounds.ts";
 
 /** How one model answers the probe prompts. */
 export interface ProbeMeasurement {
@@ -33,6 +40,8 @@ export interface CandidateMeasurements {
   /** Mean tokens of those answers, with the one that ends them. */
   klTokens: number;
   probes: { base: ProbeMeasurement; candidate: ProbeMeasurement };
+  /** Of the answers that the run's report samples; undefined where there are none. */
+  behaviour?: Behaviour | undefined;
 }
 
 /** How much of what a candidate may do. */
@@ -50,6 +59,8 @@ export interface GateBudgets {
   distinctFourGrams: number;
   /** How much more of the answers than the base model's may be cut off, as a share. */
   moreCutOff: number;
+  /** Bounds of length, refusals and agreement, for who wants them. */
+  behaviour: BehaviourBounds;
 }
 
 export const defaultBudgets: GateBudgets = {
@@ -60,9 +71,17 @@ export const defaultBudgets: GateBudgets = {
   longest: 3,
   distinctFourGrams: 0.6,
   moreCutOff: 0.25,
+  behaviour: {},
 };
 
-export type GateRule = "auc-above-chance" | "auc-above-current" | "kl-within-budget" | "no-degeneration";
+export type GateRule =
+  | "auc-above-chance"
+  | "auc-above-current"
+  | "kl-within-budget"
+  | "no-degeneration"
+  | "length-within-bound"
+  | "refusals-within-bound"
+  | "agreement-within-bound";
 
 export interface GateFinding {
   rule: GateRule;
@@ -75,6 +94,8 @@ export interface GateFinding {
 export interface GateVerdict {
   passed: boolean;
   auc: AucEstimate | null;
+  /** null where it was not measured. */
+  behaviour: Behaviour | null;
   findings: GateFinding[];
 }
 
@@ -90,6 +111,9 @@ const rules: [GateRule, (measured: CandidateMeasurements, budgets: GateBudgets) 
   ["auc-above-current", aboveCurrent],
   ["kl-within-budget", klWithinBudget],
   ["no-degeneration", noDegeneration],
+  ["length-within-bound", ({ behaviour }, bounds) => lengthWithinBound(behaviour, bounds.behaviour)],
+  ["refusals-within-bound", ({ behaviour }, bounds) => refusalsWithinBound(behaviour, bounds.behaviour)],
+  ["agreement-within-bound", ({ behaviour }, bounds) => agreementWithinBound(behaviour, bounds.behaviour)],
 ];
 
 /**
@@ -98,7 +122,12 @@ const rules: [GateRule, (measured: CandidateMeasurements, budgets: GateBudgets) 
  */
 export function judge(measured: CandidateMeasurements, budgets: GateBudgets = defaultBudgets): GateVerdict {
   const findings = rules.map(([rule, ruling]): GateFinding => ({ rule, ...ruling(measured, budgets) }));
-  return { passed: findings.every(({ passed }) => passed), auc: measured.auc, findings };
+  return {
+    passed: findings.every(({ passed }) => passed),
+    auc: measured.auc,
+    behaviour: measured.behaviour ?? null,
+    findings,
+  };
 }
 
 /** The interval of the held-out AUC lies above 0.5: the reward tells thumbs apart, beyond what chance would give. */

@@ -2,10 +2,10 @@
 // network for nothing and treats every text it shows (prompts, answers, settings) as untrusted. It does not know how
 // the numbers came about; charts are in report_charts.ts, looks in report_style.ts.
 
+import type { Behaviour } from "../../shared/behaviour.ts";
 import { formatSeconds } from "../../shared/progress.ts";
 import { samplesPart } from "../../shared/report_samples.ts";
 import type { AucEstimate } from "./auc.ts";
-import type { Behaviour } from "./behaviour.ts";
 import type { StepMetrics } from "./metrics.ts";
 import { behaviourPart } from "./report_behaviour.ts";
 import { type Chart, chartsOf, describeChart, type Evaluation } from "./report_charts.ts";

@@ -1,7 +1,8 @@
 // The part of a run's report that shows how answers changed beyond what the thumbs ask for: a picture of each figure
 // before and after, drawn without scripts, and the numbers beside it. It does not know how they are measured.
 
-import { type Behaviour, describeLength, describeRate, noStatements, type RateChange } from "./behaviour.ts";
+import type { Behaviour, RateChange } from "../../shared/behaviour.ts";
+import { describeLength, describeRate, noStatements } from "./behaviour.ts";
 import { ruledLanguages } from "./behaviour_rules.ts";
 import { escapeHtml } from "./report_html.ts";
 

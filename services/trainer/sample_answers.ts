@@ -2,6 +2,7 @@
 // from one set of workers once training is over, so that no session for answering takes memory or time while sessions
 // for training are open. It does not know steps, rewards or files.
 
+import type { Behaviour } from "../../shared/behaviour.ts";
 import { InterruptedError } from "../../shared/errors.ts";
 import type { Message } from "../../shared/feedback/row.ts";
 import { type Reporter, withProgress } from "../../shared/progress.ts";
@@ -9,7 +10,7 @@ import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import type { AdapterFeeds } from "../../workers/protocol.ts";
-import { type AnsweredPrompt, type Behaviour, measureBehaviour } from "./behaviour.ts";
+import { type AnsweredPrompt, measureBehaviour } from "./behaviour.ts";
 import type { TrainingData } from "./data.ts";
 import { answerInTokens, type AnswerOptions, leavesRoom } from "./generate.ts";
 import { adaptGeneration, type OpenModel, startGeneration } from "./model.ts";

@@ -1,6 +1,7 @@
 // Adapters with their lineage: what each was trained on, how it did, where its files are. Does not load or judge them, nor
 // know which is promoted.
 
+import type { Behaviour } from "../behaviour.ts";
 import type { Queries, Value } from "./queries.ts";
 
 /** The adapter that a model's name asks for: undefined for `base`, null where the name is neither. */
@@ -26,6 +27,8 @@ export interface GateResult {
   passed: boolean;
   auc: { value: number; low: number; high: number } | null;
   findings: { rule: string; passed: boolean; message: string }[];
+  /** Length, refusals and agreement before and after; see shared/behaviour.ts. Older verdicts have none. */
+  behaviour?: Behaviour | null;
 }
 
 export interface RegisteredAdapter {

@@ -8,6 +8,7 @@ import {
   judge,
   type ProbeMeasurement,
 } from "../../services/trainer/gate.ts";
+import { type AnsweredPrompt, measureBehaviour } from "../../services/trainer/behaviour.ts";
 import { measureProbes } from "../../services/trainer/measure_candidate.ts";
 
 const probe: ProbeMeasurement = { prompts: 16, meanTokens: 12, distinctFourGrams: 0.95, cutOff: 0 };
@@ -65,7 +66,7 @@ Deno.test("each rule stops what it is for and nothing else, and one failed rule 
     const verdict = judge({ ...good, ...change });
     assert.deepEqual(verdict.findings.flatMap(({ rule, passed }) => passed ? [] : [rule]), stopped, what);
     assert.equal(verdict.passed, stopped.length === 0, what);
-    assert.equal(verdict.findings.length, 4, what);
+    assert.equal(verdict.findings.length, 7, what);
     for (const { message } of verdict.findings) {
       assert.match(message, /^[A-Z].*\.$/, what);
       assert.doesNotMatch(message, /NaN|undefined|Infinity/, what);
@@ -81,6 +82,63 @@ Deno.test("a finding has the numbers that it was decided from", () => {
     "AUC 0.800 against the current 0.780 on the same 120 rows, difference 0.020, 95% interval -0.010 to 0.050: not lower.",
     "KL to the reference 4.00 nats an answer of 10.0 tokens: within the budget of 16.0.",
     "On 16 probe prompts answers have 12.0 tokens (base 12.0), 95% distinct 4-grams (base 95%), 0% cut off (base 0%): no degeneration.",
+    "Length of answers: not measured, since there were no answers to held-out prompts: not bounded.",
+    "Refusals: not measured, since there were no answers to held-out prompts: not bounded.",
+    "Agreement with the user: not measured, since there were no answers to held-out prompts: not bounded.",
+  ]);
+});
+
+/** Answers of 10 tokens that became answers of `tokens`, so many of which refuse, or agree with a statement. */
+function behaved({ prompts = 40, tokens = 10, refuse = 0, agree = 0, stating = true }) {
+  const answer = (text: string, tokens: number) => ({ text, tokens, ended: true });
+  return measureBehaviour(Array.from({ length: prompts }, (_, i): AnsweredPrompt => ({
+    prompt: stating ? "I think it is 5." : "What is it?",
+    before: answer("No.", 10),
+    after: answer(i < refuse ? "I won't." : i < refuse + agree ? "You're right." : "No.", tokens),
+  })));
+}
+
+Deno.test("without bounds longer, refusing and flattering answers stop nobody, and the figures are told all the same", () => {
+  const behaviour = behaved({ tokens: 25, refuse: 20, agree: 20 });
+  const verdict = judge({ ...good, behaviour });
+  assert.equal(verdict.passed, true);
+  assert.deepEqual(verdict.behaviour, behaviour);
+  const [length, refusals, agreement] = verdict.findings.slice(-3).map(({ message }) => message);
+  assert.match(length!, /have 25\.0 tokens, before 10\.0 \(2\.50 times as long\).*: not bounded\.$/);
+  assert.match(refusals!, /^20 of 40 \(50%\) answers refuse by their words, before 0, .*: not bounded\.$/);
+  assert.match(agreement!, /20 of 40 \(50%\) answers open by agreeing by their words.*: not bounded\.$/);
+});
+
+Deno.test("a bound stops what goes beyond it and nothing else", () => {
+  const bounds = { length: 1.5, refusal: 0.1, agreement: 0.1 };
+  const stopped = (change: Parameters<typeof behaved>[0], only: Partial<typeof bounds> = bounds) => {
+    const { findings } = judge({ ...good, behaviour: behaved(change) }, { ...defaultBudgets, behaviour: only });
+    return findings.flatMap(({ rule, passed }) => passed ? [] : [rule]);
+  };
+  assert.deepEqual(stopped({}), []);
+  assert.deepEqual(stopped({ tokens: 15 }), []);
+  assert.deepEqual(stopped({ tokens: 15.1 }), ["length-within-bound"]);
+  assert.deepEqual(stopped({ tokens: 15.1 }, { refusal: 0.1 }), []);
+  assert.deepEqual(stopped({ tokens: 1 }), [], "shorter is no fault here");
+  assert.deepEqual(stopped({ refuse: 4 }), []);
+  assert.deepEqual(stopped({ refuse: 5 }), ["refusals-within-bound"]);
+  assert.deepEqual(stopped({ refuse: 1 }, { refusal: 0 }), ["refusals-within-bound"]);
+  assert.deepEqual(stopped({ agree: 4 }), []);
+  assert.deepEqual(stopped({ agree: 5 }), ["agreement-within-bound"]);
+});
+
+Deno.test("what was bounded and cannot be told does not pass, and it is said why", () => {
+  const bounds = { length: 1.5, refusal: 0.1, agreement: 0.1 };
+  const messages = (behaviour: ReturnType<typeof behaved>) =>
+    judge({ ...good, behaviour }, { ...defaultBudgets, behaviour: bounds }).findings.filter(({ passed }) => !passed)
+      .map(({ message }) => message);
+  assert.equal(messages(undefined).length, 3);
+  const few = messages(behaved({ prompts: 9 }));
+  assert.equal(few.length, 3);
+  for (const message of few) assert.match(message, /fewer than 10 cannot tell/);
+  assert.deepEqual(messages(behaved({ stating: false })), [
+    "Agreement with the user: not measured, since no held-out prompt states a view of the user's; so it cannot be held " +
+    "against the bound, 10 points.",
   ]);
 });
 

@@ -71,10 +71,40 @@ export const jobRequestSchema = requestObject({
   integrations: noOp(z.array(z.unknown()).max(0), "this server tells no other service of a job; leave it out"),
 }).openapi("FineTuningJobRequest");
 
+const difference = z.object({ low: z.number(), high: z.number() }).nullable().openapi({
+  description: "95% interval of after less before, paired by prompt; null for too few prompts.",
+});
+const lengthChange = z.object({
+  before: z.number(),
+  after: z.number(),
+  ratio: z.number().nullable(),
+  difference,
+});
+const rateChange = z.object({
+  prompts: z.int(),
+  before: z.int(),
+  after: z.int(),
+  difference,
+});
+
+const behaviourSchema = z.object({
+  prompts: z.int(),
+  tokens: lengthChange,
+  words: lengthChange,
+  cut_off: rateChange.openapi({ description: "Answers that the limit of tokens cut off." }),
+  refusals: rateChange.openapi({ description: "Answers that refuse, by a table of phrases." }),
+  agreement: rateChange.nullable().openapi({
+    description: "Answers that open by agreeing, of the prompts that state a view of the user's; null where none does.",
+  }),
+}).openapi("Behaviour", {
+  description: "How answers to held-out prompts changed from the base model to the adapter.",
+});
+
 export const gateSchema = z.object({
   passed: z.boolean(),
   auc: z.object({ value: z.number(), low: z.number(), high: z.number() }).nullable(),
   findings: z.array(z.object({ rule: z.string(), passed: z.boolean(), message: z.string() })),
+  behaviour: behaviourSchema.nullable().optional(),
 }).openapi("Gate");
 
 export const jobSchema = z.object({

@@ -191,7 +191,10 @@ export async function runJob(
       reporter,
       interrupted,
     );
-    const gate = judge(measured, defaultBudgets);
+    const gate = judge(
+      { ...measured, behaviour: result.behaviour },
+      { ...defaultBudgets, behaviour: settings.behaviourBounds },
+    );
     for (const { passed, message } of gate.findings) (passed ? reporter.line : reporter.warn)(`Gate: ${message}`);
     await close();
     await tellMissedSteps(database, job, folder);

@@ -3,6 +3,7 @@
 import { Cron } from "croner";
 import { InputError } from "../../../shared/errors.ts";
 import { type Device, workersOn } from "../../../shared/runtime/session.ts";
+import type { BehaviourBounds } from "../behaviour_bounds.ts";
 
 export interface TrainerSettings {
   /** The gateway's data folder. */
@@ -21,6 +22,8 @@ export interface TrainerSettings {
   cron: string | undefined;
   /** Promote what was trained without being asked, if it passes the gate. */
   promote: boolean;
+  /** What the gate bounds of length, refusals and agreement. */
+  behaviourBounds: BehaviourBounds;
 }
 
 /** What commander made of the arguments. */
@@ -33,6 +36,9 @@ export interface TrainerOptions {
   trainEvery?: number;
   trainCron?: string;
   autoPromote?: boolean;
+  gateLength?: number;
+  gateRefusal?: number;
+  gateAgreement?: number;
 }
 
 /** Reads settings. @throws InputError naming the option at fault */
@@ -53,6 +59,11 @@ export function parseTrainerSettings(options: TrainerOptions): TrainerSettings {
     every: options.trainEvery,
     cron: trainCron,
     promote: options.autoPromote ?? false,
+    behaviourBounds: {
+      length: options.gateLength,
+      refusal: options.gateRefusal,
+      agreement: options.gateAgreement,
+    },
   };
 }
 

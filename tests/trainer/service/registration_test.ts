@@ -29,7 +29,10 @@ Deno.test("jobs go on from what was registered, whatever became of the run's fol
       await Deno.chmod(`${folder}/${place}/${weights}`, 0o600);
       await Deno.copyFile(`${folder}/brought/taken/${weights}`, `${folder}/${place}/${weights}`);
     };
-    const service = await startTrainerService(trainerSettings({ dataFolder: folder }), () => {});
+    const service = await startTrainerService(
+      trainerSettings({ dataFolder: folder, behaviourBounds: { length: 0.01 } }),
+      () => {},
+    );
     const done = async (model: string, suffix: string) => {
       const request = { ...jobRequest, trainingFile: id, model, suffix, hyperparameters: { n_epochs: 1 } };
       let job = await database.write((queries) => addJob(queries, request, null));
@@ -44,6 +47,11 @@ Deno.test("jobs go on from what was registered, whatever became of the run's fol
       assert.equal(first.status, "succeeded", JSON.stringify(first.error));
       assert.deepEqual([one.folder, one.jobId], [keptFolder(one.version), first.id]);
       assert.ok(await isKept(folder, one.version));
+      // The verdict has what became of the answers, and the trainer's bound on them was held against it.
+      assert.ok(one.gate!.behaviour!.tokens.before > 0, JSON.stringify(one.gate));
+      const stopped = one.gate!.findings.flatMap(({ rule, passed }) => passed ? [] : [rule]);
+      assert.ok(stopped.includes("length-within-bound"), stopped.join());
+      assert.ok(!stopped.includes("refusals-within-bound"), stopped.join());
 
       await overwrite(`runs/${first.id}/adapter`);
       const version = await keepAdapter(folder, `${folder}/brought/taken`);

@@ -124,6 +124,14 @@ Deno.test("a cron expression that is none, and promotion without a time to train
   assert.throws(() => parseTrainerSettings({ ...options, autoPromote: true }), /--auto-promote: say when to train/);
 });
 
+Deno.test("the gate's bounds of behaviour are off unless they are given", () => {
+  const options = { dataDir: "data", dtype: "auto", device: "auto" as const };
+  const off = parseTrainerSettings(options).behaviourBounds;
+  assert.deepEqual(off, { length: undefined, refusal: undefined, agreement: undefined });
+  const on = parseTrainerSettings({ ...options, gateLength: 1.5, gateRefusal: 0.1, gateAgreement: 0 }).behaviourBounds;
+  assert.deepEqual(on, { length: 1.5, refusal: 0.1, agreement: 0 });
+});
+
 const foreignBase = "another@ffff";
 
 /** What a gateway with the trainer's own `--model` says that it serves. */

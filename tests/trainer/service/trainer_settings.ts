@@ -14,5 +14,6 @@ export const trainerSettings = (changes: Partial<TrainerSettings>): TrainerSetti
   every: undefined,
   cron: undefined,
   promote: false,
+  behaviourBounds: {},
   ...changes,
 });

@@ -8,6 +8,9 @@ const rules = {
   "auc-above-current": "No worse than the current model",
   "kl-within-budget": "Close enough to the base",
   "no-degeneration": "Answers stay sound",
+  "length-within-bound": "Length of answers",
+  "refusals-within-bound": "Refusals",
+  "agreement-within-bound": "Agreement with the user",
 };
 
 /** The verdict in a word. @param brief in a table, whose column says that it is the gate */
