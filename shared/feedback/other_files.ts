@@ -1,7 +1,7 @@
 // Files that hold rows, but not as JSON lines: named by how they begin, or by how they are called, with a way to convert
 // them. It reads none of them.
 
-import { basename, extname } from "node:path";
+import { extname } from "node:path";
 
 /** The first bytes of a file by kind; a name's end chooses where kinds begin alike. */
 const kinds: { kind: string; begins: number[]; ends?: string; way: (path: string) => string }[] = [
@@ -46,13 +46,13 @@ export function describeOtherFile(path: string, begin: Uint8Array): string | und
   const known = kinds.find(({ begins, ends }) =>
     begins.every((byte, i) => begin[i] === byte) && (ends === undefined || path.toLowerCase().endsWith(ends))
   );
-  if (known) return sentence(path, known.kind, known.way(basename(path)));
+  if (known) return sentence(path, known.kind, known.way(path));
   const text = new TextDecoder().decode(begin).trimStart();
   // The content decides: JSON is read, whatever the file is called.
   if (text === "" || /^[[{]/.test(text)) return undefined;
   const [first = ""] = text.split(/\r?\n/, 1);
   const kind = endings[extname(path).toLowerCase()] ?? (header.test(first) && columns.test(first) ? "CSV" : undefined);
-  return kind === undefined ? undefined : sentence(path, kind, duckdb(basename(path)));
+  return kind === undefined ? undefined : sentence(path, kind, duckdb(path));
 }
 
 function sentence(path: string, kind: string, way: string): string {

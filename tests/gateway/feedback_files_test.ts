@@ -13,6 +13,8 @@ Deno.test("a file is taken in whole or not at all, and what is wrong is named by
       ["a label that every object has", '{"prompt":"a","completion":"b","label":"constructor"}', /body:1: label/],
       ["no label", `${row}{"prompt":"a","completion":"b"}\n`, /body:2: the row has no label/],
       ["bytes that are no text", Uint8Array.of(...new TextEncoder().encode(row), 0xc3, 0x28), /body:2: not UTF-8/],
+      ["CSV", "prompt,completion,label\na,b,1\n", /body is CSV, .*FROM 'body'/],
+      ["Parquet", "PAR1\0\0", /body is Parquet, /],
       ["nothing", "", /empty/],
       ["blank lines", "\n\n", /empty/],
       ["a line that is no object", `${row}17\n`, /body:2: expected a JSON object/],
