@@ -38,6 +38,16 @@ const mostWritesPerCommit = 256;
 /** Times that a group is tried; each waits longer than the one before, by chance up to this, in milliseconds. */
 const mostTries = 12, longestWait = 400;
 
+/**
+ * Milliseconds that groups follow one another without a rest of the event loop. As long as the loop always has something to
+ * do, Deno's runtime looks for what has come over the network in every 61st turn only: an import's thousands of small
+ * writes in a row kept requests waiting for seconds.
+ */
+const longestWithoutRest = 10;
+
+/** Groups that are further apart than this, in milliseconds, do not follow one another. */
+const pauseBetweenGroups = 2;
+
 /** A queue of writes and the loop that commits them in groups, in order. */
 export class GroupCommit {
   readonly #connect: () => Promise<WriteConnection>;
@@ -45,6 +55,8 @@ export class GroupCommit {
   #pending: PendingWrite[] = [];
   #running: Promise<void> | undefined;
   #closed = false;
+  #committedAt = 0;
+  #restedAt = 0;
 
   /** @param asError What an error of the database is: a ConflictError, a StoreUnavailableError, or itself. */
   constructor(connect: () => Promise<WriteConnection>, asError: (error: unknown) => unknown) {
@@ -76,14 +88,25 @@ export class GroupCommit {
     while (this.#pending.length > 0) {
       // Whoever is about to write in this turn of the event loop comes along.
       await setImmediate();
+      await this.#rest();
       const group = this.#nextGroup();
       try {
         for (const tell of await this.#commitGroup(group)) tell();
       } catch (error) {
         for (const { reject } of group) reject(error);
       }
+      this.#committedAt = performance.now();
     }
     this.#running = undefined;
+  }
+
+  /** Lets the event loop rest where one group has followed another for a while. */
+  async #rest(): Promise<void> {
+    const now = performance.now();
+    if (now - this.#committedAt > pauseBetweenGroups) this.#restedAt = now;
+    if (now - this.#restedAt < longestWithoutRest) return;
+    await setTimeout(1);
+    this.#restedAt = performance.now();
   }
 
   /** The first writes that wait, as far as they see others alike. */

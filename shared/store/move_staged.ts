@@ -3,7 +3,7 @@
 // something else here is refused by its line. Does not know how rows are staged.
 
 import { isDeepStrictEqual } from "node:util";
-import { setImmediate } from "node:timers/promises";
+import { setTimeout } from "node:timers/promises";
 import { InputError } from "../errors.ts";
 import { beginImport, noteMoved, publish, rowsPerSlice, slice } from "./imports.ts";
 import type { Caller } from "./keys.ts";
@@ -145,7 +145,8 @@ export async function publishMoved(
   let replaced = 0;
   for (const place of replacing) {
     replaced += await replaceLabels(queries, place, caller);
-    await setImmediate();
+    // Without a rest the runtime would hardly look at the network meanwhile (group_commit.ts).
+    await setTimeout(1);
   }
   await publish(queries, importId);
   return { ...labels, replaced };
