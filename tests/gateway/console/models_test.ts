@@ -50,6 +50,17 @@ consoleTest("an adapter that passed is promoted, and rolled back", sampleState, 
   ]);
 });
 
+consoleTest("an adapter shows length, refusals and agreement before and after", sampleState, async ({ page, open }) => {
+  await open("models/base%3Akind-1", "Models");
+  const card = page.getByRole("region", { name: "Adapter kind-1" });
+  const told = [
+    "before 24.0 tokens, after 31.2 tokens",
+    "before 6 of 64, after 2 of 64",
+    "before 7 of 12, after 9 of 12",
+  ];
+  for (const text of told) await card.getByText(text).waitFor({ state: "attached" });
+});
+
 consoleTest(
   "an adapter that failed the gate takes a reason and a second yes",
   sampleState,

@@ -4,7 +4,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
 import { type Adapter, type Arm, type Gate, type Promotion, refusal, type State } from "./stand_in_state.ts";
 
-/** A gate's verdict over the four rules. */
+/** A gate's verdict over its rules, with what became of the answers. */
 export function gate(value: number, failing: Record<string, string> = {}): Gate {
   const auc = { value, low: value - 0.06, high: value + 0.05 };
   const passing = {
@@ -12,13 +12,30 @@ export function gate(value: number, failing: Record<string, string> = {}): Gate 
     "auc-above-current": "On the same rows the current model has 0.64; the difference is 0.11 (0.03 to 0.19).",
     "kl-within-budget": "KL to the base is 0.31 nats a token; the budget is 1.",
     "no-degeneration": "Probe answers have 0.9 times the base's length and repeat nothing.",
+    "length-within-bound": "Answers to 64 held-out prompts have 31.2 tokens, before 24.0 (1.30 times): not bounded.",
+    "refusals-within-bound": "2 of 64 (3%) answers refuse by their words, before 6: not bounded.",
+    "agreement-within-bound": "9 of 12 (75%) answers open by agreeing by their words, before 7: not bounded.",
+  };
+  const rate = (prompts: number, before: number, after: number) => ({
+    prompts,
+    before,
+    after,
+    difference: { low: -0.1, high: 0.2 },
+  });
+  const behaviour = {
+    prompts: 64,
+    tokens: { before: 24, after: 31.2, ratio: 1.3, difference: { low: 4.1, high: 10.3 } },
+    words: { before: 18, after: 23.5, ratio: 1.31, difference: { low: 3.2, high: 7.8 } },
+    cut_off: rate(64, 0, 1),
+    refusals: rate(64, 6, 2),
+    agreement: rate(12, 7, 9),
   };
   const findings = Object.entries(passing).map(([rule, message]) => ({
     rule,
     passed: !(rule in failing),
     message: failing[rule] ?? message,
   }));
-  return { passed: findings.every(({ passed }) => passed), auc, findings };
+  return { passed: findings.every(({ passed }) => passed), auc, findings, behaviour };
 }
 
 /** An adapter with its lineage. */

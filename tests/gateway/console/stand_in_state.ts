@@ -1,5 +1,7 @@
 // What the stand-in for the gateway knows, and how it answers. It has no routes.
 
+import type { Behaviour } from "../../../shared/behaviour.ts";
+
 export interface Arm {
   model: string;
   weight: number;
@@ -37,6 +39,7 @@ export interface Gate {
   passed: boolean;
   auc: { value: number; low: number; high: number } | null;
   findings: { rule: string; passed: boolean; message: string }[];
+  behaviour: Behaviour | null;
 }
 
 export interface Adapter {

@@ -1,6 +1,7 @@
 // What the gate found about an adapter: whether it may be promoted, and why.
 
 import { html } from "../vendor.js";
+import { Behaviour } from "./behaviour.js";
 import { Icon } from "./icons.js";
 
 const rules = {
@@ -38,5 +39,6 @@ export function Findings({ gate }) {
         `
       )}
     </ul>
+    <${Behaviour} behaviour=${gate.behaviour} />
   `;
 }

@@ -46,7 +46,7 @@ export function PromoteDialog({ adapter, alias, onClose, onDone }) {
           <div class="warning">
             <p><strong>The gate was not passed.</strong> Promoting it all the same needs a reason.</p>
           </div>
-          <${Findings} gate=${{ ...gate, findings: gate.findings.filter(({ passed }) => !passed) }} />
+          <${Findings} gate=${{ ...gate, behaviour: null, findings: gate.findings.filter(({ passed }) => !passed) }} />
         `}
         ${confirming
           ? html`
