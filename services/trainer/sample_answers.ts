@@ -22,7 +22,7 @@ type Prompt = string | Message[];
 /** Most samples that a report shows: of the embedded world's short questions, and of people's own prompts. */
 const shown = { embedded: 24, own: 8 };
 
-/** Most of the data's prompts that are answered: enough to see a share move by a sixth, at the cost of a minute. */
+/** Most of the data's prompts that are answered, as many as the gate samples for its KL. */
 const mostPrompts = 64;
 
 /** The run that is sampled. */
