@@ -50,6 +50,8 @@ export async function measureStaleness(
   const { rows: tokenized } = tokenizeRows(asRows, model.tokenizer, {
     maxLength,
     contextLength: contextLengthOf(model.folder.config),
+    // A row that says what another says is as stale as that one.
+    dropDuplicates: false,
   });
   const pool = await WorkerPool.start(settings.workers ?? navigator.hardwareConcurrency, reporter.warn);
   // Not the run's own cache: what the run finds there was scored in the layout of its batches.
