@@ -22,8 +22,8 @@ export interface KtoBatch {
   rows: readonly TokenizedRow[];
   /** For each row the row of this batch whose completion stands in as y', or -1. */
   partners: readonly number[];
-  /** Most tokens that the model takes, where that is known: a mismatched pair beyond it loses the end of its y'. */
-  contextLength?: number | undefined;
+  /** Most tokens of a sequence: a mismatched pair beyond it loses the end of its y', as a row does of its y (and in TRL). */
+  maxLength?: number | undefined;
 }
 
 export interface KtoStepResult {
@@ -40,12 +40,10 @@ export interface KtoStepResult {
 }
 
 /** (x_i, y'_i) of the rows that have a partner. */
-export function mismatchedPairs({ rows, partners, contextLength = Infinity }: KtoBatch): Sequence[] {
+export function mismatchedPairs({ rows, partners, maxLength = Infinity }: KtoBatch): Sequence[] {
   return rows.flatMap(({ promptIds }, i) => {
     const partner = rows[partners[i]!];
-    return partner
-      ? [{ promptIds, completionIds: partner.completionIds.slice(0, contextLength - promptIds.length) }]
-      : [];
+    return partner ? [{ promptIds, completionIds: partner.completionIds.slice(0, maxLength - promptIds.length) }] : [];
   });
 }
 

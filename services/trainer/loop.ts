@@ -40,13 +40,13 @@ export interface Plan {
  * Plans batches and pairs. Composition and pairs stay the same in every epoch, so that reference log-probs are needed
  * once; the order of the batches is drawn anew per epoch unless the file's order is asked for.
  */
-export function planRun(rows: readonly TokenizedRow[], settings: TrainSettings, contextLength?: number): Plan {
+export function planRun(rows: readonly TokenizedRow[], settings: TrainSettings, contextLength = Infinity): Plan {
   const { batchSize, order, seed, epochs } = settings;
   const random = new Random(seed ^ 0x5eed);
   const batches = planEpoch(rows, { batchSize, order, seed, epoch: 0 }).map((indices) => {
     const members = indices.map((i) => rows[i]!);
     const partners = settings.pairing === "rotate" ? rotate(members) : derange(members, random);
-    return { rows: members, partners, contextLength };
+    return { rows: members, partners, maxLength: Math.min(settings.maxLength, contextLength) };
   });
   const stepsPerEpoch = batches.length;
   const orders = new Map<number, number[]>();

@@ -2,8 +2,16 @@
 // and a stop with line numbers where a number is not finite.
 
 import assert from "node:assert/strict";
-import { type KtoBatch, ktoStep, type KtoStepResult, NonFiniteError } from "../../services/trainer/kto_step.ts";
+import {
+  type KtoBatch,
+  ktoStep,
+  type KtoStepResult,
+  mismatchedPairs,
+  NonFiniteError,
+} from "../../services/trainer/kto_step.ts";
+import { planRun } from "../../services/trainer/loop.ts";
 import { GradientBlocks } from "../../services/trainer/parameters.ts";
+import { parseTrainSettings } from "../../services/trainer/settings.ts";
 import { rotate } from "../../shared/feedback/pairing.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
 import { type OpenTraining, planned, prepare, withTraining } from "./fixture_training.ts";
@@ -122,4 +130,21 @@ sharedTest("fixtures/llama-genai", "a number that is not finite stops the step a
     model.policy.views[0]![3] = Infinity;
     assert.deepEqual(await refusedLines(training, alone, 2), [rows[0]!.line]);
   });
+});
+
+Deno.test("a mismatched pair is cut to --max-length as rows are, and to the context where that is less", () => {
+  const row = (index: number, prompt: number, completion: number) => ({
+    index,
+    line: index + 1,
+    promptKey: `${index}`,
+    promptIds: new Array(prompt).fill(1),
+    completionIds: Array.from({ length: completion }, (_, i) => 100 * index + i),
+    label: true,
+  });
+  const rows = [row(0, 50, 10), row(1, 10, 50)];
+  const settings = parseTrainSettings({ out: "nowhere", maxLength: 60, pairing: "rotate", order: "file" });
+  const lengths = (contextLength?: number) =>
+    mismatchedPairs(planRun(rows, settings, contextLength).batches[0]!).map(({ completionIds }) => completionIds);
+  assert.deepEqual(lengths(), [rows[1]!.completionIds.slice(0, 10), rows[0]!.completionIds]);
+  assert.deepEqual(lengths(55), [rows[1]!.completionIds.slice(0, 5), rows[0]!.completionIds]);
 });
