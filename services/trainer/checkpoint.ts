@@ -66,8 +66,12 @@ export async function readCheckpoint(out: string, run: RunIdentity, length: numb
   const path = pathIn(out);
   try {
     await Deno.stat(path);
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new InputError(
+      `${path} cannot be read (${(error as Error).message}); make it readable, or delete ${join(out, "checkpoint")} ` +
+        `to start anew.`,
+    );
   }
   const { metadata } = readSafetensorsHeader(path);
   let state: RunState;

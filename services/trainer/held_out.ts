@@ -75,8 +75,12 @@ export async function readTrainedPrompts(adapter: string): Promise<PromptSet> {
   let text: string;
   try {
     text = await Deno.readTextFile(path);
-  } catch {
-    return new PromptSet();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return new PromptSet();
+    throw new InputError(
+      `${path} cannot be read (${(error as Error).message}), so it is not known what the adapter was trained on; ` +
+        `make it readable, or delete it to go on as if that were nothing.`,
+    );
   }
   try {
     return new PromptSet(z.array(z.string().regex(/^[0-9a-f]{16}$/)).parse(JSON.parse(text)));
