@@ -14,7 +14,7 @@ import { WorkerPool } from "../../workers/pool.ts";
 import { tokenizeInThreads } from "../../workers/row_threads.ts";
 import { answerPrompts } from "./generate.ts";
 import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
-import { evaluateRewards } from "./rewards.ts";
+import { evaluateRewards, rewardsOfBase } from "./rewards.ts";
 import type { ScoreSettings } from "./score.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
 import { adapterFeeds, adapterPart } from "./trained_part.ts";
@@ -51,19 +51,25 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   for (const note of [...file.summary, ...describeReport(report, path)]) reporter.line(note);
   if (rows.length === 0) throw new InputError(`${path}: no row is left to evaluate on.`);
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
+  if (!part) reporter.line("Without --adapter every reward is 0 by definition, and the AUC 0.5.");
   const cache = ReferenceCache.open(join(cacheFolder(), "reference.sqlite"));
   const pool = await WorkerPool.start(settings.workers, reporter.warn);
   const counting = (label: string) => ({ label, total: rows.length, unit: "rows" });
   try {
-    const { compiled } = await startScoring(model, part, pool, device);
-    const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
-    const reference = new ReferenceScorer(pool, cache, await referenceKey(model, device), layout);
-    await withProgress(reporter, counting("reference"), (advance) => reference.prepare([rows], advance));
-    const { auc, margin, rewards } = await withProgress(
-      reporter,
-      counting("policy"),
-      (advance) => evaluateRewards(rows, pool, reference, layout, settings.beta, 0, advance),
-    );
+    const measure = async () => {
+      // Also for the base, so that a model that cannot be used is told.
+      const { compiled } = await startScoring(model, part, pool, device);
+      if (!part) return rewardsOfBase(rows);
+      const layout = layoutFor(compiled, device, settings.tokensPerMicroBatch);
+      const reference = new ReferenceScorer(pool, cache, await referenceKey(model, device), layout);
+      await withProgress(reporter, counting("reference"), (advance) => reference.prepare([rows], advance));
+      return await withProgress(
+        reporter,
+        counting("policy"),
+        (advance) => evaluateRewards(rows, pool, reference, layout, settings.beta, 0, advance),
+      );
+    };
+    const { auc, margin, rewards } = await measure();
     const desirable = rows.filter(({ label }) => label).length;
     const result: EvaluationResult = {
       auc: auc ?? null,

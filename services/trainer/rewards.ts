@@ -40,6 +40,18 @@ export async function rewardsOf(
   });
 }
 
+/**
+ * The same of the reference itself: its log-ratios are 0, so it tells nothing apart, whatever the rows are. Measured, it
+ * would be the rounding of two layouts.
+ */
+export function rewardsOfBase(rows: readonly { label: boolean }[]): RewardEvaluation {
+  const has = (label: boolean) => rows.some((row) => row.label === label), both = has(true) && has(false);
+  return {
+    ...(both ? { auc: { value: 0.5, low: 0.5, high: 0.5 }, margin: 0 } : {}),
+    rewards: { chosen: has(true) ? 0 : null, rejected: has(false) ? 0 : null },
+  };
+}
+
 /** AUC and margin of the reward under the policy; arguments and errors as of rewardsOf. */
 export async function evaluateRewards(
   rows: readonly TokenizedRow[],
