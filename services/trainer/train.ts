@@ -63,6 +63,17 @@ async function prepareReference(
   );
 }
 
+/** What rows mean for z0 that no other answer of their batch can be held against. */
+function describeUnpaired(unpaired: number, rows: number): string {
+  if (unpaired < rows) {
+    return `${unpaired} of ${
+      counted(rows, "row")
+    } without a mismatched answer in the batch; z0 is the mean over the others.`;
+  }
+  return `no row has a mismatched answer in its batch, so z0 is 0 throughout; take a --batch-size of 2 or more, and rows ` +
+    `of more than one prompt.`;
+}
+
 /**
  * Runs a training job.
  *
@@ -99,13 +110,7 @@ export async function train(
   const { trained, fill, adapter } = await trainedPart(settings, model);
   const plan = planRun(data.train, settings, contextLengthOf(model.folder.config));
   const unpaired = countUnpaired(plan.batches.flatMap(({ partners }) => partners));
-  if (unpaired > 0) {
-    data.warnings.push(
-      `${unpaired} of ${
-        counted(data.train.length, "row")
-      } without a mismatched answer in the batch; z0 is the mean over the others.`,
-    );
-  }
+  if (unpaired > 0) data.warnings.push(describeUnpaired(unpaired, data.train.length));
   if (settings.learningRate === "auto" && widthOf(model.folder.config) === undefined) {
     data.warnings.push(
       `${model.folder.path}/config.json does not say how wide the model is; the learning rate is that of a width of ` +

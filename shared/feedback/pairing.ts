@@ -52,12 +52,13 @@ export function derange(rows: readonly PairableRow[], random: Random): number[] 
 
 /**
  * TRL's pairing, for parity: x_i with y_{i-1} inside the block, the first row takes the last one's answer
- * (TRL 1.13 `kto_trainer.py` 1119-1134). It does not look at prompts; a block of one row is paired with itself.
+ * (TRL 1.13 `kto_trainer.py` 1119-1134). It does not look at prompts. A block of one row has no other answer: TRL pairs
+ * the row with itself, which makes its own reward the reference point and its loss exactly half; here it gets -1.
  *
  * @param rows One block (TRL's `per_device_train_batch_size`).
  */
 export function rotate(rows: readonly unknown[]): number[] {
-  return rows.map((_, i) => (i + rows.length - 1) % rows.length);
+  return rows.length === 1 ? [-1] : rows.map((_, i) => (i + rows.length - 1) % rows.length);
 }
 
 /** How many rows of a batch have no mismatched partner, and so no share in z0. */

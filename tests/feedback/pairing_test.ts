@@ -68,7 +68,7 @@ sharedTest(
   },
 );
 
-Deno.test("rotation of one row pairs it with itself, as TRL's odd tail does", () => {
-  assert.deepEqual(rotate([0]), [0]);
+Deno.test("rotation pairs a lone row with no answer, where TRL takes its own and makes its loss exactly half", () => {
+  assert.deepEqual(rotate([0]), [-1]);
   assert.deepEqual(rotate([0, 0, 0]), [2, 0, 1]);
 });
