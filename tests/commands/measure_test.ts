@@ -134,7 +134,9 @@ fixtureTest("evaluate reports AUC, margin, class means and counts as the log-pro
   assert.equal(base.margin, 0);
   assert.equal(base.auc.value, 0.5);
 
-  const { stdout, stderr } = await succeed("evaluate", [...args.slice(0, -1), "--adapter", `${model}/adapter`], { cache });
+  const { stdout, stderr } = await succeed("evaluate", [...args.slice(0, -1), "--adapter", `${model}/adapter`], {
+    cache,
+  });
   assert.match(stderr, /^policy: 12\/12 rows/m);
   assert.match(stdout, /Rows: 7 desirable, 5 undesirable\./);
 });
