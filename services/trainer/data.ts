@@ -1,6 +1,7 @@
 // From a feedback file to rows that can be trained on: read, tokenised, split by prompt, weighted, with every row that
 // was dropped or changed accounted for in words. It does not know batches, and of the model only tokenizer and context.
 
+import { counted } from "../../shared/counted.ts";
 import { InputError } from "../../shared/errors.ts";
 import { classWeights, splitHeldOut } from "../../shared/feedback/batches.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
@@ -34,9 +35,12 @@ function count(rows: readonly { label: boolean }[]): { desirable: number; undesi
 /** Of the held-out split: not the run's seed, so that runs on one store hold out the same prompts. */
 const splitSeed = 0;
 
+/** Most of the rows that an earlier adapter has not seen which are held out, as a share: the others are what is new to learn. */
+const mostOfNew = 0.5;
+
 /**
  * Splits off about `fraction` of the rows by prompt. Prompts that the run's first adapter was trained on are never held
- * out, since it knows their labels; where there are such, more of the others are.
+ * out, since it knows their labels; where there are such, more of the others are, up to half.
  */
 function split(
   rows: TokenizedRow[],
@@ -44,7 +48,8 @@ function split(
   trainedBefore: PromptSet,
 ): Pick<TrainingData, "train" | "heldOut"> {
   const unseen = rows.filter(({ promptKey }) => !trainedBefore.has(promptKey));
-  const { heldOut } = splitHeldOut(unseen, Math.min(1, fraction * rows.length / unseen.length), splitSeed);
+  const most = unseen.length === rows.length ? 1 : Math.max(fraction, mostOfNew);
+  const { heldOut } = splitHeldOut(unseen, Math.min(most, fraction * rows.length / unseen.length), splitSeed);
   const held = new Set(heldOut);
   return { train: rows.filter((row) => !held.has(row)), heldOut };
 }
@@ -83,6 +88,17 @@ export async function prepareData(
     undesirable: settings.undesirableWeight,
   });
   notes.push(reason);
+  const seen = rows.filter(({ promptKey }) => trainedBefore.has(promptKey)).length, fresh = rows.length - seen;
+  if (seen > 0) {
+    notes.push(
+      `${seen} of ${
+        counted(rows.length, "row")
+      } answer prompts that the adapter this run starts from was trained on, and ` +
+        `are not held out; of the other ${fresh}, ${heldOut.length} are held out and ${
+          fresh - heldOut.length
+        } trained on.`,
+    );
+  }
   const warnings: string[] = [];
   if (counts.desirable === 0 || counts.undesirable === 0) {
     warnings.push(
@@ -93,7 +109,12 @@ export async function prepareData(
     );
   }
   if (settings.heldOut > 0 && heldOut.length === 0) {
-    warnings.push(`${path}: too few prompts to hold any out; there will be no AUC.`);
+    warnings.push(
+      fresh === 0
+        ? `${path}: the adapter this run starts from was trained on every prompt here, so none can be held out fairly; ` +
+          `there will be no AUC, and the gate will not pass.`
+        : `${path}: too few prompts to hold any out; there will be no AUC.`,
+    );
   }
   return { path, source: file.rows, train, heldOut, counts, weights, notes, warnings };
 }
