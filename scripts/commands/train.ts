@@ -46,7 +46,11 @@ report.html.`,
   .addOption(new Option("--pairing <name>", "mismatched answers for z0: derange, or rotate as TRL does"))
   .option("--order <name>", "mixed spreads the classes over batches, file keeps the file's order (default: mixed)")
   .option("--held-out <fraction>", "share of the prompts kept for the AUC (default: 0.1)", number)
-  .option("--early-stop <n>", "stop after n epochs without a better held-out AUC; 0 never (default: 0)", number)
+  .option(
+    "--early-stop <n>",
+    "stop after n epochs without a better held-out AUC, and keep the best; 0 never (default: 0)",
+    number,
+  )
   .option(
     "--workers <n>",
     "threads, each with its own sessions (default: one per core, on webgpu 1); changes the result by rounding alone",

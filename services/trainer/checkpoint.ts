@@ -36,6 +36,8 @@ export interface Checkpoint {
   parameters: Float32Array;
   firstMoments: Float32Array;
   secondMoments: Float32Array;
+  /** Parameters of the best evaluation so far, of a run that keeps them. */
+  best?: Float32Array | undefined;
 }
 
 const pathIn = (out: string) => join(out, "checkpoint", "state.safetensors");
@@ -43,7 +45,8 @@ const pathIn = (out: string) => join(out, "checkpoint", "state.safetensors");
 /** Writes the checkpoint of a run, whole or not at all. */
 export async function writeCheckpoint(out: string, checkpoint: Checkpoint): Promise<void> {
   const { state, ...blocks } = checkpoint;
-  const tensors = new Map(Object.entries(blocks).map(([name, data]) => [name, { shape: [data.length], data }]));
+  const written = Object.entries(blocks).filter((block): block is [string, Float32Array] => block[1] !== undefined);
+  const tensors = new Map(written.map(([name, data]) => [name, { shape: [data.length], data }]));
   await ensureWritableFolder(join(out, "checkpoint"));
   await writeFileAtomic(pathIn(out), encodeSafetensors(tensors, { state: JSON.stringify(state) }));
 }
@@ -99,5 +102,6 @@ export async function readCheckpoint(out: string, run: RunIdentity, length: numb
     parameters: block("parameters"),
     firstMoments: block("firstMoments"),
     secondMoments: block("secondMoments"),
+    best: tensors.has("best") ? block("best") : undefined,
   };
 }

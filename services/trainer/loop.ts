@@ -85,6 +85,14 @@ export interface LoopInput {
   interrupted: () => boolean;
 }
 
+/** The first of the evaluations with the highest AUC. */
+function bestOf(evaluations: readonly Evaluation[]): Evaluation | undefined {
+  return evaluations.reduce<Evaluation | undefined>(
+    (best, each) => each.auc && !(best && best.auc!.value >= each.auc.value) ? each : best,
+    undefined,
+  );
+}
+
 /** Whether the last `patience` evaluations brought no better AUC than those before. */
 function stalled(evaluations: readonly Evaluation[], patience: number): boolean {
   const values = evaluations.flatMap(({ auc }) => auc ? [auc.value] : []);
@@ -130,17 +138,26 @@ async function append(file: Deno.FsFile, path: string, text: string): Promise<vo
   }
 }
 
+/** What a run came to. */
+export interface LoopResult {
+  metrics: StepMetrics[];
+  state: RunState;
+  /** Of the parameters that the policy holds; undefined where nothing was held out. */
+  kept: Evaluation | undefined;
+}
+
 /**
- * Trains until the planned steps are done, early stopping ends it, or it is interrupted.
+ * Trains until the planned steps are done, early stopping ends it, or it is interrupted. With early stopping the policy
+ * then holds the parameters of the best evaluation, which those who ask for it expect; without, those of the last step.
  *
  * @throws InterruptedError after writing a checkpoint; NonFiniteError naming the rows.
  */
-export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[]; state: RunState }> {
+export async function runLoop(input: LoopInput): Promise<LoopResult> {
   const { model, plan, settings, reporter, layout, reference } = input;
   const { policy } = model;
   const optimizer = createAdamW(policy.views.map((view) => view.length), { weightDecay: settings.weightDecay });
   const blocks = new GradientBlocks(policy);
-  let state = input.state;
+  let state = input.state, best = input.resumed?.best;
   if (input.resumed) {
     state = input.resumed.state;
     policy.fill(input.resumed.parameters);
@@ -174,6 +191,7 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
       parameters: policy.snapshot(),
       firstMoments: flat(firstMoments),
       secondMoments: flat(secondMoments),
+      best,
     });
     // Whoever waits for it next is told.
     saved.catch(() => {});
@@ -240,6 +258,7 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
         const measured = await evaluateRewards(heldOut, model.pool, reference, layout, settings.beta, state.step, tell);
         const evaluation: Evaluation = { step: state.step, auc: measured.auc, margin: measured.margin };
         state = { ...state, evaluations: [...state.evaluations, evaluation] };
+        if (settings.earlyStop > 0 && bestOf(state.evaluations) === evaluation) best = policy.snapshot();
         reporter.event("evaluation", { ...evaluation });
         if (measured.auc) {
           const { value, low, high } = measured.auc;
@@ -262,5 +281,9 @@ export async function runLoop(input: LoopInput): Promise<{ metrics: StepMetrics[
     progress.done();
     await saved.catch(() => {});
   }
-  return { metrics, state };
+  if (best === undefined) return { metrics, state, kept: state.evaluations.at(-1) };
+  policy.fill(best);
+  const kept = bestOf(state.evaluations)!, { value } = kept.auc!;
+  reporter.line(`Kept: the parameters of step ${kept.step}, with the best held-out AUC (${value.toFixed(3)}).`);
+  return { metrics, state, kept };
 }

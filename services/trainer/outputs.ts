@@ -25,6 +25,8 @@ export interface RunResult {
   tokens_per_second: number;
   /** Tokens that steps went through, prompts included, over all epochs. */
   trained_tokens: number;
+  /** The step whose parameters were kept, where a run stops early: that with the best held-out AUC. */
+  kept_step?: number;
   reference: { computed: number; cached: number };
   /** Only of the embedded world: judged answers to unseen prompts, as fractions. */
   desirable_rate?: { before: number; after: number; prompts: number };
@@ -91,7 +93,13 @@ export async function writeOutputs(outputs: RunOutputs): Promise<void> {
       wallSeconds: result.seconds,
     },
     behaviour: result.behaviour,
-    notes: [...data.notes, ...data.warnings],
+    notes: [
+      ...data.notes,
+      ...data.warnings,
+      ...(result.kept_step === undefined
+        ? []
+        : [`Kept: the parameters of step ${result.kept_step} of ${result.steps}, with the best held-out AUC.`]),
+    ],
   });
   await writeFileAtomic(join(out, "report.html"), report);
 }

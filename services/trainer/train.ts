@@ -172,7 +172,7 @@ export async function train(
       tokens: 0,
       seconds: 0,
     };
-    const { metrics, state } = await runLoop({
+    const { metrics, state, kept } = await runLoop({
       model: trainable,
       plan,
       heldOut: data.heldOut,
@@ -203,7 +203,8 @@ export async function train(
     const { samples, desirableRate, behaviour } = answered;
     const seconds = (performance.now() - started) / 1000;
     const result: RunResult = {
-      auc: state.evaluations.at(-1)?.auc ?? null,
+      auc: kept?.auc ?? null,
+      ...(settings.earlyStop > 0 && kept ? { kept_step: kept.step } : {}),
       trained_tokens: state.tokens,
       tokens_per_second: Math.round(state.tokens / Math.max(state.seconds, 1e-9)),
       reference: { computed, cached },

@@ -117,6 +117,38 @@ fixtureTest(
   },
 );
 
+fixtureTest(
+  "a run that stops early leaves the adapter of its best evaluation, also where it was interrupted after that",
+  async (folder) => {
+    const source = fixture("llama-genai");
+    // Far too large a rate: what comes after the best is worse.
+    const settings = {
+      heldOut: 0.4,
+      batchSize: 4,
+      epochs: 8,
+      learningRate: 0.05,
+      schedule: "constant",
+      warmupRatio: 0,
+      workers: 1,
+    };
+    const stopped = await runQuietly(source, `${folder}/stopped`, { ...settings, earlyStop: 3 });
+    const kept = stopped.result.kept_step!;
+    assert(kept < stopped.result.steps, `the best is the last: ${kept} of ${stopped.result.steps}`);
+    const until = await runQuietly(source, `${folder}/until`, { ...settings, maxSteps: kept });
+    assert.equal(stopped.result.auc?.value, until.result.auc?.value);
+    const adapter = (out: string) => Deno.readFile(`${folder}/${out}/run/adapter/adapter_model.safetensors`);
+    assert.deepEqual(await adapter("stopped"), await adapter("until"));
+
+    const metrics = `${folder}/again/run/metrics.jsonl`;
+    const interrupted = () => existsSync(metrics) && Deno.readTextFileSync(metrics).split("\n").length - 1 > kept;
+    const again = { ...settings, earlyStop: 3 };
+    await assert.rejects(runQuietly(source, `${folder}/again`, again, interrupted), InterruptedError);
+    const resumed = await runQuietly(source, `${folder}/again`, { ...again, resume: true });
+    assert.equal(resumed.result.kept_step, kept);
+    assert.deepEqual(await adapter("again"), await adapter("until"));
+  },
+);
+
 fixtureTest("a run shows how far the evaluation of what is held out is", async (folder) => {
   const source = fixture("llama-genai"), shown: (Record<string, number | string> | undefined)[] = [];
   const progress = ({ label }: { label: string }) => ({
