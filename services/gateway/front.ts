@@ -182,6 +182,8 @@ export async function openFront(
       async drain() {
         await front.drain();
         await server.shutdown();
+        // The last bytes of an answer are the front's for a moment longer, and would end with it.
+        while (!closed && (await front.counts()).connections > 0) await new Promise((next) => setTimeout(next, 5));
       },
       close,
     };

@@ -15,7 +15,7 @@ Deno.test("the demo asks, trains, judges and asks again, leaves a page, and its 
     const { passed, auc, findings } = result.gate as Record<string, unknown>;
     assert.equal(typeof passed, "boolean");
     assert.deepEqual(Object.keys(auc as object).sort(), ["high", "low", "value"]);
-    assert.equal((findings as unknown[]).length, 4);
+    assert.equal((findings as unknown[]).length, 7);
     const page = Deno.readTextFileSync(`${folder}/out/demo.html`);
     assert.match(page, /A crowd tunes the embedded world/);
     assert.doesNotMatch(page, /src="https?:|@import/, "it needs nobody else's server");
