@@ -21,7 +21,7 @@ const sideBySide = { least: 4, most: 32 };
 /** Ids of a prompt as serving sees it: a conversation through the chat template, or plain text. */
 export function promptIds(tokenizer: ChatTokenizer, prompt: string | Message[]): number[] {
   return typeof prompt === "string"
-    ? tokenizer.encode(prompt)
+    ? tokenizer.encodePrompt(prompt)
     : tokenizer.encodeChat(prompt, { addGenerationPrompt: true });
 }
 

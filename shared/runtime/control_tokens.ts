@@ -21,6 +21,8 @@ export interface Sealed<T> {
   value: T;
   /** Ids of the text that was rendered from the value. */
   encode(rendered: string): number[];
+  /** That text without marks. */
+  unseal(rendered: string): string;
 }
 
 /** Characters that Unicode keeps for use within programs: text from outside has no business with them. */
@@ -89,7 +91,11 @@ export class ControlTokens {
       value,
       (text) => this.#sealText(taken === undefined ? text : text.replace(taken, replacement), mark),
     );
-    return { value: sealed as T, encode: (rendered) => this.#encode(rendered, mark, standIn) };
+    return {
+      value: sealed as T,
+      encode: (rendered) => this.#encode(rendered, mark, standIn),
+      unseal: (rendered) => rendered.replace(marksOf(mark), ""),
+    };
   }
 
   /** Whether the text could be, or be a part of, a control token. */
@@ -142,8 +148,7 @@ export class ControlTokens {
         const id = this.#words.get(word);
         return id === undefined ? word : standInOf(standIn, id);
       })
-      // A template may have written texts as JSON in ASCII.
-      .replace(new RegExp(`${mark}|\\\\u${mark.charCodeAt(0).toString(16)}`, "g"), "");
+      .replace(marksOf(mark), "");
     if (this.#text?.mark !== standIn) this.#text = { mark: standIn, tokenizer: this.#textTokenizer(standIn) };
     return this.#text.tokenizer.encode(text, { add_special_tokens: false }).ids;
   }
@@ -174,6 +179,9 @@ export class ControlTokens {
     }, this.config);
   }
 }
+
+/** The mark, also where a template has written texts as JSON in ASCII. */
+const marksOf = (mark: string) => new RegExp(`${mark}|\\\\u${mark.charCodeAt(0).toString(16)}`, "g");
 
 const standInOf = (mark: string, id: number) => `${mark}${id}${mark}`;
 

@@ -43,6 +43,6 @@ export function readPrompt(tokenizer: ChatTokenizer, prompt: Prompt, contextLeng
   if (surelyTooLong(tokenizer, prompt, contextLength)) return { tooLong: `more than ${contextLength} tokens` };
   const ids = prompt.source === "chat"
     ? tokenizer.encodeChat(prompt.messages, prompt.options)
-    : tokenizer.encode(prompt.text);
+    : tokenizer.encodePrompt(prompt.text);
   return ids.length < contextLength ? { ids } : { tooLong: `${ids.length} tokens` };
 }

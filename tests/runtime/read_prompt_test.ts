@@ -32,7 +32,7 @@ Deno.test("of a text that is far too long, only the beginning is tokenised", () 
 
 Deno.test("a text of long tokens that fits is read, and one that does not by a token is counted", () => {
   const encode = (text: string) => Array.from({ length: Math.ceil(text.length / 60) }, (_, i) => i);
-  const text = "a".repeat(60 * 1000), tokenizer: ChatTokenizer = { ...embedded, encode };
+  const text = "a".repeat(60 * 1000), tokenizer: ChatTokenizer = { ...embedded, encode, encodePrompt: encode };
   assert.ok(text.length / 8192 > 7, "more than a piece, none of whole tokens");
   const read = (contextLength: number) => readPrompt(tokenizer, { source: "text", text }, contextLength);
   assert.deepEqual(read(1001), { ids: encode(text) });

@@ -102,7 +102,7 @@ export const smallTemplate = "{% for m in messages %}{{ m.content }}{{ eos_token
 
 /** A tokenizer from the files of a folder that is then gone. */
 export async function openTokenizer(
-  tokenizer: { added_tokens: { content: string }[] },
+  tokenizer: { added_tokens: { content: string }[]; post_processor?: object | null },
   chat_template = smallTemplate,
   config: object = {},
 ): Promise<ChatTokenizer> {
