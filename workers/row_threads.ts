@@ -3,7 +3,8 @@
 
 import { InputError } from "../shared/errors.ts";
 import type { FeedbackRow } from "../shared/feedback/row.ts";
-import { type RowIds, type TokenizedRows, type TokenizeOptions, tokenizing } from "../shared/feedback/tokenize.ts";
+import type { RowIds } from "../shared/feedback/row_ids.ts";
+import { type TokenizedRows, type TokenizeOptions, tokenizing } from "../shared/feedback/tokenize.ts";
 import { type Reporter, silent, withProgress } from "../shared/progress.ts";
 import type { OpenModel } from "../shared/runtime/open_model.ts";
 import { lengthOf } from "../shared/runtime/read_prompt.ts";

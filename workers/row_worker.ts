@@ -2,7 +2,7 @@
 // the files that it is given, and opens none.
 
 import type { FeedbackRow } from "../shared/feedback/row.ts";
-import { idsOfRow, type RowIds } from "../shared/feedback/tokenize.ts";
+import { idsOfRow, type RowIds } from "../shared/feedback/row_ids.ts";
 import { type ChatTokenizer, createChatTokenizer } from "../shared/runtime/chat_tokenizer.ts";
 import type { TokenizerFiles } from "../shared/runtime/tokenizer_files.ts";
 import { exposeBounded } from "./bounded.ts";

@@ -4,19 +4,17 @@
 import { counted } from "../../shared/counted.ts";
 import { InputError } from "../../shared/errors.ts";
 import { classWeights, splitHeldOut } from "../../shared/feedback/batches.ts";
-import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
-import { describeReport, type TokenizedRow } from "../../shared/feedback/tokenize.ts";
+import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
 import type { Reporter } from "../../shared/progress.ts";
-import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
-import { tokenizeInThreads } from "../../workers/row_threads.ts";
 import type { PromptSet } from "./held_out.ts";
 import type { OpenModel } from "./model.ts";
+import { readRows } from "./read_rows.ts";
 import type { TrainSettings } from "./settings.ts";
 
 export interface TrainingData {
   path: string;
-  /** As read, by index. */
+  /** As read, without the rows that were dropped then. */
   source: FeedbackRow[];
   train: TokenizedRow[];
   heldOut: TokenizedRow[];
@@ -25,6 +23,8 @@ export interface TrainingData {
   /** Plain sentences about the data, for people. */
   notes: string[];
   warnings: string[];
+  /** How many rows each thing happened to on their way into tokens, by its name. */
+  changed: Record<string, number>;
 }
 
 function count(rows: readonly { label: boolean }[]): { desirable: number; undesirable: number } {
@@ -69,17 +69,14 @@ export async function prepareData(
   reporter: Reporter,
   checkpoint: () => void = () => {},
 ): Promise<TrainingData> {
-  const file = await readFeedback(path);
-  const { rows, report } = await tokenizeInThreads(file.rows, model, {
+  const { source, rows, notes, warnings, changed } = await readRows(path, model, {
     maxLength: settings.maxLength,
-    contextLength: contextLengthOf(model.folder.config),
     workers: settings.workers,
     reporter,
     checkpoint,
   });
-  const notes = [...file.summary, ...describeReport(report, path)];
   if (rows.length === 0) {
-    throw new InputError(`${path}: no row is left to train on (${notes.join(" ")})`);
+    throw new InputError(`${path}: no row is left to train on (${[...notes, ...warnings].join(" ")})`);
   }
   const { train, heldOut } = split(rows, settings.heldOut, trainedBefore);
   const counts = count(train);
@@ -99,7 +96,6 @@ export async function prepareData(
         } trained on.`,
     );
   }
-  const warnings: string[] = [];
   if (counts.desirable === 0 || counts.undesirable === 0) {
     warnings.push(
       `${path}: ${train.length === 1 ? "the one training row is" : `all ${train.length} training rows are`} ${
@@ -116,5 +112,5 @@ export async function prepareData(
         : `${path}: too few prompts to hold any out; there will be no AUC.`,
     );
   }
-  return { path, source: file.rows, train, heldOut, counts, weights, notes, warnings };
+  return { path, source, train, heldOut, counts, weights, notes, warnings, changed };
 }

@@ -3,17 +3,14 @@
 
 import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
-import { readFeedback } from "../../shared/feedback/read.ts";
-import { describeReport } from "../../shared/feedback/tokenize.ts";
 import { type Reporter, withProgress } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
 import { embeddedFeedback, embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
-import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { tokenizeInThreads } from "../../workers/row_threads.ts";
 import { answerPrompts } from "./generate.ts";
 import { findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
+import { readRows } from "./read_rows.ts";
 import { evaluateRewards, rewardsOfBase } from "./rewards.ts";
 import type { ScoreSettings } from "./score.ts";
 import { layoutFor, ReferenceScorer } from "./scorer.ts";
@@ -41,15 +38,16 @@ export async function evaluate(settings: EvaluateSettings, reporter: Reporter): 
   const embedded = model.folder.path === embeddedModelFolder;
   if (settings.data === undefined && !embedded) throw new InputError("--data: say which feedback file to evaluate on.");
   const path = settings.data ?? embeddedFeedback;
-  const file = await readFeedback(path);
-  const { rows, report } = await tokenizeInThreads(file.rows, model, {
+  const { rows, notes, warnings } = await readRows(path, model, {
     workers: settings.workers,
     reporter,
     maxLength: settings.maxLength,
-    contextLength: contextLengthOf(model.folder.config),
   });
-  for (const note of [...file.summary, ...describeReport(report, path)]) reporter.line(note);
-  if (rows.length === 0) throw new InputError(`${path}: no row is left to evaluate on.`);
+  for (const note of notes) reporter.line(note);
+  for (const warning of warnings) reporter.warn(`Warning: ${warning}`);
+  if (rows.length === 0) {
+    throw new InputError(`${path}: no row is left to evaluate on (${[...notes, ...warnings].join(" ")})`);
+  }
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
   if (!part) reporter.line("Without --adapter every reward is 0 by definition, and the AUC 0.5.");
   const cache = ReferenceCache.open(join(cacheFolder(), "reference.sqlite"));

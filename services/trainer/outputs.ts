@@ -71,6 +71,8 @@ export async function writeOutputs(outputs: RunOutputs): Promise<void> {
       rows: { train: data.train.length, held_out: data.heldOut.length, ...data.counts },
       weights: data.weights,
       notes: data.notes,
+      warnings: data.warnings,
+      changed: data.changed,
     },
     versions: { deno: Deno.version.deno, v8: Deno.version.v8, prospect: version },
     result,

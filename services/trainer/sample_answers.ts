@@ -44,10 +44,11 @@ interface SampledRun {
 function samplePrompts({ model, embedded, data }: SampledRun, contextLength: number | undefined): Prompt[] {
   if (embedded) return evaluationQuestions().map(({ text }) => [{ role: "user", content: text }]);
   const { heldOut, train, source } = data, seen = new Set<string>();
+  const promptOf = new Map(source.map(({ index, prompt }) => [index, prompt]));
   const rows = (heldOut.length > 0 ? heldOut : train).filter(({ promptKey }) =>
     !seen.has(promptKey) && seen.add(promptKey)
   );
-  return rows.slice(0, heldOut.length > 0 ? mostPrompts : shown.own).map(({ index }) => source[index]!.prompt)
+  return rows.slice(0, heldOut.length > 0 ? mostPrompts : shown.own).map(({ index }) => promptOf.get(index)!)
     .filter((prompt) => leavesRoom(model.tokenizer, prompt, contextLength));
 }
 

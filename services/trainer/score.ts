@@ -7,18 +7,16 @@ import { ensureWritableFile, writeFileAtomic } from "../../shared/atomic_file.ts
 import { counted } from "../../shared/counted.ts";
 import { InputError, RefusedModelError } from "../../shared/errors.ts";
 import { sequenceLength } from "../../shared/feedback/micro_batch.ts";
-import { readFeedback } from "../../shared/feedback/read.ts";
-import { describeReport, type TokenizedRow } from "../../shared/feedback/tokenize.ts";
+import type { TokenizedRow } from "../../shared/feedback/tokenize.ts";
 import { lockOutputPath } from "../../shared/output_lock.ts";
 import type { Reporter } from "../../shared/progress.ts";
 import { cacheFolder } from "../../shared/runtime/cache_folder.ts";
-import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
 import { isStockFile } from "../../shared/runtime/open_model.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { tokenizeInThreads } from "../../workers/row_threads.ts";
 import { findModel, type OpenModel, openModel, referenceKey, startScoring } from "./model.ts";
+import { readRows } from "./read_rows.ts";
 import { allFinite, layoutFor, logProb, rowsPerSlice, scoreSequences } from "./scorer.ts";
 import { adapterPart, type TrainedPart } from "./trained_part.ts";
 
@@ -100,16 +98,17 @@ export async function score(settings: ScoreSettings, reporter: Reporter): Promis
   const { device } = settings;
   const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
   const part = settings.adapter === undefined ? undefined : await adapterPart(settings.adapter, model);
-  const file = await readFeedback(settings.data);
-  const { rows, report } = await tokenizeInThreads(file.rows, model, {
+  const { rows, notes, warnings } = await readRows(settings.data, model, {
     workers: settings.workers,
     reporter,
     maxLength: settings.maxLength,
-    contextLength: contextLengthOf(model.folder.config),
     dropDuplicates: false,
   });
-  for (const note of [...file.summary, ...describeReport(report, settings.data)]) reporter.line(note);
-  if (rows.length === 0) throw new InputError(`${settings.data}: no row is left to score.`);
+  for (const note of notes) reporter.line(note);
+  for (const warning of warnings) reporter.warn(`Warning: ${warning}`);
+  if (rows.length === 0) {
+    throw new InputError(`${settings.data}: no row is left to score (${[...notes, ...warnings].join(" ")})`);
+  }
   await ensureWritableFile(settings.out);
   using _lock = await lockOutputPath(settings.out);
   const cache = settings.adapter === undefined

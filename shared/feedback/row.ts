@@ -29,8 +29,12 @@ export interface FeedbackRow {
 /** True when nothing was said: a template would still wrap it in tokens, but there is no answer to judge. */
 export function isEmptyCompletion(completion: string | Message[]): boolean {
   if (typeof completion === "string") return completion.trim() === "";
-  return completion.every((message) => message.content.trim() === "" && message["tool_calls"] === undefined);
+  return completion.every(({ content, tool_calls }) => content.trim() === "" && isNothing(tool_calls));
 }
+
+/** Whether a field says nothing: a column that other rows of a table need. */
+export const isNothing = (value: unknown): boolean =>
+  value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0);
 
 /** Whether an export wrote it: with the ids of its label and of its answer. */
 export const isExported = ({ remarks }: Pick<FeedbackRow, "remarks">): boolean =>

@@ -3,12 +3,8 @@
 
 import { createHash } from "node:crypto";
 import { counted } from "../counted.ts";
-import { InputError } from "../errors.ts";
-import type { ChatTokenizer } from "../runtime/chat_tokenizer.ts";
-import { type FeedbackRow, isEmptyCompletion, listLines, type Message } from "./row.ts";
-
-/** What tokenising needs of a tokenizer. */
-export type RowTokenizer = Pick<ChatTokenizer, "encode" | "encodeChat" | "eosToken" | "eosTokenId" | "eosTokenIds">;
+import { type FeedbackRow, isEmptyCompletion, listLines } from "./row.ts";
+import { type Finding, idsOfRow, type RowIds, type RowTokenizer } from "./row_ids.ts";
 
 /** A row ready for the model: the sequence is promptIds followed by completionIds. */
 export interface TokenizedRow {
@@ -22,31 +18,34 @@ export interface TokenizedRow {
   label: boolean;
 }
 
+/** What may happen to a row beside what its own ids show. */
+type Fate =
+  /** Dropped: the completion has no tokens. */
+  | "emptyCompletion"
+  /** Dropped: no token stands before the completion, so its first token has no probability. */
+  | "emptyPrompt"
+  /** Dropped: the prompt alone fills maxLength. */
+  | "promptTooLong"
+  /** Dropped: same prompt, completion and label as an earlier row. Empty with `dropDuplicates: false`. */
+  | "duplicates"
+  /** Kept: the same prompt and completion carry both labels, which cancel (KTO Prop. 4.3 at equal weights). */
+  | "contradictory"
+  /** Kept, cut at the end to fit maxLength. */
+  | "truncated"
+  /** Of those, the ones whose end token was cut off. */
+  | "endTokenCut"
+  /** Kept, not cut, but without any end token: the model does not learn to stop there. */
+  | "noEndToken";
+
 /** Rows that share a fate, by line number in file order. */
-export interface TokenizeReport {
+export interface TokenizeReport extends Record<Fate | Finding, number[]> {
   /** Rows given. */
   given: number;
   /** Rows that are left, by class. */
   desirable: number;
   undesirable: number;
-  /** Dropped: the completion has no tokens. */
-  emptyCompletion: number[];
-  /** Dropped: no token stands before the completion, so its first token has no probability. */
-  emptyPrompt: number[];
-  /** Dropped: the prompt alone fills maxLength. */
-  promptTooLong: number[];
-  /** Dropped: same prompt, completion and label as an earlier row. Empty with `dropDuplicates: false`. */
-  duplicates: number[];
-  /** Kept, cut at the end to fit maxLength. */
-  truncated: number[];
-  /** Of those, the ones whose end token was cut off. */
-  endTokenCut: number[];
-  /** Kept, not cut, but without any end token: the model does not learn to stop there. */
-  noEndToken: number[];
-  /** Kept: the prompt's ids are not how the joint ids begin, so a token at the seam is lost or doubled (as in TRL). */
-  seamMismatch: number[];
-  /** Kept: the same prompt and completion carry both labels, which cancel (KTO Prop. 4.3 at equal weights). */
-  contradictory: number[];
+  /** By field: rows that have it, and whose chat template does not read it. */
+  unread: Record<string, number[]>;
   /** What rows were cut to, in words. */
   limit: string;
 }
@@ -70,7 +69,7 @@ export interface TokenizeOptions {
 /**
  * Tokenises rows as TRL does (kto_trainer.py 1058-1117, `truncate`): conversations through the chat template, rendered
  * with and without the completion; plain text with the end token appended where missing. The completion is what the
- * joint ids have beyond the prompt's length.
+ * joint ids have beyond the prompt's; where those of a conversation do not begin so, `idsOfRow` says what it is.
  *
  * @throws InputError (from the template) naming the line, when a conversation cannot be rendered.
  */
@@ -100,15 +99,8 @@ export function* tokenizing(
     given: rows.length,
     desirable: 0,
     undesirable: 0,
-    emptyCompletion: [],
-    emptyPrompt: [],
-    promptTooLong: [],
-    duplicates: [],
-    truncated: [],
-    endTokenCut: [],
-    noEndToken: [],
-    seamMismatch: [],
-    contradictory: [],
+    ...noLines(),
+    unread: {},
     limit: contextLength < options.maxLength
       ? `the model's ${counted(contextLength, "token")}`
       : `--max-length ${maxLength}`,
@@ -117,8 +109,16 @@ export function* tokenizing(
   const seen = new Map<string, { labels: Set<boolean>; lines: number[] }>();
   const kept: TokenizedRow[] = [];
   for (const row of rows) {
-    const { promptIds, jointIds }: RowIds = yield row;
-    const whole = jointIds.slice(promptIds.length);
+    const { promptIds, askedIds = promptIds, completionIds: whole, findings, unread }: RowIds = yield row;
+    const note = (happened: readonly Finding[]) => {
+      for (const finding of happened) report[finding].push(row.line);
+      for (const field of unread) (report.unread[field] ??= []).push(row.line);
+    };
+    const lost = findings.filter((finding) => leavesNothing.has(finding));
+    if (lost.length > 0) {
+      note(lost);
+      continue;
+    }
     if (isEmptyCompletion(row.completion) || whole.length === 0) {
       report.emptyCompletion.push(row.line);
       continue;
@@ -131,7 +131,7 @@ export function* tokenizing(
       report.promptTooLong.push(row.line);
       continue;
     }
-    const promptKey = hashIds(promptIds);
+    const promptKey = hashIds(askedIds);
     // Compared before cutting: two answers that differ only beyond maxLength are still two judgements.
     const pairKey = `${promptKey} ${hashIds(whole)}`;
     const same = seen.get(pairKey) ?? { labels: new Set<boolean>(), lines: [] };
@@ -143,7 +143,7 @@ export function* tokenizing(
     same.lines.push(row.line);
     seen.set(pairKey, same);
 
-    if (!promptIds.every((id, i) => id === jointIds[i])) report.seamMismatch.push(row.line);
+    note(findings);
     const completionIds = whole.slice(0, maxLength - promptIds.length);
     const hasEnd = (ids: number[]) => ids.some((id) => ends.has(id));
     if (completionIds.length < whole.length) {
@@ -158,74 +158,121 @@ export function* tokenizing(
   return { rows: kept, report };
 }
 
-/** Ids of the prompt, and of prompt and completion together, before anything is cut. */
-export interface RowIds {
-  promptIds: number[];
-  jointIds: number[];
-}
-
-/** @throws InputError where the template refuses the row */
-export function idsOfRow(row: FeedbackRow, tokenizer: RowTokenizer): RowIds {
-  const { prompt, completion } = row;
-  if (typeof prompt === "string" && typeof completion === "string") {
-    const end = tokenizer.eosToken;
-    const answer = completion.endsWith(end) ? completion : completion + end;
-    // TRL calls the tokenizer itself here, which adds what the tokenizer adds (a beginning token, for Llama 3).
-    return {
-      promptIds: tokenizer.encode(prompt, { addSpecialTokens: true }),
-      jointIds: tokenizer.encode(prompt + answer, { addSpecialTokens: true }),
-    };
-  }
-  const before = asMessages(prompt, "user");
-  const after = asMessages(completion, "assistant");
-  const shared = {
-    ...(row.tools ? { tools: row.tools } : {}),
-    ...(row.templateArguments ? { templateArguments: row.templateArguments } : {}),
-  };
-  try {
-    return {
-      promptIds: tokenizer.encodeChat(before, { ...shared, addGenerationPrompt: true }),
-      jointIds: tokenizer.encodeChat([...before, ...after], shared),
-    };
-  } catch (error) {
-    if (error instanceof InputError) throw new InputError(`Row at line ${row.line}: ${error.message}`);
-    throw error;
-  }
-}
-
-function asMessages(text: string | Message[], role: string): Message[] {
-  return typeof text === "string" ? [{ role, content: text }] : text;
-}
-
 function hashIds(ids: readonly number[]): string {
   return createHash("sha256").update(new Uint8Array(Int32Array.from(ids).buffer)).digest("hex");
 }
 
-/** What is said of each list of the report, in this order. */
-const SENTENCES: [keyof TokenizeReport, (n: string, report: TokenizeReport) => string][] = [
-  ["emptyCompletion", (n) => `${n} dropped: the completion is empty`],
-  ["emptyPrompt", (n) => `${n} dropped: the prompt is empty, so the first token of the answer has no probability`],
-  ["promptTooLong", (n, r) => `${n} dropped: the prompt alone fills ${r.limit}`],
-  ["duplicates", (n) => `${n} dropped: same prompt, completion and label as an earlier row`],
-  ["contradictory", (n) => `${n} with both labels on the same prompt and completion, which cancel each other`],
-  ["truncated", (n, r) => `${n} cut at the end to ${r.limit}`],
-  ["endTokenCut", (n) => `${n} lost the end token by that cut, so nothing there teaches the model to stop`],
-  ["noEndToken", (n) => `${n} without an end token in the completion: the chat template does not write one`],
+/** Findings of rows that cannot be trained on. */
+const leavesNothing = new Set<Finding>(["seamLost", "answerLeftOut"]);
+
+type Sentence = (rows: string, report: TokenizeReport) => string;
+
+/** What is said of each list of the report, in this order, and whether it must not be missed. */
+const SENTENCES: [Fate | Finding, "note" | "warning", Sentence][] = [
+  ["emptyCompletion", "note", (n) => `${n} dropped: the completion is empty`],
+  [
+    "emptyPrompt",
+    "note",
+    (n) => `${n} dropped: the prompt is empty, so the first token of the answer has no probability`,
+  ],
+  ["promptTooLong", "note", (n, r) => `${n} dropped: the prompt alone fills ${r.limit}`],
+  [
+    "answerLeftOut",
+    "warning",
+    (n, r) =>
+      `${n} dropped: the chat template leaves out all that was answered (${
+        fieldsOf(r, r.answerLeftOut)
+      }); take a model whose template has it`,
+  ],
+  [
+    "seamLost",
+    "warning",
+    (n) =>
+      `${n} dropped: the chat template renders the prompt otherwise once an answer follows, so it is not known where ` +
+      `the answer begins`,
+  ],
+  ["duplicates", "note", (n) => `${n} dropped: same prompt, completion and label as an earlier row`],
+  ["contradictory", "note", (n) => `${n} with both labels on the same prompt and completion, which cancel each other`],
+  ["truncated", "note", (n, r) => `${n} cut at the end to ${r.limit}`],
+  ["endTokenCut", "note", (n) => `${n} lost the end token by that cut, so nothing there teaches the model to stop`],
+  ["noEndToken", "note", (n) => `${n} without an end token in the completion: the chat template does not write one`],
+  ["endWordTaken", "note", (n) => `${n} whose answer ends in the end token's words, which count once`],
   [
     "seamMismatch",
-    (n) => `${n} with another token where prompt and completion meet (a trailing space in the prompt?)`,
+    "warning",
+    (n) =>
+      `${n} whose answer loses or doubles a token where prompt and completion meet, as in TRL: let spaces begin the ` +
+      `completion rather than end the prompt`,
+  ],
+  ["seamShared", "note", (n) => `${n} with a token that reaches from the chat template's opening into the answer`],
+  [
+    "seamParted",
+    "warning",
+    (n) =>
+      `${n} whose chat template opens an answer otherwise than it asks for one (<think>, say): prompt and answer are cut ` +
+      `where the two part, and when it is served the model reads more before its answer than here`,
+  ],
+  [
+    "answerAsGiven",
+    "note",
+    (n) => `${n} of whose answer the chat template leaves out a part (thoughts, say): read whole, as a model gives it`,
+  ],
+  ["answerShortened", "warning", (n) => `${n} of whose answer the chat template leaves out a part`],
+  ["systemLeftOut", "warning", (n) => `${n} whose system message the chat template leaves out`],
+  ["systemMerged", "note", (n) => `${n} whose system message the chat template puts into the user's turn`],
+  [
+    "turnShortened",
+    "note",
+    (n) => `${n} with an earlier turn of which the chat template leaves out a part (thoughts, say)`,
   ],
 ];
 
+const noLines = () =>
+  Object.fromEntries(SENTENCES.map(([key]) => [key, [] as number[]])) as Record<Fate | Finding, number[]>;
+
+/** Fields that say something: templates do not read others, and need not. */
+const saying = /^(tools|tool_calls|function_call|reasoning|reasoning_content|thinking|chat_template_kwargs\..*)$/;
+
+/** Fields that the template leaves out in any of these rows. */
+function fieldsOf({ unread }: TokenizeReport, lines: readonly number[]): string {
+  const wanted = new Set(lines);
+  return Object.keys(unread).filter((field) => unread[field]!.some((line) => wanted.has(line))).join(", ");
+}
+
+/** Plain sentences, one for each thing that happened to rows. */
+export interface Described {
+  notes: string[];
+  /** Those that must not be missed. */
+  warnings: string[];
+}
+
 /**
- * The report in plain lines, one for each thing that happened to a row; none when nothing did.
+ * The report in plain sentences; none when nothing happened.
  *
  * @param path The data file, to name rows as `path:line`.
  */
-export function describeReport(report: TokenizeReport, path: string): string[] {
-  return SENTENCES.flatMap(([key, sentence]) => {
-    const lines = report[key];
-    if (!Array.isArray(lines) || lines.length === 0) return [];
-    return [`${sentence(counted(lines.length, "row"), report)} (${path}:${listLines(lines)}).`];
-  });
+export function describeReport(report: TokenizeReport, path: string): Described {
+  const described: Described = { notes: [], warnings: [] };
+  const say = (level: "note" | "warning", lines: readonly number[], sentence: (rows: string) => string) => {
+    if (lines.length === 0) return;
+    described[`${level}s`].push(`${sentence(counted(lines.length, "row"))} (${path}:${listLines(lines)}).`);
+  };
+  for (const [key, level, sentence] of SENTENCES) say(level, report[key], (rows) => sentence(rows, report));
+  for (const [field, lines] of Object.entries(report.unread)) {
+    say(
+      saying.test(field) ? "warning" : "note",
+      lines,
+      (rows) => `${rows} with ${field}, which the chat template does not read`,
+    );
+  }
+  return described;
+}
+
+/** How many rows each thing happened to, under the names that run.json and events have; nothing that happened to none. */
+export function countsOf(report: TokenizeReport): Record<string, number> {
+  const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries([
+    ...SENTENCES.map(([key]) => [snake(key), report[key].length] as const),
+    ...Object.entries(report.unread).map(([field, lines]) => [`unread.${field}`, lines.length] as const),
+  ].filter(([, count]) => count > 0));
 }

@@ -9,8 +9,8 @@ import {
   withoutContradictions,
   withoutStale,
 } from "../../shared/feedback/hygiene.ts";
-import type { RowTokenizer } from "../../shared/feedback/tokenize.ts";
 import { tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { characterTokenizer } from "./character_tokenizer.ts";
 
 const user = (content: string) => [{ role: "user", content }];
 const says = (content: string) => [{ role: "assistant", content }];
@@ -38,14 +38,11 @@ Deno.test("duplicates, contradictions and empty answers are told apart and named
 });
 
 Deno.test("counts, duplicates and contradictions are those that training reports of the same rows", () => {
-  const encode = (text: string) => [...text].map((character) => character.codePointAt(0)!);
-  const tokenizer: RowTokenizer = {
-    encode,
-    encodeChat: (messages) => encode(messages.map(({ role, content }) => `<${role}>${content}`).join("") + "\n"),
-    eosToken: "\n",
-    eosTokenId: 10,
-    eosTokenIds: [10],
-  };
+  const tokenizer = characterTokenizer(
+    "\n",
+    (messages, { addGenerationPrompt }) =>
+      messages.map(({ role, content }) => `<${role}>${content}`).join("") + (addGenerationPrompt ? "" : "\n"),
+  );
   const numbered = rows.map((row, index) => ({ ...row, index, line: index + 1 }));
   const { report } = tokenizeRows(numbered, tokenizer, { maxLength: 1000 });
   const hygiene = inspectLabels(rows);

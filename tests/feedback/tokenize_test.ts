@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
-import { describeReport, type RowTokenizer, tokenizeRows } from "../../shared/feedback/tokenize.ts";
+import { countsOf, describeReport, tokenizeRows } from "../../shared/feedback/tokenize.ts";
 import { loadChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 import { openModelFolder } from "../../shared/runtime/model_folder.ts";
+import { characterTokenizer } from "./character_tokenizer.ts";
 import { FIXTURES, SHARED, sharedTest } from "./shared_files.ts";
 
 interface GoldenRow {
@@ -39,19 +40,12 @@ for (const fixture of FIXTURES) {
   });
 }
 
-const codePoints = (text: string) => [...text].map((c) => c.codePointAt(0) as number);
-
 /** One id per character, the end token is `$`. */
-const characters: RowTokenizer = {
-  encode: codePoints,
-  encodeChat: (messages, options) =>
-    codePoints(
-      messages.map((m) => `${m.role[0]}:${m.content}$`).join("") + (options?.addGenerationPrompt ? "a:" : ""),
-    ),
-  eosToken: "$",
-  eosTokenId: 36,
-  eosTokenIds: [36],
-};
+const characters = characterTokenizer(
+  "$",
+  (messages, options) =>
+    messages.map((m) => `${m.role[0]}:${m.content}$`).join("") + (options.addGenerationPrompt ? "a:" : ""),
+);
 
 function row(line: number, prompt: string, completion: string, label: boolean): FeedbackRow {
   return { index: line - 1, line, prompt, completion, label };
@@ -95,7 +89,7 @@ Deno.test("a context shorter than maxLength cuts instead of it, and the notes na
     const input = [row(1, "ab", "cdef", true), row(2, "abcd", "e", true)];
     const { rows, report } = tokenizeRows(input, characters, { maxLength, contextLength });
     assert.deepEqual(rows.map((r) => text(r.completionIds)), ["cd"]);
-    return describeReport(report, "f").slice(0, 2);
+    return describeReport(report, "f").notes.slice(0, 2);
   };
   assert.deepEqual(notes(1024, 4), [
     "1 row dropped: the prompt alone fills the model's 4 tokens (f:2).",
@@ -124,12 +118,13 @@ Deno.test("repeated rows are dropped once named, contradictions are kept and nam
   assert.deepEqual(report.contradictory, [1, 3]);
   assert.deepEqual(report.emptyPrompt, [5]);
   assert.deepEqual(report.emptyCompletion, [6]);
-  assert.deepEqual(describeReport(report, "f.jsonl"), [
+  assert.deepEqual(describeReport(report, "f.jsonl").notes, [
     "1 row dropped: the completion is empty (f.jsonl:6).",
     "1 row dropped: the prompt is empty, so the first token of the answer has no probability (f.jsonl:5).",
     "1 row dropped: same prompt, completion and label as an earlier row (f.jsonl:2).",
     "2 rows with both labels on the same prompt and completion, which cancel each other (f.jsonl:1, 3).",
   ]);
+  assert.deepEqual(countsOf(report), { empty_completion: 1, empty_prompt: 1, duplicates: 1, contradictory: 2 });
   const kept = tokenizeRows(input, characters, { maxLength: 9, dropDuplicates: false });
   assert.deepEqual(kept.rows.map((r) => r.line), [1, 2, 3, 4]);
   assert.deepEqual(kept.report.duplicates, []);
@@ -153,7 +148,7 @@ Deno.test("a long list of lines is cut after five", () => {
   const { report } = tokenizeRows(Array.from({ length: 12 }, (_, i) => row(i + 1, "p", "", true)), characters, {
     maxLength: 9,
   });
-  assert.deepEqual(describeReport(report, "f"), [
+  assert.deepEqual(describeReport(report, "f").notes, [
     "12 rows dropped: the completion is empty (f:1, 2, 3, 4, 5 and 7 more).",
   ]);
 });
@@ -161,7 +156,7 @@ Deno.test("a long list of lines is cut after five", () => {
 Deno.test("a conversation the template refuses is an InputError that names the line", () => {
   const refusing = {
     ...characters,
-    encodeChat: () => {
+    readChat: () => {
       throw new InputError("roles must alternate");
     },
   };

@@ -10,7 +10,12 @@ Deno.test("answers that cannot be given leave the report without samples and say
   const model = openModel(await findModel(undefined, "auto", silent), "auto");
   const warnings: string[] = [], reporter = { ...silent, warn: (text: string) => void warnings.push(text) };
   const prompt = [{ role: "user", content: "What is 3 plus 4?" }];
-  const data = { source: [{ prompt }], heldOut: [], train: [{ index: 0, promptKey: "a" }] } as unknown as TrainingData;
+  // Rows before it were dropped as they were read.
+  const data = {
+    source: [{ index: 3, prompt }],
+    heldOut: [],
+    train: [{ index: 3, promptKey: "a" }],
+  } as unknown as TrainingData;
   const run = { embedded: false, data, adapter: {}, workers: 1, device: "cpu" as const, seed: 0 };
   const none = await answerSamples({ ...run, model: { ...model, path: "nowhere.onnx" } }, reporter, () => false);
   assert.deepEqual(none, { samples: [] });

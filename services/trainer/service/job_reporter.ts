@@ -61,6 +61,10 @@ export function reportJob(database: Database, jobId: string, named: (sentence: s
       } else if (name === "progress") {
         const { eta_seconds, ...counted } = fields as unknown as ProgressFields;
         progress = { ...counted, etaSeconds: eta_seconds };
+      } else if (name === "data") {
+        // The sentences come as messages of their own.
+        const { notes: _, warnings: __, ...counts } = fields;
+        news.push({ level: "info", type: "message", message: "The rows were read.", data: counts });
       } else if (name === "evaluation") {
         news.push({ level: "info", type: "message", message: "Held-out rows were scored.", data: fields });
       }

@@ -235,8 +235,13 @@ async function leave(database: Database, dataFolder: string, job: Job, left: Lef
   const { relative, folder, parent, base, gate, version, result } = left;
   const sizes = await Promise.all(results.map(async ([, path]) => (await Deno.stat(join(folder, path))).size));
   const run = JSON.parse(await Deno.readTextFile(join(folder, "run.json")));
-  const { rows, notes } = run.data;
-  const data = { rows: rows.desirable + rows.undesirable, ...rows, notes: notes.map(left.named) };
+  const { rows, notes, warnings, changed } = run.data;
+  const data = {
+    rows: rows.desirable + rows.undesirable,
+    ...rows,
+    notes: [...notes, ...warnings].map(left.named),
+    changed,
+  };
   // What is served is this copy, whatever happens to the run's own folder.
   if (await keepAdapter(dataFolder, join(folder, "adapter")) !== version) {
     throw new InputError("The adapter's files were changed while it was measured; run the job again.");
