@@ -17,7 +17,7 @@ export class StockSession {
       dtype: dtype as "fp32",
       device,
       local_files_only: true,
-      session_options: { intraOpNumThreads: 1, logSeverityLevel: 3 },
+      session_options: { intraOpNumThreads: 1, logSeverityLevel: 4 },
     });
     return new StockSession(model);
   }

@@ -11,6 +11,7 @@ import {
   type Objective,
   type Trained,
 } from "../../shared/compiler/compile.ts";
+import { checkFile } from "../../shared/compiler/check_file.ts";
 import { weightsFolder } from "../../shared/onnx/external_data.ts";
 import { withoutDefaults } from "../../shared/compiler/weight_reads.ts";
 import { checkDevice } from "../../shared/runtime/gpu.ts";
@@ -124,6 +125,7 @@ export async function startGeneration(
 ): Promise<void> {
   await checkDevice(model, device);
   const graph = compileGeneration(model.path, model.folder.config);
+  await checkFile(model.path);
   const setup = { device, folder: weightsFolder(model.path), graph, threads: 1 };
   await pool.prepare(async (worker) => void await worker.openGeneration(setup));
   if (adapter) await adaptGeneration(pool, adapter);

@@ -14,6 +14,7 @@ import { kto, ktoInputs, ktoOutputs } from "../objectives/kto.ts";
 import { nextToken, nextTokenInputs } from "../objectives/next_token.ts";
 import { injectLora, loraNames, selectTargets } from "./adapt.ts";
 import { sizeCaches } from "./cache_sizes.ts";
+import { checkFile } from "./check_file.ts";
 import { decompose } from "./decompose/decompose.ts";
 import { products } from "./decompose/product.ts";
 import { differentiate } from "./differentiate.ts";
@@ -159,6 +160,8 @@ interface Forward extends Omit<CompiledScoring, "scoring" | "tables"> {
 /** The forward pass from ids to log-probs, with what is trained (if anything) as inputs. */
 async function compileForward(path: string, config: AttentionSizes, trained: Trained | undefined): Promise<Forward> {
   const open = openForward(path);
+  // After what the compiler has to say of the file, which says more of what to do.
+  await checkFile(path);
   const folder = weightsFolder(path);
   const kind = trained?.kind === "full" ? frozenKind(open) : undefined;
   if (kind) {

@@ -10,6 +10,7 @@ import { type Graph, operatorKey, prune, type Shape, sortTopologically } from ".
 import { readModel } from "../onnx/read_model.ts";
 import { writeModel } from "../onnx/write_model.ts";
 import { cacheFolder } from "../runtime/cache_folder.ts";
+import { runtimeSentence } from "../runtime/runtime_errors.ts";
 
 /** Names of the sizes that a run chooses. */
 export const batch = "batch", sequence = "sequence";
@@ -161,7 +162,7 @@ export async function foldConstants(graph: Graph, path: string): Promise<Graph> 
       optimizedModelFilePath: file,
       executionProviders: ["cpu"],
       intraOpNumThreads: 1,
-      logSeverityLevel: 3,
+      logSeverityLevel: 4,
     }).catch((error: Error) => refuseOperator(graph, path, error));
     await session.release();
     const folded = readModel(file, { inlineLimit: Infinity });
@@ -175,16 +176,22 @@ export async function foldConstants(graph: Graph, path: string): Promise<Graph> 
   }
 }
 
-/** ONNX Runtime's complaint about the graph, with the node that it is about where its message names the operator. */
-export function refuseOperator(graph: Graph, path: string, error: Error): never {
+/** `operator …, node "…": ` of the node that ONNX Runtime's message is about, where it can be told; or nothing. */
+export function nodeBehind(graph: Graph, { message }: Error): string {
   const node =
     graph.nodes.find(({ operator }) =>
-      new RegExp(`\\b${operator}\\b[^a-z]*(\\(|is not|with domain)`).test(error.message)
+      /^\w+$/.test(operator) && new RegExp(`\\b${operator}\\b[^a-z]*(\\(|is not|with domain)`).test(message)
     ) ??
-      graph.nodes.find(({ name }) => name !== "" && error.message.includes(name));
-  const about = node ? `operator ${operatorKey(node)}, node "${node.name}": ` : "";
+      graph.nodes.find(({ name }) => name !== "" && message.includes(name));
+  return node ? `operator ${operatorKey(node)}, node "${node.name}": ` : "";
+}
+
+/** ONNX Runtime's complaint about the graph, with the node that it is about where its message names the operator. */
+export function refuseOperator(graph: Graph, path: string, error: Error): never {
   throw new RefusedModelError(
-    `${path}: ${about}expected operators that ONNX Runtime has (it says: ${error.message.trim()}).`,
+    `${path}: ${nodeBehind(graph, error)}expected operators that ONNX Runtime has (it says: ${
+      runtimeSentence(error)
+    }).`,
   );
 }
 

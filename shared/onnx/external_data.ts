@@ -28,7 +28,9 @@ export function settleExternalFiles(graph: Graph, path: string, links: "followed
         );
       }
       try {
-        files.set(location, { size: Deno.statSync(file).size, place: relative(home, Deno.realPathSync(file)) });
+        const { size, isFile } = Deno.statSync(file);
+        if (!isFile) throw new Error("it is a folder");
+        files.set(location, { size, place: relative(home, Deno.realPathSync(file)) });
       } catch {
         throw new InputError(`${file}: the external data of ${path} is missing; put the file back beside the model.`);
       }

@@ -128,18 +128,33 @@ export function prune(graph: Graph): void {
   for (const name of graph.initializers.keys()) if (!read.has(name)) graph.initializers.delete(name);
 }
 
-/** Puts nodes into an order in which every value is written before it is read, otherwise keeping their order. */
+/** Nodes that wait for each other, so that none of them can be the first. */
+export class CyclicGraphError extends Error {
+  /** @param circle the nodes, each of which reads what the one before it writes, and the last is read by the first */
+  constructor(readonly circle: Node[]) {
+    const names = circle.slice(0, 4).map(({ name, operator }) => `"${name || operator}"`).join(", ");
+    super(`its nodes wait for each other in a circle (${names}${circle.length > 4 ? ", …" : ""})`);
+  }
+}
+
+/**
+ * Puts nodes into an order in which every value is written before it is read, otherwise keeping their order.
+ *
+ * @throws CyclicGraphError where there is none
+ */
 export function sortTopologically(graph: Graph): void {
   const writer = producers(graph);
-  const done = new Set<Node>();
+  const done = new Set<Node>(), waiting = new Set<Node>();
   const sorted: Node[] = [];
   for (const start of graph.nodes) {
     const stack: { node: Node; next: number }[] = done.has(start) ? [] : [{ node: start, next: 0 }];
     while (stack.length > 0) {
       const top = stack[stack.length - 1]!;
+      waiting.add(top.node);
       const input = top.node.inputs[top.next++];
       if (input === undefined) {
         stack.pop();
+        waiting.delete(top.node);
         if (!done.has(top.node)) {
           done.add(top.node);
           sorted.push(top.node);
@@ -147,7 +162,12 @@ export function sortTopologically(graph: Graph): void {
         continue;
       }
       const before = writer.get(input);
-      if (before && !done.has(before)) stack.push({ node: before, next: 0 });
+      if (!before || done.has(before)) continue;
+      if (waiting.has(before)) {
+        const nodes = stack.map(({ node }) => node);
+        throw new CyclicGraphError(nodes.slice(nodes.indexOf(before)).reverse());
+      }
+      stack.push({ node: before, next: 0 });
     }
   }
   graph.nodes = sorted;

@@ -6,7 +6,17 @@ import { dirname } from "node:path";
 import protobuf from "protobufjs";
 import { InputError } from "../errors.ts";
 import { settleExternalFiles } from "./external_data.ts";
-import type { Attribute, Dimension, Graph, Node, Tensor, Value } from "./graph.ts";
+import { type Field, fields, FileWindow } from "./file_fields.ts";
+import {
+  type Attribute,
+  CyclicGraphError,
+  type Dimension,
+  type Graph,
+  type Node,
+  sortTopologically,
+  type Tensor,
+  type Value,
+} from "./graph.ts";
 import { refusePointer } from "./other_weights.ts";
 import { dataTypeOfCode, dataTypes, messages } from "./schema.ts";
 
@@ -14,72 +24,6 @@ import { dataTypeOfCode, dataTypes, messages } from "./schema.ts";
 const defaultInlineLimit = 1024;
 /** No node, value or small tensor of a real decoder comes near this. */
 const messageLimit = 64 * 1024 * 1024;
-
-/** Reads a byte range of an open file through a window, for parsing without loading the file. */
-class FileWindow {
-  #window = new Uint8Array(0);
-  #start = 0;
-  constructor(readonly file: Deno.FsFile, readonly size: number, readonly fail: (why: string) => never) {}
-
-  bytes(offset: number, length: number): Uint8Array {
-    if (offset + length > this.size) {
-      this.fail("it ends in the middle of a field, so it is cut short or not an ONNX file");
-    }
-    if (offset < this.#start || offset + length > this.#start + this.#window.length) {
-      this.#window = new Uint8Array(Math.min(Math.max(length, 65536), this.size - offset));
-      this.#start = offset;
-      this.file.seekSync(offset, Deno.SeekMode.Start);
-      for (let filled = 0; filled < this.#window.length;) {
-        const read = this.file.readSync(this.#window.subarray(filled));
-        if (read === null) this.fail("it changed while being read");
-        filled += read!;
-      }
-    }
-    return this.#window.subarray(offset - this.#start, offset - this.#start + length);
-  }
-
-  /** A protobuf varint (as a number; exact below 2^53) and the offset behind it. */
-  varint(offset: number): [value: number, next: number] {
-    let value = 0;
-    for (let i = 0; i < 10; i++) {
-      const byte = this.bytes(offset + i, 1)[0]!;
-      value += (byte & 0x7f) * 2 ** (7 * i);
-      if (byte < 0x80) return [value, offset + i + 1];
-    }
-    return this.fail("a number in it has no end, so it is not an ONNX file");
-  }
-}
-
-interface Field {
-  id: number;
-  wireType: number;
-  /** Payload range; for varints the range is empty and `value` holds the number. */
-  start: number;
-  end: number;
-  value: number;
-}
-
-function* fields(window: FileWindow, start: number, end: number): Generator<Field> {
-  for (let at = start; at < end;) {
-    const [tag, afterTag] = window.varint(at);
-    const id = Math.floor(tag / 8), wireType = tag % 8;
-    if (id === 0) window.fail("it holds a field without a number, so it is not an ONNX file");
-    let from = afterTag, to: number, value = 0;
-    if (wireType === 0) {
-      [value, from] = window.varint(afterTag);
-      to = from;
-    } else if (wireType === 1) to = from + 8;
-    else if (wireType === 5) to = from + 4;
-    else if (wireType === 2) {
-      const [length, next] = window.varint(afterTag);
-      from = next;
-      to = next + length;
-    } else return window.fail(`it holds a field of wire type ${wireType}, so it is not an ONNX file`);
-    if (to > end) window.fail("it ends in the middle of a field, so it is cut short or not an ONNX file");
-    yield { id, wireType, start: from, end: to, value };
-    at = to;
-  }
-}
 
 // deno-lint-ignore no-explicit-any -- protobufjs messages are untyped; this is the boundary
 type Message = any;
@@ -96,8 +40,10 @@ function decode(window: FileWindow, type: protobuf.Type, field: Field): Message 
 const decoder = new TextDecoder();
 const number = (value: unknown) => Number(value);
 
-function elementCount(dims: number[]): number {
-  return dims.reduce((product, size) => product * size, 1);
+/** Bytes of a tensor; undefined where a size is none, negative or beyond what a number holds. */
+function bytesOf(dims: readonly number[], dataType: Tensor["dataType"]): number | undefined {
+  const bytes = Math.ceil(dims.reduce((product, size) => product * size, 1) * dataTypes[dataType].bytes);
+  return dims.every((size) => size >= 0) && Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
 /** Bytes of typed (not raw) tensor fields, in raw little-endian layout. */
@@ -138,7 +84,8 @@ function inlineTensor(message: Message, fail: (why: string) => never): Tensor {
     fail(`tensor "${message.name}" inside a node has external data, which is not read`);
   }
   const bytes = message.rawData?.length > 0 ? message.rawData : typedBytes(message, dataType);
-  const expected = Math.ceil(elementCount(dims) * dataTypes[dataType].bytes);
+  const expected = bytesOf(dims, dataType) ??
+    fail(`tensor "${message.name}" of ${dataType} [${dims}] has a size that is none`);
   if (dataType !== "string" && bytes.length !== expected) {
     fail(`tensor "${message.name}" of ${dataType} [${dims}] has ${bytes.length} bytes where ${expected} were expected`);
   }
@@ -152,36 +99,46 @@ function readInitializer(window: FileWindow, field: Field, fileName: string, inl
   let name = "", code = 0, location = 0;
   let payload: Field | undefined;
   for (const inner of fields(window, field.start, field.end)) {
-    if (inner.id === 1 && inner.wireType === 0) dims.push(inner.value);
-    else if (inner.id === 1) {
+    const { id, wireType } = inner, number = wireType === 0, bytes = wireType === 2;
+    if (id === 1 && number) dims.push(inner.value);
+    else if (id === 1 && bytes) {
       for (let at = inner.start; at < inner.end;) {
         const [size, next] = window.varint(at);
         dims.push(size);
         at = next;
       }
-    } else if (inner.id === 2) code = inner.value;
-    else if (inner.id === 8) name = decoder.decode(window.bytes(inner.start, inner.end - inner.start));
-    else if (inner.id === 14) location = inner.value;
-    else if (inner.id === 13) {
+    } else if (id === 2 && number) code = inner.value;
+    else if (id === 8 && bytes) name = decoder.decode(window.bytes(inner.start, inner.end - inner.start));
+    else if (id === 14 && number) location = inner.value;
+    else if (id === 13 && bytes) {
       const entry = decode(window, messages.entry, inner);
       external.set(entry.key, entry.value);
-    } else if (inner.id === 9 || (inner.id === 4 && inner.wireType === 2)) payload = inner;
+    } else if ((id === 9 || id === 4) && bytes) {
+      if (payload) window.fail(`initializer "${name}" has its data twice`);
+      payload = inner;
+    }
   }
   const dataType = dataTypeOfCode(code) ??
     window.fail(`initializer "${name}" has element type ${code}, which Prospect does not read`);
-  const expected = Math.ceil(elementCount(dims) * dataTypes[dataType].bytes);
+  const expected = bytesOf(dims, dataType) ??
+    window.fail(`initializer "${name}" of ${dataType} [${dims}] has a size that is none`);
   if (location === 1) {
     const file = external.get("location");
     if (!file) return window.fail(`initializer "${name}" has external data without a location`);
-    const offset = Number(external.get("offset") ?? 0), length = Number(external.get("length") ?? expected);
-    if (length !== expected || !(offset >= 0)) {
+    if (payload) window.fail(`initializer "${name}" has its data twice`);
+    const place = (key: string, otherwise: number) => {
+      const text = external.get(key) ?? `${otherwise}`;
+      return /^\d{1,15}$/.test(text) ? Number(text) : window.fail(`initializer "${name}" has the ${key} "${text}"`);
+    };
+    const offset = place("offset", 0), length = place("length", expected);
+    if (length !== expected) {
       window.fail(
         `initializer "${name}" of ${dataType} [${dims}] names ${length} bytes where ${expected} were expected`,
       );
     }
     return { name, dataType, dims, data: { kind: "external", location: file, offset, length } };
   }
-  if (payload && payload.end - payload.start > inlineLimit) {
+  if (payload && payload.end - payload.start > inlineLimit && (payload.id === 9 || dataType === "float32")) {
     const length = payload.end - payload.start;
     if (length !== expected) {
       window.fail(`initializer "${name}" of ${dataType} [${dims}] has ${length} bytes where ${expected} were expected`);
@@ -189,6 +146,16 @@ function readInitializer(window: FileWindow, field: Field, fileName: string, inl
     return { name, dataType, dims, data: { kind: "external", location: fileName, offset: payload.start, length } };
   }
   return inlineTensor(decode(window, messages.tensor, field), window.fail);
+}
+
+/** The bytes of an attribute's graph, which are decoded where somebody asks what is in it. */
+function decodable({ name, g }: Message, fail: (why: string) => never): Uint8Array {
+  try {
+    messages.graph.decode(g);
+    return g;
+  } catch (error) {
+    return fail(`the graph in attribute "${name}" cannot be decoded (${(error as Error).message})`);
+  }
 }
 
 function readAttribute(message: Message, fail: (why: string) => never): Attribute {
@@ -203,7 +170,7 @@ function readAttribute(message: Message, fail: (why: string) => never): Attribut
       if (!message.t) fail(`attribute "${message.name}" is a tensor that is not there`);
       return { kind: "tensor", value: inlineTensor(message.t, fail) };
     case 5:
-      return { kind: "graph", value: message.g };
+      return { kind: "graph", value: decodable(message, fail) };
     case 6:
       return { kind: "floats", value: [...message.floats] };
     case 7:
@@ -236,6 +203,22 @@ function readValue(message: Message, fail: (why: string) => never): Value {
   return { name: message.name, dataType, shape };
 }
 
+/** Every value is written once, before anything that reads it. */
+function checkFlow(graph: Graph, fail: (why: string) => never): void {
+  const written = new Set([...graph.inputs.map(({ name }) => name), ...graph.initializers.keys()]);
+  for (const name of graph.nodes.flatMap(({ outputs }) => outputs)) {
+    if (name === "") continue;
+    if (written.has(name)) fail(`"${name}" is written twice`);
+    written.add(name);
+  }
+  try {
+    sortTopologically({ ...graph });
+  } catch (error) {
+    if (!(error instanceof CyclicGraphError)) throw error;
+    fail(error.message);
+  }
+}
+
 /**
  * Reads an ONNX model. Initializers of more than `inlineLimit` bytes (1 KiB) are returned as file ranges relative to the
  * model's folder: Infinity has everything in memory (for a small file that will be gone), 0 has every place.
@@ -265,8 +248,8 @@ export function readModel(
   const graph: Graph = { irVersion: 0, opsets: new Map(), inputs: [], outputs: [], nodes: [], initializers: new Map() };
   let found = false;
   for (const field of fields(window, 0, window.size)) {
-    if (field.id === 1) graph.irVersion = field.value;
-    else if (field.id === 8) {
+    if (field.id === 1 && field.wireType === 0) graph.irVersion = field.value;
+    else if (field.id === 8 && field.wireType === 2) {
       const opset = decode(window, messages.opset, field);
       graph.opsets.set(opset.domain === "ai.onnx" ? "" : opset.domain, number(opset.version));
     } else if (field.id === 25) fail("it defines local functions, which Prospect does not read (export it inlined)");
@@ -278,6 +261,7 @@ export function readModel(
         if (inner.id === 1) graph.nodes.push(readNode(decode(window, messages.node, inner), fail));
         else if (inner.id === 5) {
           const tensor = readInitializer(window, inner, fileName, inlineLimit);
+          if (graph.initializers.has(tensor.name)) fail(`it has two initializers "${tensor.name}"`);
           graph.initializers.set(tensor.name, tensor);
         } else if (inner.id === 11) graph.inputs.push(readValue(decode(window, messages.valueInfo, inner), fail));
         else if (inner.id === 12) graph.outputs.push(readValue(decode(window, messages.valueInfo, inner), fail));
@@ -288,6 +272,7 @@ export function readModel(
   if (!found || graph.nodes.length === 0 || !graph.opsets.has("")) fail("it holds no graph");
   // Old exporters list initializers among the inputs; only the others are fed.
   graph.inputs = graph.inputs.filter((input) => !graph.initializers.has(input.name));
+  checkFlow(graph, fail);
   settleExternalFiles(graph, path, links);
   return graph;
 }

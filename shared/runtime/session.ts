@@ -45,7 +45,8 @@ export function sessionOptions(folder: string, device: Device = "cpu"): SessionO
     executionMode: "sequential",
     enableMemPattern: false,
     enableCpuMemArena: false,
-    logSeverityLevel: 3,
+    // What fails is thrown, with the same words.
+    logSeverityLevel: 4,
     extra: { session: { model_external_initializers_file_folder_path: folder } },
   };
 }

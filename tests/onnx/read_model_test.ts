@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
+import { fileURLToPath } from "node:url";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { InputError } from "../../shared/errors.ts";
 import type { Graph } from "../../shared/onnx/graph.ts";
@@ -205,6 +206,74 @@ Deno.test("what is no model is an InputError that says so", async () => {
     assert(!readable(path, model.encode(model.fromObject(hollow)).finish(), "an attribute without a value"));
     assert.throws(() => readModel(`${dirname(path)}/nowhere.onnx`), InputError);
     assert.throws(() => readModel(dirname(path)), InputError);
+  });
+});
+
+const exported = fileURLToPath(new URL("../exports/llama32-genai/onnx/model_q4.onnx", import.meta.url));
+
+/** What readModel says of a committed export after `change`. */
+async function complaint(change: (graph: Graph) => void): Promise<string> {
+  let said = "";
+  await withPath((path) => {
+    const graph = readModel(exported, { inlineLimit: Infinity });
+    change(graph);
+    Deno.writeFileSync(path, writeModel(graph));
+    assert.throws(() => readModel(path), (error) => {
+      assert(error instanceof InputError);
+      said = error.message;
+      return true;
+    });
+  });
+  return said;
+}
+
+Deno.test("a graph that goes in a circle is an InputError that names nodes of the circle", async () => {
+  const said = await complaint((graph) => {
+    const late = graph.nodes.find(({ name }) => name === "/model/layers.1/mlp/down_proj/MatMul_Q4")!;
+    const early = graph.nodes.find(({ name }) => name === "/model/layers.0/mlp/down_proj/MatMul_Q4")!;
+    early.inputs[0] = late.outputs[0]!;
+  });
+  assert.match(said, /wait for each other in a circle \("\/model\/layers\.[01]\/.*, …\)/);
+  const own = await complaint((graph) => graph.nodes[5]!.inputs[0] = graph.nodes[5]!.outputs[0]!);
+  assert.match(own, /in a circle \("[^",]+"\); download/);
+});
+
+Deno.test("a value that is written twice is an InputError that names it, whoever writes it", async () => {
+  const twice = await complaint((graph) => graph.nodes[3]!.outputs[0] = graph.nodes[2]!.outputs[0]!);
+  assert.match(twice, /"\/\S+" is written twice/);
+  const over = await complaint((graph) => graph.nodes[3]!.outputs[0] = "input_ids");
+  assert.match(over, /"input_ids" is written twice/);
+});
+
+Deno.test("two initializers of one name are an InputError, where the last one would have counted", async () => {
+  const said = await complaint((graph) => {
+    const [first] = graph.initializers.values();
+    graph.initializers.set("again", { ...first! });
+  });
+  assert.match(said, /it has two initializers "/);
+});
+
+Deno.test("sizes whose product is right and of which two are negative are an InputError", async () => {
+  const said = await complaint((graph) => {
+    const tensor = [...graph.initializers.values()].find(({ dims }) => dims.length === 2)!;
+    tensor.dims = tensor.dims.map((size) => -size);
+  });
+  assert.match(said, /\[.*\] has a size that is none/);
+});
+
+Deno.test("a weight that has its data in the file and beside it is an InputError", async () => {
+  await withPath((path) => {
+    const { model } = messages,
+      decoded = model.decode(Deno.readFileSync(exported)) as unknown as {
+        graph: { initializer: { dataLocation: number; externalData: unknown[]; name: string }[] };
+      };
+    const { initializer } = decoded.graph;
+    Object.assign(initializer.at(-1)!, {
+      dataLocation: 1,
+      externalData: [{ key: "location", value: "model_q4.onnx" }],
+    });
+    Deno.writeFileSync(path, model.encode(decoded as never).finish());
+    assert.throws(() => readModel(path), /InputError: .* has its data twice/);
   });
 });
 

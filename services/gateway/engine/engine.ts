@@ -1,6 +1,7 @@
 // The engine: one base model, any number of adapters on it, answered by workers. It checks what is asked, fixes the adapter's
 // version, and joins tokens, texts and streams. It knows neither HTTP nor storage.
 
+import { checkFile } from "../../../shared/compiler/check_file.ts";
 import { compileBaseGeneration, compileGeneration } from "../../../shared/compiler/compile.ts";
 import { InputError } from "../../../shared/errors.ts";
 import { weightsFolder } from "../../../shared/onnx/external_data.ts";
@@ -283,6 +284,7 @@ export async function startEngine(
   const shelf: AdapterShelf = new AdapterShelf((version) => dispatcher.dropAdapter(version));
   const contextLength = servedContextLength(folder.config, warn);
   const graphs = { base: compileBaseGeneration(path), adapted: compileGeneration(path, folder.config) };
+  await checkFile(path);
   const [prompts, answers] = await Promise.allSettled([
     startPromptThreads(readTokenizerFiles(folder), contextLength),
     Dispatcher.start({
