@@ -14,6 +14,7 @@ import { kto, ktoInputs, ktoOutputs } from "../objectives/kto.ts";
 import { nextToken, nextTokenInputs } from "../objectives/next_token.ts";
 import { injectLora, loraNames, selectTargets } from "./adapt.ts";
 import { sizeCaches } from "./cache_sizes.ts";
+import { checkAttributes } from "./check_attributes.ts";
 import { checkFile } from "./check_file.ts";
 import { decompose } from "./decompose/decompose.ts";
 import { products } from "./decompose/product.ts";
@@ -99,9 +100,16 @@ const runtimeSizes: ReadonlyMap<string, RuntimeSize> = new Map([
   ["rows", { value: ktoInputs.sign.name, axis: 0 }],
 ]);
 
+/** The file as it stands. */
+function openFile(path: string): Graph {
+  const graph = readModel(path);
+  checkAttributes(graph, path);
+  return graph;
+}
+
 /** The model's forward graph, closed and decomposed, up to `logits`. */
 function openForward(path: string): Graph {
-  const graph = readModel(path);
+  const graph = openFile(path);
   recallNames(graph, path);
   liftConstants(graph);
   upgradeOpset(graph, path);
@@ -269,7 +277,7 @@ function makeAnswerable(graph: Graph, path: string): void {
 
 /** The model's own graph, cache and all, and the layers of it that an adapter may sit on. */
 function openAdaptable(path: string, config: AttentionSizes): { graph: Graph; layers: LinearLayer[] } {
-  const graph = readModel(path);
+  const graph = openFile(path);
   refuseMerged(graph, path);
   recallNames(graph, path);
   makeAnswerable(graph, path);
@@ -296,7 +304,7 @@ export function adaptableLayers(path: string, config: AttentionSizes): LinearLay
  * @returns ONNX bytes; the weights stay ranges of the model's files
  */
 export function compileBaseGeneration(path: string): Uint8Array {
-  const graph = readModel(path);
+  const graph = openFile(path);
   makeAnswerable(graph, path);
   return writeModel(graph);
 }

@@ -3,7 +3,7 @@
 // changes no value by more than the last bit, and does not know gradients.
 
 import { attribute, Builder } from "../onnx/builder.ts";
-import { type Graph, microsoft, type Node, producers, sortTopologically } from "../onnx/graph.ts";
+import { type Graph, intAttribute, microsoft, type Node, producers, sortTopologically } from "../onnx/graph.ts";
 import { roundsActivations } from "./block_products.ts";
 import { decomposePrefix } from "./decompose/decompose.ts";
 
@@ -37,6 +37,8 @@ function fuseSkips(graph: Graph, writer: Map<string, Node>): void {
   for (const norm of graph.nodes.filter(({ operator }) => operator === "SimplifiedLayerNormalization")) {
     const sum = writer.get(norm.inputs[0]!);
     if (sum?.operator !== "Add" || !isDecomposed(sum) || fused.has(sum)) continue;
+    // The fused kernel knows the last axis only.
+    if (intAttribute(norm, "axis", -1) !== -1) continue;
     norm.operator = "SkipSimplifiedLayerNormalization";
     norm.domain = microsoft;
     norm.inputs = [...sum.inputs, norm.inputs[1]!];

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { compileTraining, type Trained } from "../../shared/compiler/compile.ts";
 import type { AttentionSizes } from "../../shared/compiler/linear_layers.ts";
 import { InputError } from "../../shared/errors.ts";
+import { attribute } from "../../shared/onnx/builder.ts";
 import type { Attribute, Graph, Node, Value } from "../../shared/onnx/graph.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import { messages } from "../../shared/onnx/schema.ts";
@@ -246,7 +247,18 @@ refused(
 refused(
   "a window of no keys in grouped attention is refused",
   grouped(-1, "", "local_window_size", 0),
-  [...attention, /local_window_size of -1 or at least 1/],
+  [
+    /GroupQueryAttention, node "\/model\/layers\.0\/attn\/GroupQueryAttention"/,
+    /"local_window_size" is 0, where a window/,
+  ],
+);
+refused(
+  "a scale of the attention that is no number is refused by attribute and expectation",
+  (graph) => first(graph, "GroupQueryAttention").attributes.set("scale", attribute.float(NaN)),
+  [
+    /GroupQueryAttention, node "\/model\/layers\.0\/attn\/GroupQueryAttention"/,
+    /"scale" is NaN, where a finite number/,
+  ],
 );
 refused(
   "a query norm without a key norm in grouped attention is refused",

@@ -44,7 +44,6 @@ function sizesOf(node: Node, build: Builder, refuse: Refuse): Sizes {
 function refuseVariants(node: Node, refuse: Refuse): void {
   if (node.inputs.slice(12, 14).some((input) => input !== "")) refuse("no quantised cache (k_scale, v_scale)");
   if (intAttribute(node, "causal", 1) !== 1) refuse("causal attention (causal 1)");
-  if (intAttribute(node, "local_window_size", -1) === 0) refuse("a local_window_size of -1 or at least 1");
   if (!optionalInput(node, at.queryNorm) !== !optionalInput(node, at.keyNorm)) {
     refuse("q_norm_weight and k_norm_weight together");
   }

@@ -60,14 +60,23 @@ function paddingMask(mask: string, node: Node, build: Builder, refuse: Refuse): 
   });
 }
 
+/** An input `[batch, heads, …]` whose number of heads is declared, and none of the given. */
+function refuseHeads(input: string | undefined, node: Node, build: Builder, refuse: Refuse, counts: number[]): void {
+  const heads = input === undefined ? undefined : declaredShape(build, input)?.[1];
+  if (typeof heads !== "number" || counts.includes(heads)) return;
+  refuse(`${counts.at(-1)} heads (num_heads) in input ${node.inputs.indexOf(input!)} too, which has ${heads}`);
+}
+
 export const multiHeadAttention: Decomposition = (node, build, refuse) => {
   const count = intAttribute(node, "num_heads", 0);
   if (count < 1) refuse("num_heads of at least 1");
   for (const i of [at.pastKey, at.pastValue]) {
     const past = optionalInput(node, i);
     if (past && !build.shapes.has(past)) refuse("a past that is a cache input");
+    refuseHeads(past, node, build, refuse, [count]);
   }
   if (node.inputs.slice(8).some((input) => input !== "")) refuse("no past_sequence_length and no cache_indirection");
+  refuseHeads(optionalInput(node, at.attentionBias), node, build, refuse, [1, count]);
   const [query, key, value] = headsOf(node, build, count, refuse);
   const mask = optionalInput(node, at.paddingMask), bias = optionalInput(node, at.attentionBias);
   const causal = intAttribute(node, "unidirectional", 0) === 1;

@@ -20,6 +20,9 @@ function sizeOf(value: string, axis: number, build: Builder): string {
 
 export const onnxAttention: Decomposition = (node, build, refuse) => {
   const queryHeads = intAttribute(node, "q_num_heads", 0), kvHeads = intAttribute(node, "kv_num_heads", 0);
+  if (node.attributes.has("q_num_heads") !== node.attributes.has("kv_num_heads")) {
+    refuse("q_num_heads and kv_num_heads, or neither");
+  }
   for (const i of [at.pastKey, at.pastValue]) {
     const past = optionalInput(node, i);
     if (past && !build.shapes.has(past)) refuse("a past that is a cache input");
