@@ -30,12 +30,20 @@ export async function readRows(
   model: OpenModel,
   options: Omit<RowThreadsOptions, "contextLength">,
 ): Promise<ReadRows> {
-  const { rows: source, summary } = await readFeedback(path);
+  const { rows: source, summary, refused, unused, ...file } = await readFeedback(path);
   const contextLength = contextLengthOf(model.folder.config);
   const { rows, report } = await tokenizeInThreads(source, model, { ...options, contextLength });
-  const { notes, warnings } = describeReport(report, path), changed = countsOf(report);
+  const described = describeReport(report, path);
+  const warnings = [...file.warnings, ...described.warnings];
+  const changed = countsOf(report),
+    count = (name: string, rows: number) => {
+      if (rows > 0) changed[name] = (changed[name] ?? 0) + rows;
+    };
+  count("empty_completion", file.emptyCompletions.length);
+  count("refused", Object.values(refused).flat().length);
+  for (const [field, records] of Object.entries(unused)) count(`unused.${field}`, records);
   const { desirable, undesirable } = report;
-  const read: ReadRows = { source, rows, notes: [...summary, ...notes], warnings, changed };
+  const read: ReadRows = { source, rows, notes: [...summary, ...described.notes], warnings, changed };
   options.reporter.event("data", { desirable, undesirable, changed, notes: read.notes, warnings });
   return read;
 }

@@ -6,7 +6,8 @@ import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { counted } from "../counted.ts";
 import { InputError } from "../errors.ts";
-import { type Context, readRecord } from "./formats.ts";
+import { RefusedRecord } from "./fields.ts";
+import { type Context, type ReadRecord, readRecord } from "./formats.ts";
 import { ArrayError, concat, elementsOf } from "./json_array.ts";
 import { labelReader } from "./labels.ts";
 import { describeOtherFile } from "./other_files.ts";
@@ -21,8 +22,13 @@ export interface FeedbackSummary {
   undesirable: number;
   /** Lines of the rows that were dropped because their completion is empty. */
   emptyCompletions: number[];
-  /** One or two plain sentences on all of this. */
+  /** Lines of the records that could not be read as what they mean, by the reason. */
+  refused: Record<string, number[]>;
+  /** By field: how many records have it, where no row has what it says. */
+  unused: Record<string, number>;
+  /** Plain sentences on all of this, and those of them that must not be missed. */
   summary: string[];
+  warnings: string[];
 }
 
 /** A feedback file, read. */
@@ -62,12 +68,23 @@ export async function* streamFeedback(
   checkFile(path);
   const formats: Record<string, number> = {};
   const emptyCompletions: number[] = [];
+  // Names come from the file.
+  const refused = new Map<string, number[]>(), unused = new Map<string, number>();
+  let firstRefused = "";
   const label = labelReader();
   let index = 0, rows = 0, desirable = 0;
   const readRows = function* (record: unknown, line: number, where: string): Generator<FeedbackRow> {
-    const context: Context = { where, label };
-    const read = readRecord(record, context);
+    const read = readOrRefuse(record, { where, label });
+    if (typeof read === "string") {
+      firstRefused ||= `${where}: ${read}.`;
+      const lines = refused.get(read) ?? [];
+      refused.set(read, lines);
+      lines.push(line);
+      index += isPair(record) ? 2 : 1;
+      return;
+    }
     formats[read.format] = (formats[read.format] ?? 0) + 1;
+    for (const field of read.unused) unused.set(field, (unused.get(field) ?? 0) + 1);
     for (const draft of read.rows) {
       const row: FeedbackRow = { index: index++, line, ...draft };
       if (isEmptyCompletion(row.completion) && !wanted(row)) emptyCompletions.push(line);
@@ -90,14 +107,47 @@ export async function* streamFeedback(
     }
   }
   if (index === 0) throw new InputError(`${path} is empty: it needs one row of feedback a line.`);
+  if (rows === 0 && firstRefused !== "") {
+    const all = [...refused.values()].flat().length;
+    throw new InputError(all === 1 ? firstRefused : `${firstRefused} None of ${counted(all, "record")} can be read.`);
+  }
   if (rows === 0) {
     throw new InputError(`${path} has no row with anything in its completion (lines ${listLines(emptyCompletions)}).`);
   }
-  const file = { path, formats, desirable, undesirable: rows - desirable, emptyCompletions };
-  return { ...file, summary: summarize(file) };
+  const file = {
+    path,
+    formats,
+    desirable,
+    undesirable: rows - desirable,
+    emptyCompletions,
+    refused: Object.fromEntries(refused),
+    unused: Object.fromEntries(unused),
+  };
+  return { ...file, summary: summarize(file), warnings: warningsOf(file) };
 }
 
-function summarize(file: Omit<FeedbackSummary, "summary">): string[] {
+/** A record, read, or why it is left out. @throws InputError where the file is something else */
+function readOrRefuse(record: unknown, context: Context): ReadRecord | string {
+  try {
+    return readRecord(record, context);
+  } catch (error) {
+    if (error instanceof RefusedRecord) return error.message;
+    throw error;
+  }
+}
+
+/** Whether a record is two rows. */
+const isPair = (record: unknown) => typeof record === "object" && record !== null && "chosen" in record;
+
+type Read = Omit<FeedbackSummary, "summary" | "warnings">;
+
+function warningsOf({ path, refused }: Read): string[] {
+  return Object.entries(refused).map(([reason, lines]) =>
+    `${counted(lines.length, "record")} left out: ${reason} (${path}:${listLines(lines)}).`
+  );
+}
+
+function summarize(file: Read): string[] {
   const kinds = Object.entries(file.formats).map(([name, count]) => `${count} × ${name}`).join(", ");
   const lines = [
     `${basename(file.path)}: ${
@@ -108,6 +158,8 @@ function summarize(file: Omit<FeedbackSummary, "summary">): string[] {
   if (empty.length > 0) {
     lines.push(`${empty.length} dropped: the completion is empty (${file.path}:${listLines(empty)}).`);
   }
+  const unused = Object.entries(file.unused).map(([field, count]) => `${field} (${counted(count, "record")})`);
+  if (unused.length > 0) lines.push(`Not used: ${unused.join(", ")}.`);
   return lines;
 }
 

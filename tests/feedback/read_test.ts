@@ -8,6 +8,7 @@ import type { FeedbackRow } from "../../shared/feedback/row.ts";
 import { SHARED, sharedTest, withFile } from "./shared_files.ts";
 
 const user = (content: string) => ({ role: "user", content });
+const system = (content: string) => ({ role: "system", content });
 const assistant = (content: string) => ({ role: "assistant", content });
 const bare = ({ prompt, completion, label }: FeedbackRow) => ({ prompt, completion, label });
 
@@ -123,6 +124,130 @@ const FORMATS: [string, unknown, ReturnType<typeof bare>[]][] = [
       label: false,
     },
   ]],
+  ["system beside a text prompt", { system: "s", prompt: "a", completion: "b", label: 1 }, [
+    { prompt: [system("s"), user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["system beside a pair of messages", { system_prompt: "s", prompt: [user("a")], chosen: "b", rejected: "c" }, [
+    { prompt: [system("s"), user("a")], completion: [assistant("b")], label: true },
+    { prompt: [system("s"), user("a")], completion: [assistant("c")], label: false },
+  ]],
+  ["system that the conversation has, too", {
+    system: "s",
+    messages: [system("s"), user("a"), assistant("b")],
+    label: 0,
+  }, [
+    { prompt: [system("s"), user("a")], completion: [assistant("b")], label: false },
+  ]],
+  ["Orca's pair", { system: "s", question: "a", chosen: "b", rejected: "c" }, [
+    { prompt: [system("s"), user("a")], completion: [assistant("b")], label: true },
+    { prompt: [system("s"), user("a")], completion: [assistant("c")], label: false },
+  ]],
+  ["a question with a label", { question: "a", completion: "b", label: 1 }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["HALOs' binary feedback", { type: "binary_feedback", prompt: [user("a")], output: [assistant("b")], label: 0 }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: false },
+  ]],
+  ["history in pairs of texts", {
+    system: "s",
+    instruction: "i",
+    history: [["q", "r"]],
+    output: "o",
+    kto_tag: true,
+  }, [
+    { prompt: [system("s"), user("q"), assistant("r"), user("i")], completion: [assistant("o")], label: true },
+  ]],
+  ["history in messages beside a text prompt", {
+    prompt: "a",
+    history: [user("q"), assistant("r")],
+    completion: "b",
+    label: 1,
+  }, [
+    { prompt: [user("q"), assistant("r"), user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["messages that a completion answers", { messages: [user("a")], completion: "b", label: 1 }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["a system message in the prompt of answers that bring their turns", {
+    prompt: [system("s")],
+    chosen: [user("a"), assistant("b")],
+    rejected: [user("a"), assistant("c")],
+  }, [
+    { prompt: [system("s"), user("a")], completion: [assistant("b")], label: true },
+    { prompt: [system("s"), user("a")], completion: [assistant("c")], label: false },
+  ]],
+  ["a prompt that answers repeat without its system message", {
+    prompt: [system("s"), user("a")],
+    chosen: [user("a"), assistant("b")],
+    rejected: [assistant("c")],
+  }, [
+    { prompt: [system("s"), user("a")], completion: [assistant("b")], label: true },
+    { prompt: [system("s"), user("a")], completion: [assistant("c")], label: false },
+  ]],
+  ["a completion that repeats its prompt", { prompt: "a", completion: [user("a"), assistant("b")], label: 1 }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["answers that go on from the prompt's turns", {
+    prompt: [user("a"), assistant("b")],
+    chosen: [user("c"), assistant("d")],
+    rejected: [user("c"), assistant("e")],
+  }, [
+    { prompt: [user("a"), assistant("b"), user("c")], completion: [assistant("d")], label: true },
+    { prompt: [user("a"), assistant("b"), user("c")], completion: [assistant("e")], label: false },
+  ]],
+  ["UltraFeedback, with what its other columns repeat", {
+    prompt: "a",
+    prompt_id: "1",
+    chosen: [user("a"), assistant("b")],
+    rejected: [user("a"), assistant("c")],
+    messages: [user("a"), assistant("b")],
+    score_chosen: 7,
+  }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+    { prompt: [user("a")], completion: [assistant("c")], label: false },
+  ]],
+  ["a role that OpenAI calls developer", {
+    messages: [{ role: "developer", content: "s" }, user("a"), assistant("b")],
+    label: 1,
+  }, [
+    { prompt: [system("s"), user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["keys of turns that say nothing", {
+    prompt: [{ ...user("a"), name: null, tool_calls: [] }],
+    completion: [{ ...assistant("b"), tool_calls: null }],
+    label: 1,
+  }, [
+    { prompt: [user("a")], completion: [assistant("b")], label: true },
+  ]],
+  ["a pair of texts of which one begins the other", {
+    chosen: "The sky is blue",
+    rejected: "The sky is blue and vast",
+  }, [
+    { prompt: "The sky is", completion: " blue", label: true },
+    { prompt: "The sky is", completion: " blue and vast", label: false },
+  ]],
+  ["a pair of texts that part within a word", { chosen: "I say: I do not.", rejected: "I say: I don't." }, [
+    { prompt: "I say: I", completion: " do not.", label: true },
+    { prompt: "I say: I", completion: " don't.", label: false },
+  ]],
+  ["a pair of texts that part within a character", { chosen: "hi 😀 yes", rejected: "hi 😁 no" }, [
+    { prompt: "hi", completion: " 😀 yes", label: true },
+    { prompt: "hi", completion: " 😁 no", label: false },
+  ]],
+  ["a pair of texts with turns", {
+    chosen: "\n\nHuman: Hi\n\nAssistant: I do not know.",
+    rejected: "\n\nHuman: Hi\n\nAssistant: I don't know.",
+  }, [
+    { prompt: "\n\nHuman: Hi\n\nAssistant:", completion: " I do not know.", label: true },
+    { prompt: "\n\nHuman: Hi\n\nAssistant:", completion: " I don't know.", label: false },
+  ]],
+  ["a pair of texts with turns, of which one begins the other", {
+    chosen: "\n\nHuman: 2+2?\n\nAssistant: 4",
+    rejected: "\n\nHuman: 2+2?\n\nAssistant: 42",
+  }, [
+    { prompt: "\n\nHuman: 2+2?\n\nAssistant:", completion: " 4", label: true },
+    { prompt: "\n\nHuman: 2+2?\n\nAssistant:", completion: " 42", label: false },
+  ]],
 ];
 
 for (const [name, record, expected] of FORMATS) {
@@ -204,6 +329,86 @@ Deno.test("a line that crosses read blocks is put together again", async () => {
     ["2", true, 2],
     ["3", true, 3],
   ]);
+});
+
+/** Records that would become something else, and what is said of them. */
+const REFUSED_RECORDS: [string, object, RegExp][] = [
+  ["a question beside another prompt", { prompt: "a", question: "q", completion: "b", label: 1 }, /question says what/],
+  ["input beside a prompt", { prompt: "a", input: "x", completion: "b", label: 1 }, /input says what/],
+  ["turns that no row has", { prompt: "a", messages: [user("x")], completion: "b", label: 1 }, /messages says what/],
+  ["pictures", { prompt: "a", images: ["x.png"], completion: "b", label: 1 }, /images says what/],
+  [
+    "a system message beside another",
+    { system: "s", messages: [system("t"), user("a"), assistant("b")], label: 1 },
+    /system is not the system message/,
+  ],
+  ["a system message beside texts without a prompt", { system: "s", chosen: "a b", rejected: "a c" }, /system stands/],
+  [
+    "a prompt that is not how the answers begin",
+    { prompt: "x", chosen: [user("a"), assistant("b")], rejected: [user("a"), assistant("c")] },
+    /not how the prompt begins/,
+  ],
+  [
+    "two system messages in one row",
+    { prompt: [system("s"), user("a")], completion: [system("t"), user("a"), assistant("b")], label: 1 },
+    /one system message/,
+  ],
+  [
+    "an answer of turns of the user",
+    { prompt: "a", completion: [assistant("b"), user("c")], label: 1 },
+    /goes on with/,
+  ],
+  [
+    "a pair that goes on after an equal answer",
+    { chosen: [user("a"), assistant("b")], rejected: [user("a"), assistant("b"), user("c")] },
+    /rejected has a turn of the user/,
+  ],
+  ["faces of other colours", { chosen: "👍🏽 ok", rejected: "👍🏿 ok" }, /no common beginning/],
+  [
+    "texts that part in the question",
+    { chosen: "\n\nHuman: Hi\n\nAssistant: a", rejected: "\n\nHuman: Ho\n\nAssistant: a" },
+    /part in what was asked/,
+  ],
+  [
+    "texts that part before their last question",
+    { chosen: "\n\nHuman: H\n\nAssistant: a\n\nHuman: I\n\nAssistant: b", rejected: "\n\nHuman: H\n\nAssistant: c" },
+    /part in what was asked/,
+  ],
+];
+
+for (const [name, record, why] of REFUSED_RECORDS) {
+  Deno.test(`${name}: the record is left out, counted and named, and a file of such records is refused`, async () => {
+    assert.match(await refusal(JSON.stringify(record)), new RegExp(`^FILE:1: .*${why.source}`));
+    await withFile([GOOD.trim(), JSON.stringify(record), GOOD.trim()].join("\n"), async (path) => {
+      const { rows, refused, warnings } = await readFeedback(path);
+      assert.deepEqual(rows.map(({ line, index }) => [line, index]), [[1, 0], [3, "chosen" in record ? 3 : 2]]);
+      assert.deepEqual(Object.values(refused), [[2]]);
+      assert.equal(warnings.length, 1);
+      assert.match(warnings[0]!, new RegExp(`^1 record left out: .*${why.source}.*:2\\)\\.$`));
+    });
+  });
+}
+
+Deno.test("fields that no row uses are named with their number, and those that are kept or repeated are not", async () => {
+  const records = [
+    { prompt: "a", completion: "b", label: true, id: "1", tags: ["x"], score: 3, note: "" },
+    { prompt: "a b", question: "b", completion: "c", label: true, kto_tag: false, score: 4 },
+    { messages: [user("a"), assistant("b"), user("c")], label: 0, id: "2" },
+    { instruction: "i", output: "o", chosen: "b", rejected: "c", label: true },
+    { messages: [{ ...user("a"), label: 1 }, { ...assistant("b"), label: 1 }] },
+  ];
+  await withFile(records.map((record) => JSON.stringify(record)).join("\n"), async (path) => {
+    const { unused, summary } = await readFeedback(path);
+    assert.deepEqual(unused, {
+      score: 2,
+      kto_tag: 1,
+      "turns after the judged answer": 1,
+      output: 1,
+      label: 1,
+      "a label on a turn that is no answer": 1,
+    });
+    assert.match(summary.join("\n"), /^Not used: score \(2 records\), kto_tag \(1 record\), turns after/m);
+  });
 });
 
 const GOOD = '{"prompt":"a","completion":"b","label":true}\n';

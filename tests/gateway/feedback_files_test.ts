@@ -73,6 +73,23 @@ Deno.test("imports read every format of deno task train: CRLF, arrays, paired ro
   });
 });
 
+Deno.test("an import names the fields that it does not use, and the records that it leaves out", async () => {
+  await withGateway({}, async ({ call, folder }) => {
+    const row = (further: object) => `${JSON.stringify({ prompt: "a", completion: "b", label: true, ...further })}\n`;
+    const { status, json } = await take(call, row({ system: "s", score: 3 }) + row({ question: "q" }));
+    assert.deepEqual([status, json.rows], [201, 1]);
+    assert.match(
+      json.notes.join("\n"),
+      /^Not used: score \(1 record\)\.\n1 record left out: question .* \(body:2\)\.$/m,
+    );
+    assert.ok(!JSON.stringify(json).includes(folder));
+    const [{ prompt }] = await exported(call);
+    assert.deepEqual(prompt.map(({ role }: { role: string }) => role), ["system", "user"]);
+    const refused = await take(call, row({ question: "q" }));
+    assert.deepEqual([refused.status, /^body:1: question/.test(refused.json.error.message)], [400, true]);
+  });
+});
+
 Deno.test("rows whose completion is empty are left out, and the answer says which lines they were", async () => {
   await withGateway({}, async ({ call, folder }) => {
     const row = (completion: string) => `${JSON.stringify({ prompt: "a", completion, label: true })}\n`;

@@ -50,7 +50,8 @@ const importRoute = createRoute({
   summary: "Take in a file of thumbs, all of it or nothing; the formats are those of deno task train",
   description:
     "Rows that an export wrote keep their `id` and `completion_id`: what is here already stays as it is, what is newer " +
-    "in the file replaces, and an id that is something else here is refused by its line.",
+    "in the file replaces, and an id that is something else here is refused by its line. Left out, and named in `notes`, " +
+    "are rows whose answer is empty and records that cannot be read as what they mean; `notes` name unused fields, too.",
   request: {
     headers: idempotencyHeader,
     body: { required: true, content: { [jsonLines]: { schema: z.string() } } },
@@ -160,7 +161,7 @@ export function addFeedbackFiles(app: OpenAPIHono<GatewayEnv>, { database, dataF
             withRemarks(rows),
             idempotency,
             context.get("caller"),
-            () => summary().summary.map(named),
+            () => [...summary().summary, ...summary().warnings].map(named),
             begun,
           ));
       if (different > 0) {
