@@ -8,6 +8,7 @@ import { answerOnce, type Idempotency } from "./idempotency.ts";
 import { timeOrderedId } from "./ids.ts";
 import { type Caller, withoutKey } from "./keys.ts";
 import { published } from "./imports.ts";
+import { clusterOf } from "./label_clusters.ts";
 import { labelConditions, type LabelFilters, passOnlySome } from "./label_filters.ts";
 import { noteUnjudged } from "./completions.ts";
 import { type Page, pageOf, type PageRequest, readCursor } from "./pages.ts";
@@ -165,9 +166,10 @@ export async function putLabelIn(
   } else {
     await queries.run(
       `INSERT INTO labels (id, completion_id, choice, end_user, created_at, updated_at, sequence, writer, label, source,
-         model, base, adapter, alias)
+         model, base, adapter, adapter_version, alias, cluster)
        SELECT CAST($1 AS TEXT), c.id, CAST($3 AS INTEGER), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($5 AS BIGINT),
-         CAST($6 AS BIGINT), CAST($7 AS TEXT), CAST($8 AS INTEGER), c.source, c.model, c.base, c.adapter, c.alias
+         CAST($6 AS BIGINT), CAST($7 AS TEXT), CAST($8 AS INTEGER), c.source, c.model, c.base, c.adapter,
+         c.adapter_version, c.alias, ${clusterOf("CAST($4 AS TEXT)", "c")}
        FROM completions c WHERE c.id = $2`,
       [id, completionId, choice, endUser, at, sequence, writer, Number(label)],
     );

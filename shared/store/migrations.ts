@@ -305,6 +305,22 @@ const steps: Step[] = [
     // Arms are counted in it alone.
     `CREATE INDEX labels_by_arm ON labels (alias, base, adapter, label) WHERE alias IS NOT NULL`,
   ],
+  // Arms are counted by version and by person, each in one index.
+  () => [
+    `DROP INDEX completions_by_arm`,
+    `CREATE INDEX completions_by_arm ON completions (alias, base, adapter, adapter_version, end_user)`,
+    `DROP INDEX labels_by_arm`,
+    `ALTER TABLE labels ADD COLUMN adapter_version TEXT`,
+    // Whose thumb it is, or of which answer where nobody is named; see label_clusters.ts. Of an alias's answers alone.
+    `ALTER TABLE labels ADD COLUMN cluster TEXT`,
+    `UPDATE labels SET adapter_version = c.adapter_version, cluster = CASE
+       WHEN labels.end_user <> '' THEN 'person:' || labels.end_user
+       WHEN c.end_user IS NOT NULL THEN 'person:' || c.end_user
+       ELSE 'answer:' || c.id END
+     FROM completions c WHERE labels.alias IS NOT NULL AND c.id = labels.completion_id`,
+    `CREATE INDEX labels_by_arm ON labels (alias, base, adapter, adapter_version, cluster, label, import_id)
+     WHERE alias IS NOT NULL`,
+  ],
 ];
 
 /** The version that this Prospect writes and reads. */

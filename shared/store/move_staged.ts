@@ -7,6 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import { InputError } from "../errors.ts";
 import { beginImport, noteMoved, publish, rowsPerSlice, slice } from "./imports.ts";
 import type { Caller } from "./keys.ts";
+import { clusterOf } from "./label_clusters.ts";
 import type { Database, Queries, Value } from "./queries.ts";
 
 /** What became of the rows, as labels. */
@@ -226,9 +227,9 @@ async function addLabels(queries: Queries, place: Place, caller: Caller): Promis
     WHERE ${fresh}`;
   await queries.run(
     `INSERT INTO labels (id, completion_id, choice, end_user, created_at, updated_at, sequence, writer, label, source,
-       model, base, adapter, alias, import_id)
+       model, base, adapter, adapter_version, alias, cluster, import_id)
      SELECT s.label_id, s.completion_id, s.choice, s.end_user, e.at, e.at, e.sequence, e.writer, s.label, c.source,
-       c.model, c.base, c.adapter, c.alias, s.import_id
+       c.model, c.base, c.adapter, c.adapter_version, c.alias, ${clusterOf("s.end_user", "c")}, s.import_id
      ${made.replace("WHERE", "JOIN completions c ON c.id = s.completion_id WHERE")}`,
     place,
   );

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { findCompletion, listCompletions } from "../../shared/store/completions.ts";
 import { eventsOf, withGateway } from "./open_gateway.ts";
-import { registerScripted, writeScriptedAdapter } from "./registered.ts";
+import { writeScriptedAdapter } from "./registered.ts";
 
 const ask = { model: "base", messages: [{ role: "user", content: "hello" }] };
 // deno-lint-ignore no-explicit-any -- chunks are looked into as clients do
@@ -497,30 +497,5 @@ Deno.test("models are listed with their versions, loaded while answers go on, an
     assert.equal((await call("POST", "/v1/chat/completions", { ...ask, model: "base:new" })).status, 404);
     assert.equal((await call("PUT", "/v1/adapters/new", { path: "nowhere" })).status, 400);
     assert.equal((await call("PUT", "/v1/adapters/a:b", { path })).status, 400);
-  });
-});
-
-Deno.test("an alias spreads requests by weight, keeps a person on one arm, and its arms are counted apart", async () => {
-  await withGateway({}, async ({ call, gateway }) => {
-    await registerScripted(gateway, "new");
-    const arms = [{ model: "base", weight: 3 }, { model: "base:new", weight: 1 }];
-    assert.equal((await call("PUT", "/v1/aliases/prospect", { arms })).status, 200);
-    const armOf: Record<string, string> = {};
-    for (let i = 0; i < 80; i++) {
-      const { json } = await call("POST", "/v1/chat/completions", {
-        ...ask,
-        model: "prospect",
-        user: `user ${i % 40}`,
-      });
-      assert.equal(armOf[`user ${i % 40}`] ??= json.model, json.model);
-      await call("POST", "/v1/feedback", { completion_id: json.id, label: json.model === "base:new" });
-    }
-    const { json } = await call("GET", "/v1/experiments");
-    const [base, tuned] = json.data[0].arms;
-    assert.deepEqual([base.model, base.weight, tuned.model, tuned.weight], ["base", 75, "base:new", 25]);
-    assert.equal(base.answers + tuned.answers, 80);
-    assert.ok(tuned.answers >= 8 && tuned.answers <= 36, `${tuned.answers} of 80 went to a quarter's arm`);
-    assert.deepEqual([base.rate.value, tuned.rate.value], [0, 1]);
-    assert.ok(tuned.rate.low > base.rate.high);
   });
 });

@@ -117,7 +117,7 @@ consoleTest(
     await open("models", "Models");
     const traffic = page.getByRole("region", { name: "Traffic of prospect" });
     const row = (name: string) => traffic.getByRole("row", { name });
-    await traffic.getByRole("img", { name: /^38\s%\s\(33\s%\sto\s43\s%\)$/ }).waitFor();
+    await traffic.getByRole("img", { name: /^38\s%\s\(33\s%\sto\s44\s%\)$/ }).waitFor();
     await traffic.getByLabel("Add a model to prospect").selectOption("base:kind-2");
     await traffic.getByLabel("Weight of base", { exact: true }).fill("0");
     await traffic.getByLabel("Weight of base:kind-1").fill("30");
@@ -129,6 +129,24 @@ consoleTest(
       model: "base:kind-2",
       weight: 10,
     }]);
+  },
+);
+
+consoleTest(
+  "traffic says which model is liked better, whose thumbs these are, and what earlier versions were told",
+  sampleState,
+  async ({ page, open }) => {
+    await open("models", "Models");
+    const traffic = page.getByRole("region", { name: "Traffic of prospect" });
+    const row = traffic.getByRole("row", { name: "base:kind-1" }).first();
+    await row.getByText("Better", { exact: true }).waitFor();
+    await row.getByText("of 68 people", { exact: true }).waitFor();
+    await row.getByText("to 262 people", { exact: true }).waitFor();
+    assert.equal(await traffic.getByLabel("Weight of base:kind-1").count(), 1);
+    await traffic.getByText("1 earlier version").click();
+    const earlier = traffic.getByRole("table").nth(1).getByRole("row", { name: /files b026324c, on tiny@5d41402a/ });
+    await earlier.getByText("Cannot tell yet", { exact: true }).waitFor();
+    await earlier.getByText("of 17 people", { exact: true }).waitFor();
   },
 );
 

@@ -2,6 +2,8 @@
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
+import { differenceInterval, estimateRate, rateInterval, type Tally } from "../../../shared/statistics/rates.ts";
+import { sequentialVerdict } from "../../../shared/statistics/sequential.ts";
 import { type Adapter, type Arm, type Gate, type Promotion, refusal, type State } from "./stand_in_state.ts";
 
 /** A gate's verdict over its rules, with what became of the answers. */
@@ -54,18 +56,94 @@ export function newAdapter(name: string, parent: string, created_at: number, ver
   };
 }
 
-const rates: Record<string, { answers: number; judged: number; desirable: number }> = {
-  base: { answers: 1240, judged: 318, desirable: 121 },
-  "base:kind-1": { answers: 803, judged: 204, desirable: 141 },
-};
+/** What was told of each version of an arm; the first of a model is the one that its name means now. */
+const told: {
+  model: string;
+  base: string;
+  version: string | null;
+  answers: number;
+  people: number;
+  tallies: Tally[];
+}[] = [
+  {
+    model: "base",
+    base: "tiny@5d41402abc4b2a76",
+    version: null,
+    answers: 1240,
+    people: 410,
+    tallies: [
+      { thumbs: 3, desirable: 2, people: 40 },
+      { thumbs: 3, desirable: 1, people: 41 },
+      { thumbs: 3, desirable: 0, people: 25 },
+    ],
+  },
+  {
+    model: "base:kind-1",
+    base: "tiny@5d41402abc4b2a76",
+    version: "7d793037a0760186",
+    answers: 803,
+    people: 262,
+    tallies: [
+      { thumbs: 3, desirable: 3, people: 25 },
+      { thumbs: 3, desirable: 2, people: 30 },
+      { thumbs: 3, desirable: 1, people: 6 },
+      { thumbs: 3, desirable: 0, people: 7 },
+    ],
+  },
+  {
+    model: "base:kind-1",
+    base: "tiny@5d41402abc4b2a76",
+    version: "b026324c6904b2a9",
+    answers: 61,
+    people: 20,
+    tallies: [{ thumbs: 1, desirable: 1, people: 9 }, { thumbs: 1, desirable: 0, people: 8 }],
+  },
+];
 
-/** Wilson's 95% interval. */
-function wilson(successes: number, all: number) {
-  const z = 1.96, share = successes / all, scale = 1 + z * z / all;
-  const middle = (share + z * z / (2 * all)) / scale;
-  const half = z * Math.sqrt(share * (1 - share) / all + z * z / (4 * all * all)) / scale;
-  return { value: share, low: middle - half, high: middle + half };
+/** The arms of an alias as /v1/experiments has them. */
+function experimentOf([alias, arms]: [string, Arm[]]) {
+  const total = arms.reduce((sum, { weight }) => sum + weight, 0);
+  const unknown = arms.filter(({ model }) => !told.some((row) => row.model === model)).map(({ model }) => ({
+    ...told[0]!,
+    model,
+    version: "1",
+    answers: 0,
+    people: 0,
+    tallies: [],
+  }));
+  const rows = [...told, ...unknown], reference = estimateRate(rows[0]!.tallies)!;
+  return {
+    alias,
+    arms: rows.map(({ model, base, version, answers, people, tallies }, i) => {
+      const estimate = estimateRate(tallies), current = rows.findIndex((row) => row.model === model) === i;
+      const weight = current ? arms.find((arm) => arm.model === model)?.weight ?? 0 : 0;
+      const verdict = estimate ? sequentialVerdict(estimate, reference, 0) : notYet;
+      return {
+        model,
+        base,
+        adapter_version: version,
+        current,
+        weight: 100 * weight / total,
+        answers,
+        people,
+        answers_to_nobody: 0,
+        judged_answers: estimate?.thumbs ?? 0,
+        judged: estimate?.thumbs ?? 0,
+        desirable: estimate?.desirable ?? 0,
+        judges: estimate?.people ?? 0,
+        judged_by_nobody: 0,
+        rate: estimate && { value: estimate.value, effective: estimate.effective, ...rateInterval(estimate) },
+        reference: i === 0,
+        difference: i === 0 || !estimate
+          ? null
+          : { value: estimate.value - reference.value, ...differenceInterval(estimate, reference, 0) },
+        verdict: i === 0 ? null : { ...verdict, message: `${verdict.result}, in the service's words` },
+      };
+    }),
+  };
 }
+
+const notYet = { result: "cannot tell yet" as const, low: -1, high: 1 };
 
 export function addRegistry(app: OpenAPIHono<GatewayEnv>, state: State): void {
   const current = () => state.promotions.at(-1)?.to ?? "base";
@@ -121,19 +199,5 @@ export function addRegistry(app: OpenAPIHono<GatewayEnv>, state: State): void {
     state.aliases.set(context.req.param("name"), arms);
     return context.json({ name: context.req.param("name"), arms });
   });
-  app.get("/v1/experiments", (context) =>
-    context.json({
-      object: "list",
-      data: [...state.aliases].map(([alias, arms]) => {
-        const total = arms.reduce((sum, { weight }) => sum + weight, 0);
-        return {
-          alias,
-          arms: [...new Set([...arms.map(({ model }) => model), ...Object.keys(rates)])].map((model) => {
-            const { answers = 0, judged = 0, desirable = 0 } = rates[model] ?? {};
-            const weight = 100 * (arms.find((arm) => arm.model === model)?.weight ?? 0) / total;
-            return { model, weight, answers, judged, desirable, rate: judged > 0 ? wilson(desirable, judged) : null };
-          }),
-        };
-      }),
-    }));
+  app.get("/v1/experiments", (context) => context.json({ object: "list", data: [...state.aliases].map(experimentOf) }));
 }
