@@ -40,6 +40,9 @@ export interface FeedbackFile extends FeedbackSummary {
 /** A record longer than this is no feedback row but a mistake (a whole data set in one line, a binary file). */
 const MAX_RECORD_BYTES = 16 * 1024 * 1024;
 
+/** Unused fields that are named: a file may have another in every record. */
+const mostNames = 40;
+
 /**
  * Reads feedback in any known format, detected record by record.
  *
@@ -84,7 +87,10 @@ export async function* streamFeedback(
       return;
     }
     formats[read.format] = (formats[read.format] ?? 0) + 1;
-    for (const field of read.unused) unused.set(field, (unused.get(field) ?? 0) + 1);
+    for (const field of read.unused) {
+      const name = unused.has(field) || unused.size < mostNames ? field : "other fields";
+      unused.set(name, (unused.get(name) ?? 0) + 1);
+    }
     for (const draft of read.rows) {
       const row: FeedbackRow = { index: index++, line, ...draft };
       if (isEmptyCompletion(row.completion) && !wanted(row)) emptyCompletions.push(line);

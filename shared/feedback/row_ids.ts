@@ -148,7 +148,8 @@ function seamOf(
   if (at === open.ids.length) return { at, textAt: open.text.length };
   const textAt = commonLength(open.text, whole.text);
   if (textAt === open.text.length) return { at, textAt, finding: "seamShared" };
-  if (textAt < commonLength(open.text, tokenizer.render(before, options))) return undefined;
+  const unopened = renderedOr(null, before, options, tokenizer);
+  if (unopened === null || textAt < commonLength(open.text, unopened)) return undefined;
   const [first, ...rest] = after, content = first!.content.trimStart().startsWith("Z") ? "Q" : "Z";
   const other = tokenizer.readChat([...before, { ...first!, content }, ...rest], options);
   const found = Math.min(at, commonLength(other.ids, whole.ids));
@@ -248,6 +249,9 @@ function contains(text: string, said: string): boolean {
     text.includes(JSON.stringify(bare).slice(1, -1));
 }
 
+/** Fields of one row's messages that are looked at one by one, at two renderings each. */
+const mostFields = 32;
+
 /** Fields of messages that say something besides role and content, and the row's own that a template may read. */
 function unreadFields(
   before: readonly Message[],
@@ -255,39 +259,31 @@ function unreadFields(
   options: RenderOptions,
   tokenizer: RowTokenizer,
 ): string[] {
-  const fields = new Set(
-    [...before, ...after].flatMap((message) => Object.keys(without(message, ["role", "content"]))),
+  const all = [...before, ...after], own = ["role", "content"];
+  const fields = [...new Set(all.flatMap((message) => Object.keys(message)))].filter((field) => !own.includes(field));
+  const { tools, templateArguments = {} } = options, { tools: _, ...noTools } = options;
+  const names = Object.keys(templateArguments);
+  if (fields.length === 0 && !tools && names.length === 0) return [];
+  /** What the template makes of the row without these fields of messages: with its answer, and as it is asked. */
+  const rendered = (left: readonly string[], given: RenderOptions = options) => {
+    const kept = (messages: readonly Message[]) => messages.map((message) => without(message, left));
+    return JSON.stringify([
+      renderedOr(null, kept(all), given, tokenizer),
+      renderedOr(null, kept(before), { ...given, addGenerationPrompt: true }, tokenizer),
+    ]);
+  };
+  const whole = rendered([]);
+  const unread = fields.length > 0 && rendered(fields) === whole
+    ? fields
+    : fields.slice(0, mostFields).filter((field) => rendered([field]) === whole);
+  const unreadNames = names.slice(0, mostFields).filter((name) =>
+    rendered([], { ...options, templateArguments: omit(templateArguments, [name]) }) === whole
   );
-  const { tools, templateArguments = {} } = options, { tools: _, ...rest } = options;
-  const variants: [string, (messages: readonly Message[]) => Message[], RenderOptions][] = [
-    ...[...fields].map((field): typeof variants[number] => [
-      field,
-      (messages) => messages.map((message) => without(message, [field])),
-      options,
-    ]),
-    ...(tools
-      ? [["tools", (messages: readonly Message[]) => [...messages], rest] satisfies typeof variants[number]]
-      : []),
-    ...Object.keys(templateArguments).map((name): typeof variants[number] => [
-      `chat_template_kwargs.${name}`,
-      (messages) => [...messages],
-      { ...options, templateArguments: omit(templateArguments, [name]) },
-    ]),
+  return [
+    ...unread,
+    ...(tools && rendered([], noTools) === whole ? ["tools"] : []),
+    ...unreadNames.map((name) => `chat_template_kwargs.${name}`),
   ];
-  if (variants.length === 0) return [];
-  const prompt = { addGenerationPrompt: true }, all = [...before, ...after];
-  const both = (
-    change: (messages: readonly Message[]) => Message[],
-    given: RenderOptions,
-  ) => [
-    renderedOr(null, change(all), given, tokenizer),
-    renderedOr(null, change(before), { ...given, ...prompt }, tokenizer),
-  ];
-  const [whole, open] = both((messages) => [...messages], options);
-  return variants.filter(([, change, given]) => {
-    const [changedWhole, changedOpen] = both(change, given);
-    return changedWhole === whole && changedOpen === open;
-  }).map(([field]) => field);
 }
 
 const omit = <Value extends object>(value: Value, names: readonly string[]): Value =>

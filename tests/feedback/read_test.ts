@@ -411,6 +411,17 @@ Deno.test("fields that no row uses are named with their number, and those that a
   });
 });
 
+Deno.test("of a file with other fields in every record the first ones are named, and the rest counted together", async () => {
+  const records = Array.from(
+    { length: 60 },
+    (_, i) => ({ prompt: "a", completion: `${i}`, label: 1, [`f${i}`]: i + 1 }),
+  );
+  await withFile(records.map((record) => JSON.stringify(record)).join("\n"), async (path) => {
+    const { unused } = await readFeedback(path);
+    assert.deepEqual([Object.keys(unused).length, unused["f39"], unused["other fields"]], [41, 1, 20]);
+  });
+});
+
 const GOOD = '{"prompt":"a","completion":"b","label":true}\n';
 
 /** Unusable content and what the sentence must say. */

@@ -139,6 +139,13 @@ Deno.test("null and empty tool calls say nothing, so an answer of them is empty"
   }
 });
 
+Deno.test("of many keys of a turn each that the template does not read is named, and no other", () => {
+  const keys = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`k${i}`, i]));
+  assert.equal(read(plain, chat([user("Hi")], [assistant("Yes", keys)])).unread.length, 100);
+  const { unread } = read(calling, chat([user("Hi")], [assistant("Yes", { ...call, id: 1, at: 2 })]));
+  assert.deepEqual(unread, ["id", "at"]);
+});
+
 Deno.test("template arguments count as read where they change what the model is asked with, and only there", () => {
   const template = chatMl("<|im_start|>assistant\\n") + "{{ '!' if add_generation_prompt and mood }}";
   const { unread } = read(
