@@ -4,6 +4,7 @@
 import { InterruptedError } from "../../../shared/errors.ts";
 import type { Reporter } from "../../../shared/progress.ts";
 import { type Staleness, staleness } from "../../../shared/feedback/hygiene.ts";
+import type { FeedbackRow } from "../../../shared/feedback/row.ts";
 import { tokenizeRows } from "../../../shared/feedback/tokenize.ts";
 import { contextLengthOf } from "../../../shared/runtime/model_sizes.ts";
 import { findModel, openModel } from "../../../shared/runtime/open_model.ts";
@@ -40,12 +41,15 @@ export async function measureStaleness(
   const chosen = known.filter((_, index) => index % every === 0);
   if (chosen.length === 0) return staleness([]);
   const model = openModel(await findModel(settings.model, settings.dtype, reporter), settings.dtype);
-  const asRows = chosen.map(({ prompt, completion, label }, index) => ({
+  const asRows = chosen.map(({ prompt, completion, label, tools, chat_template_kwargs }, index): FeedbackRow => ({
     index,
     line: index + 1,
     prompt,
     completion,
     label,
+    // As the answer was given, and as it is trained on.
+    ...(tools ? { tools } : {}),
+    ...(chat_template_kwargs ? { templateArguments: chat_template_kwargs } : {}),
   }));
   const { rows: tokenized } = tokenizeRows(asRows, model.tokenizer, {
     maxLength,
