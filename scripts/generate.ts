@@ -17,7 +17,7 @@ program.action(async (options) => {
   const model = openModel(await findModel(options.model, options.dtype, reporter), options.dtype);
   const adapter = options.adapter === undefined ? undefined : await readAdapterOf(model, options.adapter);
   const asked = model.tokenizer.hasChatTemplate ? [{ role: "user", content: prompt }] : prompt;
-  const ids = promptIds(model.tokenizer, asked), contextLength = contextLengthOf(model.folder.config);
+  const ids = promptIds(model.tokenizer, { prompt: asked }), contextLength = contextLengthOf(model.folder.config);
   const room = roomFor(ids, { ...options, contextLength });
   if (room < options.maxNewTokens) {
     reporter.warn(

@@ -3,7 +3,7 @@
 
 import { counted } from "../../shared/counted.ts";
 import { InputError } from "../../shared/errors.ts";
-import type { Message } from "../../shared/feedback/row.ts";
+import type { FeedbackRow, Message } from "../../shared/feedback/row.ts";
 import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
 
@@ -18,20 +18,22 @@ export interface AnswerOptions {
 /** Prompts side by side on one worker: enough of them for speed, and few where that leaves other workers idle. */
 const sideBySide = { least: 4, most: 32 };
 
-/** Ids of a prompt as serving sees it: a conversation through the chat template, or plain text. */
-export function promptIds(tokenizer: ChatTokenizer, prompt: string | Message[]): number[] {
-  return typeof prompt === "string"
-    ? tokenizer.encodePrompt(prompt)
-    : tokenizer.encodeChat(prompt, { addGenerationPrompt: true });
+/** What is answered: a row's prompt, and what the chat template shows the model beside it. */
+export type Asked = Pick<FeedbackRow, "prompt" | "tools" | "templateArguments">;
+
+/** Ids of a prompt as training and serving read it: a conversation through the chat template, or plain text. */
+export function promptIds(tokenizer: ChatTokenizer, { prompt, tools, templateArguments }: Asked): number[] {
+  if (typeof prompt === "string") return tokenizer.encodePrompt(prompt);
+  return tokenizer.encodeChat(prompt, {
+    addGenerationPrompt: true,
+    ...(tools ? { tools } : {}),
+    ...(templateArguments ? { templateArguments } : {}),
+  });
 }
 
 /** Whether a prompt leaves any of the context, where its length is known, to an answer. */
-export function leavesRoom(
-  tokenizer: ChatTokenizer,
-  prompt: string | Message[],
-  contextLength: number | undefined,
-): boolean {
-  return contextLength === undefined || promptIds(tokenizer, prompt).length < contextLength;
+export function leavesRoom(tokenizer: ChatTokenizer, asked: Asked, contextLength: number | undefined): boolean {
+  return contextLength === undefined || promptIds(tokenizer, asked).length < contextLength;
 }
 
 /**
@@ -70,7 +72,7 @@ export interface TokenAnswer {
 export async function answerInTokens(
   pool: WorkerPool,
   tokenizer: ChatTokenizer,
-  prompts: readonly (string | Message[])[],
+  prompts: readonly Asked[],
   { maxNewTokens, contextLength, temperature, seed }: AnswerOptions,
   onDone: (prompts: number) => void = () => {},
 ): Promise<TokenAnswer[]> {
@@ -99,7 +101,7 @@ export async function answerInTokens(
   return answers;
 }
 
-/** As answerInTokens, in text. */
+/** As answerInTokens, in text, of prompts alone. */
 export async function answerPrompts(
   pool: WorkerPool,
   tokenizer: ChatTokenizer,
@@ -107,6 +109,7 @@ export async function answerPrompts(
   options: AnswerOptions,
   onDone: (prompts: number) => void = () => {},
 ): Promise<string[]> {
-  const answers = await answerInTokens(pool, tokenizer, prompts, options, onDone);
+  const asked = prompts.map((prompt) => ({ prompt }));
+  const answers = await answerInTokens(pool, tokenizer, asked, options, onDone);
   return answers.map(({ answerIds }) => tokenizer.decode(answerIds, { skipSpecialTokens: true }).trim());
 }

@@ -4,7 +4,7 @@
 import { join } from "node:path";
 import type { Lora } from "../../shared/compiler/compile.ts";
 import { InterruptedError } from "../../shared/errors.ts";
-import type { FeedbackRow, Message } from "../../shared/feedback/row.ts";
+import type { FeedbackRow } from "../../shared/feedback/row.ts";
 import { type TokenizedRow, tokenizeRows } from "../../shared/feedback/tokenize.ts";
 import type { Sequence } from "../../shared/feedback/micro_batch.ts";
 import type { Reporter } from "../../shared/progress.ts";
@@ -16,7 +16,7 @@ import { ReferenceCache } from "../../shared/store/reference_cache.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { auc, aucDifference } from "./auc.ts";
 import type { CandidateMeasurements, ProbeMeasurement } from "./gate.ts";
-import { answerInTokens, leavesRoom, type TokenAnswer } from "./generate.ts";
+import { answerInTokens, type Asked, leavesRoom, type TokenAnswer } from "./generate.ts";
 import { readTrainedPrompts } from "./held_out.ts";
 import { adaptGeneration, findModel, openModel, referenceKey, startGeneration, startScoring } from "./model.ts";
 import { probePrompts } from "./probe_prompts.ts";
@@ -79,7 +79,7 @@ export async function measureCandidate(
   const { rows } = tokenizeRows(settings.heldOut, tokenizer, { maxLength: settings.maxLength, contextLength });
   const prompts = distinctPrompts(rows, settings.heldOut).slice(0, klPrompts)
     .filter((prompt) => leavesRoom(tokenizer, prompt, contextLength));
-  const probes = probePrompts(tokenizer.hasChatTemplate);
+  const probes = probePrompts(tokenizer.hasChatTemplate).map((prompt) => ({ prompt }));
   const unseen = current === undefined ? undefined : await readTrainedPrompts(current);
   const compared = rows.map(({ promptKey }) => !unseen?.has(promptKey));
 
@@ -151,8 +151,8 @@ export async function measureCandidate(
 }
 
 /** Each prompt once, in the order of the rows. */
-function distinctPrompts(rows: readonly TokenizedRow[], source: readonly FeedbackRow[]): (string | Message[])[] {
-  const byIndex = new Map(source.map((row) => [row.index, row.prompt]));
+function distinctPrompts(rows: readonly TokenizedRow[], source: readonly FeedbackRow[]): Asked[] {
+  const byIndex = new Map(source.map((row) => [row.index, row]));
   const first = new Map<string, number>();
   for (const { promptKey, index } of rows) if (!first.has(promptKey)) first.set(promptKey, index);
   return [...first.values()].map((index) => byIndex.get(index)!);

@@ -4,7 +4,6 @@
 
 import type { Behaviour } from "../../shared/behaviour.ts";
 import { InterruptedError } from "../../shared/errors.ts";
-import type { Message } from "../../shared/feedback/row.ts";
 import { type Reporter, withProgress } from "../../shared/progress.ts";
 import { contextLengthOf } from "../../shared/runtime/model_sizes.ts";
 import type { Device } from "../../shared/runtime/session.ts";
@@ -12,12 +11,10 @@ import { WorkerPool } from "../../workers/pool.ts";
 import type { AdapterFeeds } from "../../workers/protocol.ts";
 import { type AnsweredPrompt, measureBehaviour } from "./behaviour.ts";
 import type { TrainingData } from "./data.ts";
-import { answerInTokens, type AnswerOptions, leavesRoom } from "./generate.ts";
+import { answerInTokens, type AnswerOptions, type Asked, leavesRoom } from "./generate.ts";
 import { adaptGeneration, type OpenModel, startGeneration } from "./model.ts";
 import type { ReportSample } from "./report.ts";
 import { evaluationQuestions, judgeAnswers, worldSampling } from "./world_evaluation.ts";
-
-type Prompt = string | Message[];
 
 /** Most samples that a report shows: of the embedded world's short questions, and of people's own prompts. */
 const shown = { embedded: 24, own: 8 };
@@ -41,18 +38,18 @@ interface SampledRun {
  * The embedded world's unseen questions, or a few of the data's own prompts that leave room for an answer, held-out ones
  * where there are some.
  */
-function samplePrompts({ model, embedded, data }: SampledRun, contextLength: number | undefined): Prompt[] {
-  if (embedded) return evaluationQuestions().map(({ text }) => [{ role: "user", content: text }]);
+function samplePrompts({ model, embedded, data }: SampledRun, contextLength: number | undefined): Asked[] {
+  if (embedded) return evaluationQuestions().map(({ text }) => ({ prompt: [{ role: "user", content: text }] }));
   const { heldOut, train, source } = data, seen = new Set<string>();
-  const promptOf = new Map(source.map(({ index, prompt }) => [index, prompt]));
+  const byIndex = new Map(source.map((row) => [row.index, row]));
   const rows = (heldOut.length > 0 ? heldOut : train).filter(({ promptKey }) =>
     !seen.has(promptKey) && seen.add(promptKey)
   );
-  return rows.slice(0, heldOut.length > 0 ? mostPrompts : shown.own).map(({ index }) => promptOf.get(index)!)
-    .filter((prompt) => leavesRoom(model.tokenizer, prompt, contextLength));
+  return rows.slice(0, heldOut.length > 0 ? mostPrompts : shown.own).map(({ index }) => byIndex.get(index)!)
+    .filter((asked) => leavesRoom(model.tokenizer, asked, contextLength));
 }
 
-const shownText = (prompt: Prompt) =>
+const shownText = (prompt: Asked["prompt"]) =>
   typeof prompt === "string"
     ? prompt
     : prompt.map(({ role, content }) => prompt.length === 1 ? content : `${role}: ${content}`).join("\n");
@@ -116,14 +113,14 @@ async function answerBoth(run: SampledRun, reporter: Reporter, interrupted: () =
     const [judgedBefore, judgedAfter] = embedded
       ? [before, after].map((answers) => judgeAnswers(evaluationQuestions(), answers.map(({ text }) => text)))
       : [];
-    const samples = prompts.slice(0, embedded ? shown.embedded : shown.own).map((prompt, i): ReportSample => ({
+    const samples = prompts.slice(0, embedded ? shown.embedded : shown.own).map(({ prompt }, i): ReportSample => ({
       prompt: shownText(prompt),
       before: before[i]!.text,
       after: after[i]!.text,
       beforeDesirable: judgedBefore?.verdicts[i],
       afterDesirable: judgedAfter?.verdicts[i],
     }));
-    const pairs = prompts.map((prompt, i): AnsweredPrompt => ({ prompt, before: before[i]!, after: after[i]! }));
+    const pairs = prompts.map(({ prompt }, i): AnsweredPrompt => ({ prompt, before: before[i]!, after: after[i]! }));
     const behaviour = embedded || run.data.heldOut.length > 0 ? measureBehaviour(pairs) : undefined;
     return {
       samples,

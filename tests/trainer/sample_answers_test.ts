@@ -5,6 +5,7 @@ import { findModel, openModel } from "../../services/trainer/model.ts";
 import { answerSamples } from "../../services/trainer/sample_answers.ts";
 import type { TrainingData } from "../../services/trainer/data.ts";
 import { silent } from "../../shared/progress.ts";
+import type { ChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 
 Deno.test("answers that cannot be given leave the report without samples and say so, and end no run", async () => {
   const model = openModel(await findModel(undefined, "auto", silent), "auto");
@@ -26,4 +27,22 @@ Deno.test("answers that cannot be given leave the report without samples and say
   const folder = { ...model.folder, config: { ...model.folder.config, max_position_embeddings: 4 } };
   const full = await answerSamples({ ...run, model: { ...model, folder } }, silent, () => false);
   assert.deepEqual(full, { samples: [] }, "a prompt that fills the context was asked");
+});
+
+Deno.test("samples are answered after the prompt that their row's template arguments make", async () => {
+  const model = openModel(await findModel(undefined, "auto", silent), "auto"), given: unknown[] = [];
+  const tokenizer: ChatTokenizer = {
+    ...model.tokenizer,
+    encodeChat: (messages, options) => {
+      given.push(options?.templateArguments, options?.tools);
+      return model.tokenizer.encodeChat(messages, options);
+    },
+  };
+  const prompt = [{ role: "user", content: "What is 3 plus 4?" }], templateArguments = { mood: "good" }, tools = [{}];
+  const source = [{ index: 0, prompt, templateArguments, tools }], train = [{ index: 0, promptKey: "a" }];
+  const data = { source, heldOut: [], train } as unknown as TrainingData;
+  const run = { embedded: false, data, adapter: {}, workers: 1, device: "cpu" as const, seed: 0 };
+  await answerSamples({ ...run, model: { ...model, tokenizer } }, silent, () => false);
+  assert.ok(given.length > 0);
+  for (const value of given) assert.ok(value === templateArguments || value === tools);
 });
