@@ -7,7 +7,7 @@ import type { Database, Lock, Queries } from "./queries.ts";
 import { StoreUnavailableError } from "./unavailable.ts";
 
 /** Staged rows that are looked at in one write. */
-export const rowsPerSlice = 250;
+export const rowsPerSlice = 100;
 
 /** How long an import waits for others, in milliseconds. */
 const patience = 10 * 60_000;

@@ -30,7 +30,7 @@ function ownershipTest(
       }
       try {
         await importFeedback(database, imported());
-        const request = { ...jobRequest, hyperparameters: { n_epochs: 60, batch_size: 8 } };
+        const request = { ...jobRequest, hyperparameters: { n_epochs: 20, batch_size: 8 } };
         const { id } = await addJob(database, request, await currentWatermark(database));
         await use({ database, where, folder, id });
       } finally {
