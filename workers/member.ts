@@ -13,6 +13,8 @@ export interface Lifeline {
 export interface Member<Face extends Lifeline> {
   name: string;
   remote: Remote<Face>;
+  /** Resolves once the thread has loaded its module and answers. */
+  ready: Promise<void>;
   /** Rejects when the thread dies, of an error or without a word. */
   death: Promise<never>;
   /** Ends the thread, once it is idle: Deno ends none in the midst of a computation. */
@@ -48,10 +50,11 @@ export function startMember<Face extends Lifeline>(
   // Without start there is no close event either.
   lifeline.start();
   const held = port2 as unknown as MessagePort;
-  wrap<Lifeline>(thread).hold(transfer(held, [held])).catch(() => {});
+  const ready = wrap<Lifeline>(thread).hold(transfer(held, [held]));
+  ready.catch(() => {});
   const end = () => {
     thread.terminate();
     lifeline.close();
   };
-  return { name, remote: wrap<Face>(thread), death, end };
+  return { name, remote: wrap<Face>(thread), ready, death, end };
 }

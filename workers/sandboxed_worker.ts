@@ -30,6 +30,9 @@ export interface SandboxOptions<Face extends BoundedFunctions<Face>> {
 /** How much later than the thread itself its owner notices that a deadline was missed, in milliseconds. */
 const grace = 5000;
 
+/** How long a thread may take to load its module, in milliseconds; no deadline counts that, however busy the machine is. */
+const longestStart = 120_000;
+
 /**
  * One thread, started at the first call and again after a missed deadline or a death. Calls wait for each other; a
  * deadline is counted from the moment that the thread is free.
@@ -71,6 +74,7 @@ export class SandboxedWorker<Face extends BoundedFunctions<Face>> {
   async #start(): Promise<Member<BoundedWorker>> {
     const member = startMember<BoundedWorker>(this.url, this.name, this.options.permissions ?? "none");
     try {
+      await this.#within(member, member.ready, longestStart);
       const call = (name: string, args: unknown[], deadline: number) => this.#ask(member, name, args, deadline);
       await this.options.setUp?.(call as SandboxCall<Face>);
     } catch (error) {
@@ -81,24 +85,32 @@ export class SandboxedWorker<Face extends BoundedFunctions<Face>> {
     return member;
   }
 
-  async #ask(member: Member<BoundedWorker>, name: string, args: unknown[], deadline: number): Promise<unknown> {
+  /** What `work` of a thread comes to, unless the thread dies first or takes longer than `longest` milliseconds. */
+  async #within<Result>(member: Member<BoundedWorker>, work: Promise<Result>, longest: number): Promise<Result> {
     let late: ReturnType<typeof setTimeout> | undefined;
     const overdue = new Promise<never>((_, reject) => {
-      late = setTimeout(() => reject(new DeadlineError(`it took longer than ${deadline} ms`)), deadline + grace);
+      late = setTimeout(() => reject(new DeadlineError(`it took longer than ${longest} ms`)), longest);
     });
     const ended = member.death.catch((error: Error) => {
       throw new ThreadDied(`${this.name} failed: ${error.message}`);
     });
     try {
-      return await Promise.race([(member.remote as Remote<BoundedWorker>).call(name, args, deadline), ended, overdue]);
+      return await Promise.race([work, ended, overdue]);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  async #ask(member: Member<BoundedWorker>, name: string, args: unknown[], deadline: number): Promise<unknown> {
+    const answer = (member.remote as Remote<BoundedWorker>).call(name, args, deadline);
+    try {
+      return await this.#within(member, answer, deadline + grace);
     } catch (thrown) {
       const error = thrown as Error;
       if (error.name === "InputError") throw new InputError(error.message);
       // What was cut short may have left anything behind: a fresh thread comes next.
       if (error.name === "DeadlineError" || error instanceof ThreadDied) this.#drop();
-      throw error.name === "DeadlineError" ? new DeadlineError(error.message) : error;
-    } finally {
-      clearTimeout(late);
+      throw error.name === "DeadlineError" ? new DeadlineError(`it took longer than ${deadline} ms`) : error;
     }
   }
 
