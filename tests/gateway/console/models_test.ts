@@ -133,6 +133,21 @@ consoleTest(
 );
 
 consoleTest(
+  "what clients get is the split, and what is promoted where there is none",
+  sampleState,
+  async ({ page, open }) => {
+    await open("models", "Models");
+    const current = page.getByRole("region", { name: "Current model" });
+    await current.getByText(/^base 20\s%, kind-1 80\s%$/).waitFor();
+    await current.getByText(/^as split below; promoted is kind-1, since/).waitFor();
+    const traffic = page.getByRole("region", { name: "Traffic of prospect" });
+    await traffic.getByLabel("Weight of base", { exact: true }).fill("0");
+    await traffic.getByRole("button", { name: "Save split" }).click();
+    await current.getByText("kind-1", { exact: true }).waitFor();
+  },
+);
+
+consoleTest(
   "traffic says which model is liked better, whose thumbs these are, and what earlier versions were told",
   sampleState,
   async ({ page, open }) => {

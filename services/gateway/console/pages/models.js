@@ -18,6 +18,7 @@ export function Models({ route: [chosen] }) {
     registry.reload();
     models.reload();
   };
+  const armsOf = (alias) => models.value?.find(({ id }) => id === alias)?.arms ?? [];
   return html`
     <div class="page">
       <header class="page-head">
@@ -27,19 +28,19 @@ export function Models({ route: [chosen] }) {
         </div>
       </header>
       <${Loaded} of=${registry} render=${(value) =>
-        html`<${Shown} registry=${value} chosen=${chosen} changed=${changed} />`} />
-      <${Traffic} models=${models.value ?? []} moved=${registry.value?.current} />
+        html`<${Shown} registry=${value} arms=${armsOf(value.alias)} chosen=${chosen} changed=${changed} />`} />
+      <${Traffic} models=${models.value ?? []} moved=${registry.value?.current} changed=${changed} />
     </div>
   `;
 }
 
-function Shown({ registry, chosen, changed }) {
+function Shown({ registry, arms, chosen, changed }) {
   const { adapters, current } = registry;
   const newest = adapters[0];
   const shown = adapters.find(({ model }) => model === chosen) ?? adapters.find(({ model }) => model === current) ??
     newest;
   return html`
-    <${Current} registry=${registry} changed=${changed} />
+    <${Current} registry=${registry} arms=${arms} changed=${changed} />
     <div class="halves lineage-halves">
       <div>
         <${Lineage} registry=${registry} chosen=${shown?.model} />

@@ -4,17 +4,20 @@ import { rollBack } from "../../api.js";
 import { useAttempt } from "../../parts/attempt.js";
 import { Dialog } from "../../parts/dialog.js";
 import { TextField } from "../../parts/field.js";
-import { shortModel, when } from "../../parts/format.js";
+import { percent, shortModel, when } from "../../parts/format.js";
 import { Icon } from "../../parts/icons.js";
 import { Problem } from "../../parts/loaded.js";
 import { notify } from "../../parts/notice.js";
 import { html, useState } from "../../vendor.js";
 
-export function Current({ registry, changed }) {
+/** @param arms what the alias spreads requests over, which may be others than what was promoted */
+export function Current({ registry, arms, changed }) {
   const { alias, current, previous, promotions } = registry;
   const [asking, setAsking] = useState(false), [reason, setReason] = useState("");
   const { problem, attempt } = useAttempt();
   const since = promotions.findLast(({ to }) => to === current);
+  const asked = arms.filter(({ weight }) => weight > 0), total = asked.reduce((sum, { weight }) => sum + weight, 0);
+  const isSplit = asked.some(({ model }) => model !== current);
   const back = (event) => {
     event.preventDefault();
     return attempt(async () => {
@@ -29,10 +32,12 @@ export function Current({ registry, changed }) {
     <section class="card current" aria-label="Current model">
       <div>
         <p class="muted">Clients that ask for <b>${alias}</b> get</p>
-        <p class="big">${shortModel(current)}</p>
-        <p class="muted">${since ? `since ${when(since.at)}` : "since the beginning"}${previous
-          ? `, before that ${shortModel(previous)}`
-          : ""}</p>
+        <p class="big">${isSplit
+          ? asked.map(({ model, weight }) => `${shortModel(model)} ${percent(weight / total)}`).join(", ")
+          : shortModel(current)}</p>
+        <p class="muted">${isSplit && `as split below; promoted is ${shortModel(current)}, `}${since
+          ? `since ${when(since.at)}`
+          : "since the beginning"}${previous ? `, before that ${shortModel(previous)}` : ""}</p>
       </div>
       ${previous && html`
         <button type="button" onClick=${() => setAsking(true)}><${Icon} name="undo" size=${16} />Roll back</button>

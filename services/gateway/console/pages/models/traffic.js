@@ -9,15 +9,18 @@ import { notify } from "../../parts/notice.js";
 import { useLoaded } from "../../parts/state.js";
 import { html, useEffect, useState } from "../../vendor.js";
 
-/** @param models as the API lists them @param moved changes when an alias was moved elsewhere */
-export function Traffic({ models, moved }) {
+/** @param models as the API lists them @param moved changes when an alias was moved elsewhere @param changed told of a new split */
+export function Traffic({ models, moved, changed }) {
   const experiments = useLoaded(listExperiments, [moved], 30_000);
   const arms = models.filter(({ arms }) => !arms).map(({ id }) => id);
   return html`
     <${Loaded} of=${experiments} render=${(list) =>
       list.map((experiment) =>
         html`
-          <${Split} key=${experiment.alias} experiment=${experiment} models=${arms} reload=${experiments.reload} />
+          <${Split} key=${experiment.alias} experiment=${experiment} models=${arms} reload=${() => {
+            experiments.reload();
+            changed();
+          }} />
         `
       )} />
   `;
@@ -52,8 +55,8 @@ function Split({ experiment: { alias, arms: versions }, models, reload }) {
     <section class="card traffic" aria-label="Traffic of ${alias}">
       <h2>Traffic of ${alias}</h2>
       <p
-        class="muted">Each person stays with one model. Bars show how often answers were found good, with the 95% interval, for which one person's thumbs are one person's word.${reference &&
-          " Whether a model is better holds however often you look."}</p>
+        class="muted">Each person stays with one model. Bars show how often answers were found good, with the 95% interval; many thumbs of one person say little more than one.${reference &&
+          " A verdict holds however often you look."}</p>
       <form onSubmit=${save}>
         <table class="rows plain">
           <thead>
@@ -140,7 +143,7 @@ const tones = { better: "good", worse: "bad" };
 const signed = (difference) => `${difference < 0 ? "\u2212" : "+"}${Math.abs(100 * difference).toFixed(0)}`;
 
 function Verdict({ arm: { reference, verdict } }) {
-  if (reference) return html`<span class="muted">what others are held against</span>`;
+  if (reference) return html`<span class="muted">reference</span>`;
   if (!verdict) return "–";
   const { result, low, high, message } = verdict, known = low > -1 || high < 1;
   return html`
