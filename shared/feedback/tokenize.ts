@@ -4,7 +4,8 @@
 import { createHash } from "node:crypto";
 import { counted } from "../counted.ts";
 import { type FeedbackRow, isEmptyCompletion, listLines } from "./row.ts";
-import { type Finding, idsOfRow, type RowIds, type RowTokenizer } from "./row_ids.ts";
+import type { Finding } from "./findings.ts";
+import { idsOfRow, type RowIds, type RowTokenizer } from "./row_ids.ts";
 
 /** A row ready for the model: the sequence is promptIds followed by completionIds. */
 export interface TokenizedRow {
@@ -188,8 +189,8 @@ const SENTENCES: [Fate | Finding, "note" | "warning", Sentence][] = [
     "seamLost",
     "warning",
     (n) =>
-      `${n} dropped: the chat template renders the prompt otherwise once an answer follows, so it is not known where ` +
-      `the answer begins`,
+      `${n} dropped: the chat template renders the prompt otherwise once an answer of several messages follows, so ` +
+      `it is not known where the answer begins`,
   ],
   ["duplicates", "note", (n) => `${n} dropped: same prompt, completion and label as an earlier row`],
   ["contradictory", "note", (n) => `${n} with both labels on the same prompt and completion, which cancel each other`],
@@ -213,9 +214,22 @@ const SENTENCES: [Fate | Finding, "note" | "warning", Sentence][] = [
       `where the two part, and when it is served the model reads more before its answer than here`,
   ],
   [
+    "promptAsAsked",
+    "note",
+    (n) =>
+      `${n} whose prompt the chat template renders otherwise once an answer follows: read as it is asked, and the ` +
+      `answer as a model gives it`,
+  ],
+  [
     "answerAsGiven",
     "note",
     (n) => `${n} of whose answer the chat template leaves out a part (thoughts, say): read whole, as a model gives it`,
+  ],
+  [
+    "answerOpened",
+    "note",
+    (n) =>
+      `${n} whose answer the chat template begins with words of its own (an empty thought, say), which count as answered`,
   ],
   ["answerShortened", "warning", (n) => `${n} of whose answer the chat template leaves out a part`],
   ["systemLeftOut", "warning", (n) => `${n} whose system message the chat template leaves out`],

@@ -84,14 +84,37 @@ Deno.test("control tokens' words in an answer that is read as given stay text", 
   assert.equal(tokenizer.decode(completionIds), "a<|im_end|>b</think>c<|im_end|>\n");
 });
 
-Deno.test("a row whose prompt is rendered otherwise once an answer follows is dropped and named, not cut in the question", () => {
-  const moving =
-    `{% for m in messages %}{% if m.role == 'user' and loop.last %}{{ 'LAST ' }}{% endif %}{{ m.content + '|' }}` +
-    `{% endfor %}{% if add_generation_prompt %}{{ 'A:' }}{% endif %}`;
-  const row = chat([user("Hi")], [assistant("Yes")]);
-  assert.deepEqual(read(moving, row).findings, ["seamLost"]);
+/** As Mistral's: the system message stands in the last user's turn, where that is the last turn of all. */
+const moving = `{% set s = messages[0].content if messages[0].role == 'system' %}{% for m in messages %}` +
+  `{% if m.role == 'user' %}{{ '[INST]' + (s + '\\n\\n' if s and loop.last else '') + m.content + '[/INST]' }}` +
+  `{% elif m.role == 'assistant' %}{{ ' ' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}`;
+
+Deno.test("a prompt that is rendered otherwise once an answer follows is read as it is asked, with its system message", () => {
+  const row = chat([system("Be kind."), user("Hi")], [assistant("Yes")]);
+  const { prompt, answer, findings } = read(moving, row);
+  assert.deepEqual([prompt, answer], ["[INST]Be kind.\n\nHi[/INST]", " Yes<|im_end|>"]);
+  assert.deepEqual(findings, ["systemMerged", "promptAsAsked"]);
+  const [alone] = [read(moving, chat([user("Hi")], [assistant("Yes")]))];
+  assert.deepEqual([alone!.prompt, alone!.answer, alone!.findings], ["[INST]Hi[/INST]", " Yes<|im_end|>", []]);
+});
+
+Deno.test("where such an answer has several messages the row is dropped and named, not cut in the question", () => {
+  const tool = { role: "tool", content: "7" };
+  const row = chat([system("Be kind."), user("Hi")], [assistant("Wait"), tool, assistant("Yes")]);
   const { rows, report } = tokenizeRows([row], withTemplate(moving), { maxLength: 99 });
   assert.deepEqual([rows, report.seamLost], [[], [1]]);
+});
+
+Deno.test("words that a template begins an answer with are noted where nobody said them", () => {
+  const opening = chatMl(
+    "<|im_start|>assistant\\n",
+    "('<think>\\n' + (message.thinking or '') + '</think>' if message.role == 'assistant' and '<think>' not in " +
+      "message.content else '') + message.content",
+  );
+  const findingsOf = (message: Message) => read(opening, chat([user("Hi")], [message])).findings;
+  assert.deepEqual(findingsOf(assistant("Yes.")), ["answerOpened"]);
+  assert.deepEqual(findingsOf(assistant("<think>hm</think>Yes.")), []);
+  assert.deepEqual(findingsOf(assistant("Yes.", { thinking: "hm" })), []);
 });
 
 Deno.test("a token that reaches from the generation prompt into the answer is the answer's", async () => {
