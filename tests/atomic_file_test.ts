@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import { ensureWritableFolder, writeFailure, writeFileAtomic } from "../shared/atomic_file.ts";
 import { InputError } from "../shared/errors.ts";
@@ -8,24 +8,21 @@ Deno.test("a file is replaced whole and nothing else is left in the folder", asy
   const path = join(folder, "run.json");
   await writeFileAtomic(path, "a longer first content");
   await writeFileAtomic(path, "second");
-  assert.equal(await Deno.readTextFile(path), "second");
+  assertEquals(await Deno.readTextFile(path), "second");
   const bytes = crypto.getRandomValues(new Uint8Array(60_000));
   await writeFileAtomic(path, bytes);
-  assert.deepEqual(await Deno.readFile(path), bytes);
-  assert.deepEqual([...Deno.readDirSync(folder)].map((entry) => entry.name), ["run.json"]);
+  assertEquals(await Deno.readFile(path), bytes);
+  assertEquals([...Deno.readDirSync(folder)].map((entry) => entry.name), ["run.json"]);
   await Deno.remove(folder, { recursive: true });
 });
 
 Deno.test("a write that fails says where, keeps what was there and leaves no temporary file", async () => {
   const folder = await Deno.makeTempDir();
   await Deno.mkdir(join(folder, "taken", "inner"), { recursive: true });
-  await assert.rejects(writeFileAtomic(join(folder, "taken"), "x"), (error) => {
-    assert.ok(error instanceof InputError);
-    assert.ok(error.message.startsWith(join(folder, "taken")), error.message);
-    return true;
-  });
-  await assert.rejects(writeFileAtomic(join(folder, "no", "such", "file"), "x"), /does not exist/);
-  assert.deepEqual([...Deno.readDirSync(folder)].map((entry) => entry.name), ["taken"]);
+  const error = await assertRejects(() => writeFileAtomic(join(folder, "taken"), "x"), InputError);
+  assert(error.message.startsWith(join(folder, "taken")), error.message);
+  await assertRejects(() => writeFileAtomic(join(folder, "no", "such", "file"), "x"), Error, "does not exist");
+  assertEquals([...Deno.readDirSync(folder)].map((entry) => entry.name), ["taken"]);
   await Deno.remove(folder, { recursive: true });
 });
 
@@ -34,16 +31,12 @@ Deno.test("a folder is created with its parents, and a file in its place is name
   const deep = join(folder, "a", "b");
   await ensureWritableFolder(deep);
   await ensureWritableFolder(deep);
-  assert.deepEqual([...Deno.readDirSync(deep)], []);
+  assertEquals([...Deno.readDirSync(deep)], []);
   const file = join(folder, "file");
   await Deno.writeTextFile(file, "");
-  await assert.rejects(ensureWritableFolder(file), (error) => {
-    return error instanceof InputError && error.message.startsWith(`${file}: `);
-  });
-  await assert.rejects(
-    ensureWritableFolder(join(file, "below")),
-    (error) => error instanceof InputError && error.message.includes(join(file, "below")),
-  );
+  const error = await assertRejects(() => ensureWritableFolder(file), InputError);
+  assert(error.message.startsWith(`${file}: `));
+  await assertRejects(() => ensureWritableFolder(join(file, "below")), InputError, join(file, "below"));
   await Deno.remove(folder, { recursive: true });
 });
 
@@ -51,11 +44,11 @@ Deno.test("a full disk becomes a sentence about the disk", () => {
   // As Deno reports it (seen on /dev/full, which tests without -A may not open).
   const full = Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
   const failure = writeFailure("runs/1/adapter_model.safetensors", full);
-  assert.ok(failure instanceof InputError);
-  assert.match(failure.message, /^runs\/1\/adapter_model\.safetensors: the disk is full/);
+  assert(failure instanceof InputError);
+  assertMatch(failure.message, /^runs\/1\/adapter_model\.safetensors: the disk is full/);
 });
 
 Deno.test("an error that is no file error is passed on untouched", () => {
   const bug = new TypeError("x is not a function");
-  assert.equal(writeFailure("path", bug), bug);
+  assertStrictEquals(writeFailure("path", bug), bug);
 });

@@ -1,6 +1,6 @@
 // A place has one writer at a time, and a killed one leaves it free.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../shared/errors.ts";
 import { lockOutputFolder, lockOutputPath } from "../shared/output_lock.ts";
 import { withFolder } from "./commands/run_task.ts";
@@ -10,14 +10,11 @@ const names = (folder: string) => [...Deno.readDirSync(folder)].map(({ name }) =
 Deno.test("a folder that one command writes in is refused to a second one, and free after", async () => {
   await withFolder(async (folder) => {
     const first = await lockOutputFolder(folder);
-    await assert.rejects(lockOutputFolder(folder), (error: Error) => {
-      assert(error instanceof InputError);
-      assert(error.message.startsWith(`${folder}: another command is writing here;`), error.message);
-      return true;
-    });
+    const error = await assertRejects(() => lockOutputFolder(folder), InputError);
+    assert(error.message.startsWith(`${folder}: another command is writing here;`), error.message);
     first.release();
     first.release();
-    assert.deepEqual(names(folder), []);
+    assertEquals(names(folder), []);
     using _again = await lockOutputFolder(folder);
   });
 });
@@ -26,7 +23,7 @@ Deno.test("two files in one folder can be written at once, one file not", async 
   await withFolder(async (folder) => {
     using _one = await lockOutputPath(`${folder}/one.jsonl`);
     using _two = await lockOutputPath(`${folder}/two.jsonl`);
-    await assert.rejects(lockOutputPath(`${folder}/one.jsonl`), InputError);
+    await assertRejects(() => lockOutputPath(`${folder}/one.jsonl`), InputError);
   });
 });
 
@@ -38,13 +35,13 @@ Deno.test("a lock's file that a killed process left locks nothing", async () => 
     }).spawn();
     const reader = holder.stdout.getReader();
     await reader.read();
-    await assert.rejects(lockOutputFolder(folder), InputError);
+    await assertRejects(() => lockOutputFolder(folder), InputError);
     holder.kill("SIGKILL");
     await holder.status;
     await reader.cancel();
-    assert.deepEqual(names(folder), [".writing.lock"]);
+    assertEquals(names(folder), [".writing.lock"]);
     (await lockOutputFolder(folder)).release();
-    assert.deepEqual(names(folder), []);
+    assertEquals(names(folder), []);
   });
 });
 

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { Writable } from "node:stream";
 import { createReporter, formatSeconds, reportTo, type Terminal } from "../shared/progress.ts";
 
@@ -32,9 +32,9 @@ Deno.test("in a log file a line comes at most every five seconds, and the last s
   }
   progress.done();
   progress.done();
-  assert.equal(lines.length, 5, lines.join("\n"));
-  assert.equal(lines[0], "reference: 4/100 rows (4%), 4 rows/s, 24 s left, loss 0.5123");
-  assert.equal(lines.at(-1), "reference: 80/100 rows (80%), 4 rows/s, 5 s left, loss 0.5123");
+  assertEquals(lines.length, 5, lines.join("\n"));
+  assertEquals(lines[0], "reference: 4/100 rows (4%), 4 rows/s, 24 s left, loss 0.5123");
+  assertEquals(lines.at(-1), "reference: 80/100 rows (80%), 4 rows/s, 5 s left, loss 0.5123");
 });
 
 Deno.test("with json every line is an event with numbers, and a field cannot replace the counters", () => {
@@ -48,12 +48,12 @@ Deno.test("with json every line is an event with numbers, and a field cannot rep
   progress.advance(1);
   progress.done();
   const events = lines.map((line) => JSON.parse(line));
-  assert.deepEqual(events.map((event) => [event.done, event.rate, event.eta_seconds]), [
+  assertEquals(events.map((event) => [event.done, event.rate, event.eta_seconds]), [
     [0, 0, null],
     [4, 2, 2],
     [5, 2, 1.5],
   ]);
-  assert.deepEqual(Object.keys(events[1]).sort(), [
+  assertEquals(Object.keys(events[1]).sort(), [
     "done",
     "eta_seconds",
     "event",
@@ -77,7 +77,7 @@ Deno.test("the rate follows the last half minute, so a slow start does not spoil
     progress.advance(10);
   }
   progress.done();
-  assert.equal(news.at(-1)!.rate, 10);
+  assertEquals(news.at(-1)!.rate, 10);
 });
 
 Deno.test("on a terminal there is a bar that fits the width, and it leaves no timer behind", () => {
@@ -89,11 +89,11 @@ Deno.test("on a terminal there is a bar that fits the width, and it leaves no ti
   });
   progress.advance(4, { note: "x".repeat(100) });
   progress.done();
-  assert.match(text(), /█████ *\] a rather long label/);
+  assertMatch(text(), /█████ *\] a rather long label/);
   // deno-lint-ignore no-control-regex
   const lines = text().replace(/\x1b\[\d*G/g, "\r").replace(/\x1b\[\d*K/g, "").split(/[\r\n]/);
-  assert.ok(!lines.join("").includes("\x1b"), "no cursor or wrapping mode is left to be repaired");
-  assert.ok(lines.every((line) => line.length < 60), JSON.stringify(lines));
+  assert(!lines.join("").includes("\x1b"), "no cursor or wrapping mode is left to be repaired");
+  assert(lines.every((line) => line.length < 60), JSON.stringify(lines));
 });
 
 Deno.test("nothing to do is no failure", () => {
@@ -103,8 +103,8 @@ Deno.test("nothing to do is no failure", () => {
   createReporter({ json: false, terminal }).progress(nothing).done();
   createReporter({ json: false, err: (line) => lines += line }).progress(nothing).done();
   for (const shown of [text(), lines]) {
-    assert.match(shown, /cached: 0\/0 rows/);
-    assert.doesNotMatch(shown, /NaN/);
+    assertMatch(shown, /cached: 0\/0 rows/);
+    assertNotMatch(shown, /NaN/);
   }
 });
 
@@ -117,8 +117,8 @@ Deno.test("people's lines and programs' events never share a stream, and warning
     reporter.warn("careful");
     return { out, err };
   };
-  assert.deepEqual(run(false), { out: ["12 rows"], err: ["careful"] });
-  assert.deepEqual(run(true), { out: [`{"event":"data","rows":12}`], err: ["careful"] });
+  assertEquals(run(false), { out: ["12 rows"], err: ["careful"] });
+  assertEquals(run(true), { out: [`{"event":"data","rows":12}`], err: ["careful"] });
 });
 
 Deno.test("a caller who keeps the news gets lines, warnings, events and progress, and nothing is printed", () => {
@@ -144,16 +144,16 @@ Deno.test("a caller who keeps the news gets lines, warnings, events and progress
     Object.assign(console, { log, error });
   }
   const counted = { loss: 0.5, label: "training", unit: "steps", total: 2 };
-  assert.deepEqual(news, [
+  assertEquals(news, [
     "12 rows",
     "careful",
     ["step", { step: 1 }],
     ["progress", { ...counted, done: 1, rate: 0.25, eta_seconds: 4 }],
     ["progress", { ...counted, done: 2, rate: 0.444, eta_seconds: 0 }],
   ]);
-  assert.deepEqual(printed, []);
+  assertEquals(printed, []);
 });
 
 Deno.test("durations read as people say them", () => {
-  assert.deepEqual([0.4, 59.6, 200, 7500].map(formatSeconds), ["0 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
+  assertEquals([0.4, 59.6, 200, 7500].map(formatSeconds), ["0 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
 });

@@ -1,7 +1,7 @@
 // What each family does differently is what the written graph does: random checkpoints against a plain forward pass.
 // What Prospect does not write is refused by name.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import { readDecoder } from "../../shared/architectures/families.ts";
 import { importCheckpoint } from "../../shared/architectures/import_checkpoint.ts";
@@ -178,14 +178,14 @@ for (const [name, { config, habits, reference }] of Object.entries(families)) {
       }, ids).flat();
       await withImported(folder, async (model) => {
         await using stock = await StockModel.open(model);
-        assert.ok(distance(await stock.whole([ids]), expected) < 1e-5);
-        assert.ok(distance(await stock.inPieces(ids, [6, 1, 1]), expected) < 1e-5);
+        assert(distance(await stock.whole([ids]), expected) < 1e-5);
+        assert(distance(await stock.inPieces(ids, [6, 1, 1]), expected) < 1e-5);
         const answer: number[] = [];
         while (answer.length < 4) {
           const last = (await stock.whole([[...ids, ...answer]])).slice(-sizes.vocab_size);
           answer.push(last.indexOf(Math.max(...last)));
         }
-        assert.deepEqual(await generate(model, ids, 4), answer, "in transformers.js");
+        assertEquals(await generate(model, ids, 4), answer, "in transformers.js");
         await checkSlope(model, ids);
       });
     });
@@ -199,7 +199,7 @@ Deno.test("phi3's fused layers keep their names, so that PEFT's adapters fit", a
     await withImported(folder, (model) => {
       const layers = linearLayers(readModel(join(model, "onnx/model.onnx")), config).map(({ module }) => module);
       const block = ["self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"];
-      assert.deepEqual(layers, [0, 1, 2, 3].flatMap((i) => block.map((each) => `model.layers.${i}.${each}`)));
+      assertEquals(layers, [0, 1, 2, 3].flatMap((i) => block.map((each) => `model.layers.${i}.${each}`)));
     });
   });
 });
@@ -210,8 +210,8 @@ Deno.test("phi3's early names of longrope are longrope", () => {
     const config = { ...sizes, model_type: "phi3", original_max_position_embeddings: 32 };
     return readDecoder({ ...config, rope_scaling: { type, ...factors } }, "config.json");
   };
-  assert.ok(read("longrope").remark);
-  for (const early of ["su", "yarn"]) assert.deepEqual(read(early), read("longrope"), early);
+  assert(read("longrope").remark);
+  for (const early of ["su", "yarn"]) assertEquals(read(early), read("longrope"), early);
 });
 
 Deno.test("an adapter on some of the layers that lie packed in one product is trained in every block", async () => {
@@ -234,7 +234,7 @@ Deno.test("16-bit weights in shards are the model that the same numbers in one f
       await importCheckpoint(path, join(folder, `${name}-model`));
       data[name] = await Deno.readFile(join(folder, `${name}-model/onnx/model.onnx_data`));
     }
-    for (const name of ["BF16", "F16"]) assert.deepEqual(data[name], data["F32"], name);
+    for (const name of ["BF16", "F16"]) assertEquals(data[name], data["F32"], name);
   });
 });
 
@@ -250,12 +250,12 @@ Deno.test("a head that is called tied but has numbers of its own is its own, as 
       remarks[name] = (await importCheckpoint(path, out)).remark;
       graphs[name] = await Deno.readFile(join(out, "onnx/model.onnx"));
       const { tie_word_embeddings: tied } = JSON.parse(await Deno.readTextFile(join(out, "config.json")));
-      assert.equal(tied, ["table", "same"].includes(name), name);
+      assertStrictEquals(tied, ["table", "same"].includes(name), name);
     }
-    assert.deepEqual(graphs["same"], graphs["table"]);
-    assert.deepEqual(graphs["own"], graphs["untied"]);
-    assert.match(remarks["own"]!, /tie_word_embeddings is true, but lm_head\.weight is there with other numbers/);
-    assert.deepEqual([remarks["table"], remarks["same"], remarks["untied"]], [undefined, undefined, undefined]);
+    assertEquals(graphs["same"], graphs["table"]);
+    assertEquals(graphs["own"], graphs["untied"]);
+    assertMatch(remarks["own"]!, /tie_word_embeddings is true, but lm_head\.weight is there with other numbers/);
+    assertEquals([remarks["table"], remarks["same"], remarks["untied"]], [undefined, undefined, undefined]);
   });
 });
 
@@ -266,10 +266,10 @@ Deno.test("a model over several data files is the same model, and transformers.j
     await importCheckpoint(folder, join(folder, "one"));
     await importCheckpoint(folder, join(folder, "many"), { largestDataFile: 40_000 });
     const written = [...Deno.readDirSync(join(folder, "many/onnx"))].map(({ name }) => name).sort();
-    assert.ok(written.includes("model.onnx_data_2"), `${written}`);
+    assert(written.includes("model.onnx_data_2"), `${written}`);
     const { "transformers.js_config": custom } = JSON.parse(await Deno.readTextFile(join(folder, "many/config.json")));
-    assert.equal(custom.use_external_data_format["model.onnx"], written.length - 1);
-    assert.deepEqual(await generate(join(folder, "many"), ids, 5), await generate(join(folder, "one"), ids, 5));
+    assertStrictEquals(custom.use_external_data_format["model.onnx"], written.length - 1);
+    assertEquals(await generate(join(folder, "many"), ids, 5), await generate(join(folder, "one"), ids, 5));
   });
 });
 
@@ -278,22 +278,24 @@ Deno.test("an import that fails leaves nothing, and names the tensor", async () 
     const config = { ...sizes, model_type: "llama" }, tensors = randomTensors(config, {}, 5);
     const name = "model.layers.2.mlp.up_proj.weight", path = join(folder, "checkpoint"), out = join(folder, "out");
     await writeCheckpoint(path, { ...config, intermediate_size: 40 }, tensors);
-    await assert.rejects(
-      importCheckpoint(path, out),
-      /gate_proj\.weight" is \[24,32\], but config\.json asks for \[40,32\]/,
+    await assertRejects(
+      () => importCheckpoint(path, out),
+      Error,
+      'gate_proj.weight" is [24,32], but config.json asks for [40,32]',
     );
     await Deno.remove(join(path, "model.safetensors"));
     tensors.delete(name);
     await writeCheckpoint(path, config, tensors, { shards: 2 });
-    await assert.rejects(importCheckpoint(path, out), (error) => {
-      return error instanceof InputError && error.message.includes(`tensor "${name}" is missing`);
-    });
+    await assertRejects(() => importCheckpoint(path, out), InputError, `tensor "${name}" is missing`);
     await Deno.remove(join(path, "model-00002-of-00002.safetensors"));
-    await assert.rejects(importCheckpoint(path, out), /00002-of-00002\.safetensors is missing.*index\.json names it/);
+    assertMatch(
+      String(await assertRejects(() => importCheckpoint(path, out))),
+      /00002-of-00002\.safetensors is missing.*index\.json names it/,
+    );
     const outside = { weight_map: { x: "../../secret.safetensors" } };
     await Deno.writeTextFile(join(path, "model.safetensors.index.json"), JSON.stringify(outside));
-    await assert.rejects(importCheckpoint(path, out), /"weight_map" does not map/);
-    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["checkpoint"]);
+    await assertRejects(() => importCheckpoint(path, out), Error, '"weight_map" does not map');
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["checkpoint"]);
   });
 });
 
@@ -307,10 +309,7 @@ Deno.test("tensors that the model would leave out are refused by name, but for w
       return writeCheckpoint(path, { ...config, ...change }, tensors);
     };
     const refuses = (message: RegExp) =>
-      assert.rejects(
-        importCheckpoint(path, out),
-        (error) => error instanceof InputError && message.test(error.message),
-      );
+      assertRejects(() => importCheckpoint(path, out), InputError).then((error) => assertMatch(error.message, message));
     await write({}, ["model.layers.0.self_attn.q_proj.bias"]);
     await refuses(/tensor "model\.layers\.0\.self_attn\.q_proj\.bias" has no place in the model.*attention_bias/);
     await write({ num_hidden_layers: 3 }, []);
@@ -321,21 +320,17 @@ Deno.test("tensors that the model would leave out are refused by name, but for w
     await importCheckpoint(path, join(folder, "computed"));
     await write({ tie_word_embeddings: true }, []);
     await importCheckpoint(path, join(folder, "tied"));
-    assert.ok(![...Deno.readDirSync(folder)].some(({ name }) => name.startsWith("out")));
+    assert(![...Deno.readDirSync(folder)].some(({ name }) => name.startsWith("out")));
   });
 });
 
 Deno.test("what Prospect does not write is refused in one sentence that names it", () => {
-  const refuses = (change: object, message: RegExp, kind: typeof InputError = RefusedModelError) =>
-    assert.throws(
-      () => readDecoder({ ...sizes, model_type: "llama", ...change }, "here/config.json"),
-      (error) => {
-        assert.ok(error instanceof kind, `${error}`);
-        assert.match(error.message, message);
-        assert.match(error.message, /^here\/config\.json: [^\n]+\.$/);
-        return true;
-      },
-    );
+  const refuses = (change: object, message: RegExp, kind: typeof InputError = RefusedModelError) => {
+    const reading = () => readDecoder({ ...sizes, model_type: "llama", ...change }, "here/config.json");
+    const error = assertThrows(reading, kind);
+    assertMatch(error.message, message);
+    assertMatch(error.message, /^here\/config\.json: [^\n]+\.$/);
+  };
   refuses({ model_type: "mamba" }, /model_type "mamba".*llama, mistral.*ONNX export/);
   refuses({ model_type: "qwen3_moe", num_experts: 128 }, /mixture of experts \(num_experts\)/);
   refuses({ model_type: "mixtral" }, /mixture of experts/);

@@ -2,7 +2,7 @@
 // through the cache, the same tokens in unmodified transformers.js, the same graph, the same LoRA gradients.
 
 import { AutoTokenizer } from "@huggingface/transformers";
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { gradientName } from "../../shared/compiler/compile.ts";
 import { type Graph, inlineNumbers } from "../../shared/onnx/graph.ts";
@@ -36,10 +36,10 @@ for (const fixture of fixtures) {
       const logits = await model.whole(golden.input_ids, mask);
       mask.forEach((each, row) => {
         const from = row * rowSize, to = from + rowSize * each.filter((one) => one === 1).length / each.length;
-        assert.ok(distance(logits.subarray(from, to), expected.subarray(from, to)) < 1e-5, `row ${row}`);
+        assert(distance(logits.subarray(from, to), expected.subarray(from, to)) < 1e-5, `row ${row}`);
       });
       const pieces = await model.inPieces(golden.input_ids[0], [21, 1, 1]);
-      assert.ok(
+      assert(
         distance(pieces, expected.subarray(0, rowSize)) < 1e-5,
         "prefill, two tokens one by one, then the rest",
       );
@@ -49,14 +49,14 @@ for (const fixture of fixtures) {
   test("generates PyTorch's tokens in transformers.js", async (path) => {
     const { greedy } = JSON.parse(await Deno.readTextFile(join(path, "logits.json")));
     await withImported(path, async (folder) => {
-      assert.deepEqual(await generate(folder, greedy.prompt_ids, greedy.max_new_tokens), greedy.base);
+      assertEquals(await generate(folder, greedy.prompt_ids, greedy.max_new_tokens), greedy.base);
     });
   });
 
   test("is the GenAI builder's graph, where the table lies apart", async (path) => {
     await withImported(path, (folder) => {
       const ours = readModel(join(folder, "onnx/model.onnx")), theirs = readModel(join(path, "onnx/model.onnx"));
-      assert.deepEqual([ours.inputs, ours.outputs, ours.opsets], [theirs.inputs, theirs.outputs, theirs.opsets]);
+      assertEquals([ours.inputs, ours.outputs, ours.opsets], [theirs.inputs, theirs.outputs, theirs.opsets]);
       const tied = !theirs.initializers.has("model.embed_tokens.weight");
       const place = /\/(lm_head|embed_tokens)\/(Gather|Transpose|MatMul)$/;
       // The builder leaves an unlimited window unsaid for some families.
@@ -67,16 +67,16 @@ for (const fixture of fixtures) {
           );
           return { ...node, attributes: attributes.sort() };
         }).sort((a, b) => a.name < b.name ? -1 : 1);
-      assert.deepEqual(nodes(ours), nodes(theirs));
+      assertEquals(nodes(ours), nodes(theirs));
       const numbers = (graph: Graph, name: string, root: string) => {
         const tensor = graph.initializers.get(name)!;
         return inlineNumbers(tensor) ?? new Float32Array(readTensorBytes(tensor, join(root, "onnx")).slice().buffer);
       };
       for (const [name, { dims }] of theirs.initializers) {
         if (tied && name === "lm_head.MatMul.weight") continue;
-        assert.deepEqual(ours.initializers.get(name)?.dims, dims, name);
+        assertEquals(ours.initializers.get(name)?.dims, dims, name);
         const apart = distance(numbers(ours, name, folder), numbers(theirs, name, path));
-        assert.ok(/_cache/.test(name) ? apart < 1e-6 : apart === 0, `${name}: ${apart}`);
+        assert(/_cache/.test(name) ? apart < 1e-6 : apart === 0, `${name}: ${apart}`);
       }
     });
   });
@@ -88,7 +88,7 @@ for (const fixture of fixtures) {
       const { beta, desirable_weight, undesirable_weight, batches } = fixture.golden.kto["kto_beta0.1"]!;
       await withCompiled(imported, loraOf(fixture), { kind: "kto", beta }, async (compiled, scoring, gradient) => {
         const names = compiled.parameters.map(({ name }) => name);
-        assert.deepEqual(names.toSorted(), [...fixture.adapter.keys()].sort());
+        assertEquals(names.toSorted(), [...fixture.adapter.keys()].sort());
         const rows = fixture.golden.tokens.rows.slice(0, 4), batch = batches[0]!;
         const { feeds, rowOf } = packRows(
           rows.map(({ prompt_ids, completion_ids }) => {
@@ -105,7 +105,7 @@ for (const fixture of fixtures) {
         for (const name of names) {
           const expected = transposed(fixture.tensors.get(`kto_beta0.1/batch0/grad/${name}`)!);
           const apart = distance(results[gradientName(name)]!.data as Float32Array, expected.data);
-          assert.ok(apart < 1e-4, `${name} is off by ${apart}`);
+          assert(apart < 1e-4, `${name} is off by ${apart}`);
         }
       });
     });
@@ -123,10 +123,10 @@ sharedTest(
       await using ours = await StockModel.open(folder);
       await using theirs = await StockModel.open(path);
       const expected = await theirs.whole([ids]);
-      assert.ok(distance(await ours.whole([ids]), expected) < 1e-5);
-      assert.ok(distance(await ours.inPieces(ids, [5, 1, 1]), expected) < 1e-5);
+      assert(distance(await ours.whole([ids]), expected) < 1e-5);
+      assert(distance(await ours.inPieces(ids, [5, 1, 1]), expected) < 1e-5);
       const prompt = ids.slice(0, 5);
-      assert.deepEqual(await generate(folder, prompt, 60), await generate(path, prompt, 60));
+      assertEquals(await generate(folder, prompt, 60), await generate(path, prompt, 60));
     });
   },
 );

@@ -2,7 +2,7 @@
 // Runtime gives them, whole or piece by piece through the cache, its tokens in transformers.js, its compiled gradient.
 
 import { AutoModelForCausalLM, Tensor as HubTensor } from "@huggingface/transformers";
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -88,7 +88,7 @@ export class StockModel {
 
 /** Largest difference, over the largest number. */
 export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  assert.equal(actual.length, expected.length);
+  assertEquals(actual.length, expected.length);
   let difference = 0, largest = 0;
   for (let i = 0; i < expected.length; i++) {
     const apart = Math.abs(actual[i]! - expected[i]!);
@@ -137,14 +137,14 @@ export async function checkSlope(folder: string, ids: number[], targetModules = 
   // Layer by layer, so that no large gradient hides a wrong small one.
   for (const [name, gradient] of gradients) {
     const length = Math.hypot(...gradient), step = 0.02 / length;
-    assert.ok(length > 1e-4, `${name} has no gradient`);
+    assert(length > 1e-4, `${name} has no gradient`);
     const lossAt = async (sign: number) => {
       const { data, dims } = feeds[name]!;
       const moved = (data as Float32Array).map((each, i) => each + sign * step * gradient[i]!);
       return (await session.run({ ...feeds, [name]: new Tensor("float32", moved, dims) }))["loss"]!.data[0] as number;
     };
     const slope = (await lossAt(1) - await lossAt(-1)) / (2 * step * length);
-    assert.ok(Math.abs(slope - length) < 0.02 * length + 1e-4, `${name}: slope ${slope}, gradient ${length}`);
+    assert(Math.abs(slope - length) < 0.02 * length + 1e-4, `${name}: slope ${slope}, gradient ${length}`);
   }
   await session.release();
 }

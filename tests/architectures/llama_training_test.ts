@@ -1,6 +1,6 @@
 // A new Llama model is one that the compiler can train, every weight of it.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import {
@@ -20,11 +20,11 @@ import { small, withModel } from "./small_models.ts";
 
 /** Not deepEqual: where weights differ, its report takes minutes. */
 function assertSameWeights(actual: Weights, expected: Weights): void {
-  assert.deepEqual([...actual.keys()], [...expected.keys()]);
+  assertEquals([...actual.keys()], [...expected.keys()]);
   for (const [name, { shape, data }] of expected) {
     const other = actual.get(name)!;
-    assert.deepEqual(other.shape, shape, name);
-    assert.ok(other.data.length === data.length && other.data.every((each, i) => each === data[i]), name);
+    assertEquals(other.shape, shape, name);
+    assert(other.data.length === data.length && other.data.every((each, i) => each === data[i]), name);
   }
 }
 
@@ -34,7 +34,7 @@ for (const tied of [true, false]) {
 
   Deno.test(`packing and unpacking gives every ${what} weight back`, () => {
     const weights = llamaInitialWeights(config, new Random(1));
-    assert.equal(weights.has("lm_head.weight"), !tied);
+    assertStrictEquals(weights.has("lm_head.weight"), !tied);
     assertSameWeights(unpackWeights(config, packWeights(config, weights)), weights);
   });
 
@@ -50,8 +50,8 @@ for (const tied of [true, false]) {
         const compiled = await compileTraining(path, config, trained, { kind: "next-token" });
         const names = compiled.parameters.map(({ name }) => name);
         // Seven linear layers a block, an A and a B each; or each initializer once, a tied table too.
-        if (trained.kind === "lora") assert.equal(names.length, 7 * 2 * config.num_hidden_layers);
-        else assert.deepEqual(names.toSorted(), [...packed.keys()].sort());
+        if (trained.kind === "lora") assertEquals(names.length, 7 * 2 * config.num_hidden_layers);
+        else assertEquals(names.toSorted(), [...packed.keys()].sort());
 
         const session = await InferenceSession.create(compiled.gradient, sessionOptions(compiled.folder));
         const random = new Random(3);
@@ -68,12 +68,12 @@ for (const tied of [true, false]) {
         const outputs = await session.run(feeds);
         const loss = outputs["loss"]!.data[0] as number;
         // A new model knows nothing: every token is about equally likely.
-        if (trained.kind === "full") assert.ok(Math.abs(loss - Math.log(config.vocab_size)) < 0.1, `loss ${loss}`);
+        if (trained.kind === "full") assert(Math.abs(loss - Math.log(config.vocab_size)) < 0.1, `loss ${loss}`);
         let square = 0;
         for (const name of names) {
           const gradient = outputs[gradientName(name)]!.data as Float32Array;
-          assert.ok(gradient.every(Number.isFinite), name);
-          assert.ok(gradient.some((each) => each !== 0), `${name} has no gradient`);
+          assert(gradient.every(Number.isFinite), name);
+          assert(gradient.some((each) => each !== 0), `${name} has no gradient`);
           for (const each of gradient) square += each * each;
         }
         // One step along the whole gradient changes the loss as the gradient says: a tied table counts for both uses.
@@ -89,7 +89,7 @@ for (const tied of [true, false]) {
           return (await session.run({ ...feeds, ...Object.fromEntries(moved) }))["loss"]!.data[0] as number;
         };
         const slope = (await lossAfter(1) - await lossAfter(-1)) / 0.02;
-        assert.ok(Math.abs(slope / Math.sqrt(square) - 1) < 0.02, `slope ${slope}, gradient ${Math.sqrt(square)}`);
+        assert(Math.abs(slope / Math.sqrt(square) - 1) < 0.02, `slope ${slope}, gradient ${Math.sqrt(square)}`);
         await session.release();
       });
     });
@@ -101,7 +101,7 @@ Deno.test("the linear layers carry PEFT's names", () => {
   const modules = linearLayers(llamaGraph(small, packed), small).map(({ module }) => module);
   const block = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"];
   block.push("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj");
-  assert.deepEqual(modules, [0, 1, 2].flatMap((layer) => block.map((name) => `model.layers.${layer}.${name}`)));
+  assertEquals(modules, [0, 1, 2].flatMap((layer) => block.map((name) => `model.layers.${layer}.${name}`)));
 });
 
 Deno.test("new weights spread as asked, and the same seed gives the same model", () => {
@@ -111,11 +111,11 @@ Deno.test("new weights spread as asked, and the same seed gives the same model",
     const { data } = weights.get(name)!;
     return Math.sqrt(data.reduce((sum, each) => sum + each * each, 0) / data.length);
   };
-  const near = (actual: number, expected: number) => assert.ok(Math.abs(actual / expected - 1) < 0.1, `${actual}`);
+  const near = (actual: number, expected: number) => assert(Math.abs(actual / expected - 1) < 0.1, `${actual}`);
   near(spread("model.embed_tokens.weight"), 0.1);
   near(spread("model.layers.1.mlp.up_proj.weight"), 0.1);
   near(spread("model.layers.1.mlp.down_proj.weight"), 0.1 / Math.sqrt(6));
   near(spread("model.layers.2.self_attn.o_proj.weight"), 0.1 / Math.sqrt(6));
-  assert.ok(weights.get("model.norm.weight")!.data.every((each) => each === 1));
+  assert(weights.get("model.norm.weight")!.data.every((each) => each === 1));
   assertSameWeights(llamaInitialWeights(config, new Random(5)), weights);
 });

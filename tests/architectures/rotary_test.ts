@@ -1,6 +1,6 @@
 // Rotary scalings are the published formulas, and what one table cannot follow shortens the model.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { readDecoder } from "../../shared/architectures/families.ts";
 import { rotary } from "../../shared/architectures/rotary.ts";
 
@@ -8,8 +8,8 @@ const base = { theta: 10000, size: 8, positions: 4096, originalPositions: undefi
 const read = (scaling: object, change: object = {}) => rotary({ ...base, ...change }, scaling, "it");
 
 function near(actual: number[], expected: number[]): void {
-  assert.equal(actual.length, expected.length);
-  actual.forEach((each, i) => assert.ok(Math.abs(each / expected[i]! - 1) < 1e-6, `${i}: ${each}, not ${expected[i]}`));
+  assertEquals(actual.length, expected.length);
+  actual.forEach((each, i) => assert(Math.abs(each / expected[i]! - 1) < 1e-6, `${i}: ${each}, not ${expected[i]}`));
 }
 
 Deno.test("YaRN keeps the fast pairs, stretches the slow ones and blends between", () => {
@@ -29,7 +29,7 @@ Deno.test("linear divides, and dynamic changes nothing up to max_position_embedd
   near(read({ type: "linear", factor: 4 }).rotary.frequencies, [0.25, 0.025, 0.0025, 0.00025]);
   const dynamic = read({ type: "dynamic", factor: 4 });
   near(dynamic.rotary.frequencies, [1, 0.1, 0.01, 0.001]);
-  assert.equal(dynamic.positions, 4096);
+  assertEquals(dynamic.positions, 4096);
 });
 
 Deno.test("LongRoPE is written with its short factors and ends where they do, and the user is told", () => {
@@ -37,8 +37,8 @@ Deno.test("LongRoPE is written with its short factors and ends where they do, an
   const { rotary: { frequencies, magnitude }, positions } = read(scaling, { originalPositions: 1024 });
   near(frequencies, [1, 0.05, 0.0025, 0.000125]);
   near([magnitude], [Math.sqrt(1 + Math.log(4) / Math.log(1024))]);
-  assert.equal(positions, 1024);
-  assert.throws(() => read({ ...scaling, short_factor: [1] }), /short_factor has 1 numbers, not 4/);
+  assertEquals(positions, 1024);
+  assertThrows(() => read({ ...scaling, short_factor: [1] }), Error, "short_factor has 1 numbers, not 4");
   const { decoder, remark } = readDecoder({
     model_type: "phi3",
     vocab_size: 64,
@@ -50,6 +50,6 @@ Deno.test("LongRoPE is written with its short factors and ends where they do, an
     original_max_position_embeddings: 4096,
     rope_scaling: scaling,
   }, "it");
-  assert.equal(decoder.positions, 4096);
-  assert.match(remark!, /up to 4096 tokens/);
+  assertEquals(decoder.positions, 4096);
+  assertMatch(remark!, /up to 4096 tokens/);
 });

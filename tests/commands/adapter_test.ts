@@ -1,7 +1,7 @@
 // The commands with adapters: PEFT's gives TRL's numbers under `score` and `evaluate`, decides rank and alpha under
 // `--init-adapter`, and what `train` writes is read by all of them. More than plain LoRA is refused by every command.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { copyFolder, fixture, fixtureTest, parseLines, readLines, runTask, succeed } from "./run_task.ts";
 
 const model = fixture("llama-genai"), data = `${model}/data.jsonl`, adapter = `${model}/adapter`;
@@ -20,7 +20,7 @@ fixtureTest("score and evaluate under PEFT's adapter give TRL's policy log-probs
   await succeed("score", [...on, "--adapter", adapter, "--out", `${folder}/scores.jsonl`], options);
   const scores = readLines<{ log_prob: number }>(`${folder}/scores.jsonl`).map(({ log_prob }) => log_prob);
   const expected = batches.flatMap(({ completion_logps }) => completion_logps);
-  assert.equal(scores.length, expected.length);
+  assertEquals(scores.length, expected.length);
   scores.forEach((score, i) => assert(Math.abs(score - expected[i]!) <= 2e-4, `row ${i}: ${score}, ${expected[i]}`));
 
   const { stdout } = await succeed("evaluate", [...on, "--adapter", adapter, "--json"], options);
@@ -37,17 +37,17 @@ fixtureTest("an adapter to go on from decides rank, alpha and modules, which is 
   const wishes = ["--lora-rank", 7, "--lora-alpha", 3, "--target-modules", "q_proj"];
   const few = ["--max-steps", 2, "--held-out", 0, "--out", out];
   const { stdout } = await succeed("train", [...on, ...few, ...wishes, "--init-adapter", adapter], options);
-  assert.match(stdout, /Going on from \S+adapter: rank 4, alpha 8, on .*q_proj.*--lora-rank.* are not used/);
+  assertMatch(stdout, /Going on from \S+adapter: rank 4, alpha 8, on .*q_proj.*--lora-rank.* are not used/);
   const { settings } = JSON.parse(Deno.readTextFileSync(`${out}/run.json`));
-  assert.deepEqual([settings.loraRank, settings.loraAlpha, settings.targetModules.length], [4, 8, 7]);
+  assertEquals([settings.loraRank, settings.loraAlpha, settings.targetModules.length], [4, 8, 7]);
   const config = JSON.parse(Deno.readTextFileSync(`${out}/adapter/adapter_config.json`));
-  assert.deepEqual(config, JSON.parse(Deno.readTextFileSync(`${adapter}/adapter_config.json`)));
+  assertEquals(config, JSON.parse(Deno.readTextFileSync(`${adapter}/adapter_config.json`)));
 
   const log = (folder: string) => readLines<{ log_prob: number }>(folder).map(({ log_prob }) => log_prob);
   const ours = ["--adapter", `${out}/adapter`];
   await succeed("score", [...on, ...ours, "--out", `${folder}/tuned.jsonl`], options);
   await succeed("score", [...on, "--adapter", adapter, "--out", `${folder}/start.jsonl`], options);
-  assert.notDeepEqual(log(`${folder}/tuned.jsonl`), log(`${folder}/start.jsonl`), "nothing was trained");
+  assertNotEquals(log(`${folder}/tuned.jsonl`), log(`${folder}/start.jsonl`), "nothing was trained");
   await succeed("evaluate", [...on, ...ours, "--json"], options);
   await succeed("generate", ["--model", model, "--prompt", "hi", "--max-new-tokens", 4, ...ours], options);
 });
@@ -57,7 +57,7 @@ fixtureTest("an adapter on some layers only names them so that PEFT adapts no ot
   const few = ["--max-steps", 1, "--held-out", 0, "--out", out];
   await succeed("train", [...on, ...few, "--target-modules", chosen], options);
   const config = JSON.parse(Deno.readTextFileSync(`${out}/adapter/adapter_config.json`));
-  assert.deepEqual(config.target_modules, [`model.${chosen}`]);
+  assertEquals(config.target_modules, [`model.${chosen}`]);
 });
 
 fixtureTest("every command refuses DoRA and a rank that is not the config's in one sentence", async (folder) => {
@@ -78,9 +78,9 @@ fixtureTest("every command refuses DoRA and a rank that is not the config's in o
     ];
     for (const [task, args] of runs) {
       const { code, stderr } = await runTask(task, args, { cache: `${folder}/cache` });
-      assert.equal(code, 2, `${task}: ${stderr}`);
-      assert.match(stderr, names);
-      assert.equal(stderr.trim().split("\n").length, 1, `${task}: ${stderr}`);
+      assertEquals(code, 2, `${task}: ${stderr}`);
+      assertMatch(stderr, names);
+      assertEquals(stderr.trim().split("\n").length, 1, `${task}: ${stderr}`);
     }
   }
 });

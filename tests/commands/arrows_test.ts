@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { arrowsUp, circles, type ImportGraph } from "../../scripts/arrows.ts";
 
 const graphOf = (imports: Record<string, string[]>): ImportGraph => new Map(Object.entries(imports));
@@ -9,14 +9,14 @@ Deno.test("an import of a room above is an arrow up, a test that is imported by 
     "services/gateway/c.ts": ["shared/store/a.ts", "tests/d.ts"],
     "tests/d.ts": ["scripts/e.ts", "services/gateway/c.ts"],
   });
-  assert.deepEqual(arrowsUp(graph).map((sentence) => sentence.split(":")[0]), [
+  assertEquals(arrowsUp(graph).map((sentence) => sentence.split(":")[0]), [
     "shared/store/a.ts imports workers/b.ts",
     "services/gateway/c.ts imports tests/d.ts",
   ]);
 });
 
 Deno.test("an import of a file outside of all rooms is an arrow up", () => {
-  assert.equal(arrowsUp(graphOf({ "shared/a.ts": ["elsewhere/b.ts"] })).length, 1);
+  assertEquals(arrowsUp(graphOf({ "shared/a.ts": ["elsewhere/b.ts"] })).length, 1);
 });
 
 Deno.test("files that import each other are a circle, also over others and beside files that reach it", () => {
@@ -28,7 +28,7 @@ Deno.test("files that import each other are a circle, also over others and besid
     "shared/leaf.ts": [],
     "shared/self.ts": ["shared/self.ts"],
   });
-  assert.deepEqual(circles(graph), [
+  assertEquals(circles(graph), [
     "A circle of imports: shared/a.ts, shared/b.ts, shared/c.ts.",
     "A circle of imports: shared/self.ts.",
   ]);
@@ -40,5 +40,5 @@ Deno.test("diamonds are no circle", () => {
     "shared/b.ts": ["shared/d.ts"],
     "shared/c.ts": ["shared/d.ts"],
   });
-  assert.deepEqual(circles(graph), []);
+  assertEquals(circles(graph), []);
 });

@@ -1,6 +1,6 @@
 // Unusable input: exit code 2, a sentence or two on stderr that name the culprit, no stack, and nothing left in --out.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { existsSync, statSync } from "node:fs";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import { writeModel } from "../../shared/onnx/write_model.ts";
@@ -30,13 +30,13 @@ async function refuse(folder: string, cases: Record<string, Case>, cache = `${fo
       const taken = asked || task === "generate" || task === "evaluate" ? args : [...args, "--out", out];
       const { code, stderr } = await runTask(task, taken, { cache });
       const said = `${what}: exit ${code}, ${stderr}`;
-      assert.equal(code, 2, said);
-      assert.match(stderr, names, said);
-      assert.doesNotMatch(stderr, /^\s+at |\bstack\b/m, said);
+      assertEquals(code, 2, said);
+      assertMatch(stderr, names, said);
+      assertNotMatch(stderr, /^\s+at |\bstack\b/m, said);
       const lines = stderr.split("\n").filter((line) => line.trim() !== "" && !progress.test(line));
       assert(lines.length >= 1 && lines.length <= 4, said);
       const left = existsSync(out) ? [...Deno.readDirSync(out)].map(({ name }) => name) : [];
-      assert.deepEqual(left, [], `${what}: something was written to --out`);
+      assertEquals(left, [], `${what}: something was written to --out`);
     }
   };
   await Promise.all([serve(), serve()]);
@@ -279,7 +279,7 @@ fixtureTest("an output that cannot be written is refused in words, and a full di
     },
   }, `${folder}/untouched`);
   assert(!existsSync(`${folder}/untouched`), "rows were scored before --out was looked at");
-  assert.equal(await Deno.readTextFile(file), "x");
+  assertEquals(await Deno.readTextFile(file), "x");
 
   const small = `${folder}/small`;
   await Deno.mkdir(small);
@@ -307,7 +307,7 @@ fixtureTest("an output that cannot be written is refused in words, and a full di
 fixtureTest("a reference cache that is damaged is refused by name, and an interrupted one goes on", async (folder) => {
   const out = `${folder}/scores.jsonl`, args = ["--model", model, "--data", data, "--out", out];
   const path = `${folder}/cache/reference.sqlite`;
-  assert.equal((await runTask("score", args, { cache: `${folder}/cache` })).code, 0);
+  assertEquals((await runTask("score", args, { cache: `${folder}/cache` })).code, 0);
   const scores = Deno.readTextFileSync(out).replaceAll(',"cached":false', "");
   const whole = await Deno.readFile(path);
   assert(statSync(path).size > 4096);
@@ -344,6 +344,6 @@ fixtureTest("a reference cache that is damaged is refused by name, and an interr
     }
     await ended;
   }
-  assert.equal((await runTask("score", args, { cache })).code, 0);
-  assert.equal(Deno.readTextFileSync(out).replaceAll(/,"cached":(?:true|false)/g, ""), scores);
+  assertEquals((await runTask("score", args, { cache })).code, 0);
+  assertEquals(Deno.readTextFileSync(out).replaceAll(/,"cached":(?:true|false)/g, ""), scores);
 });

@@ -1,6 +1,6 @@
 // Rows and prompts longer than the model's context: cut with a note, or refused in a sentence, by every command.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { existsSync } from "node:fs";
 import { fixture, fixtureTest, readLines, runTask, succeed } from "./run_task.ts";
 
@@ -28,24 +28,24 @@ fixtureTest("rows longer than the context are cut to it, and train, score and ev
   const out = `${folder}/run`;
   const trained = await succeed("train", [...args, "--out", out, "--epochs", 1, "--held-out", 0], { cache });
   for (const { stdout } of [scored, evaluated, trained]) {
-    assert.match(stdout, cut);
-    assert.match(stdout, dropped);
+    assertMatch(stdout, cut);
+    assertMatch(stdout, dropped);
   }
-  assert.doesNotMatch(trained.stderr, /sample answers/);
+  assertNotMatch(trained.stderr, /sample answers/);
   for (const name of ["adapter", "run.json", "report.html"]) assert(existsSync(`${out}/${name}`), name);
   const { stdout } = await succeed("score", [...args, "--max-length", 20, "--out", `${folder}/s.jsonl`], { cache });
-  assert.match(stdout, /cut at the end to --max-length 20/);
+  assertMatch(stdout, /cut at the end to --max-length 20/);
 });
 
 fixtureTest("an answer ends where the context does, and a prompt that fills it is refused", async (folder) => {
   const generate = (prompt: string) =>
     runTask("generate", ["--model", model, "--max-new-tokens", 1000, "--prompt", prompt], { cache: folder });
   const short = await generate("hi");
-  assert.equal(short.code, 0, short.stderr);
-  assert.match(short.stderr, /The answer may have \d+ tokens, not 1000: the prompt has \d+ of the 256 that/);
+  assertEquals(short.code, 0, short.stderr);
+  assertMatch(short.stderr, /The answer may have \d+ tokens, not 1000: the prompt has \d+ of the 256 that/);
   const long = await generate("the cat sat on a mat ".repeat(200));
-  assert.equal(long.code, 2, long.stderr);
-  assert.match(
+  assertEquals(long.code, 2, long.stderr);
+  assertMatch(
     long.stderr,
     /^The prompt has \d+ tokens, but the model's context is 256 for prompt and answer together: shorten it\.$/m,
   );

@@ -1,6 +1,6 @@
 // `deno task demo` in small: the whole loop, a page, and one line of JSON at the end.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { parseLines, runTask, startTask, withFolder } from "./run_task.ts";
 
@@ -8,18 +8,18 @@ Deno.test("the demo asks, trains, judges and asks again, leaves a page, and its 
   withFolder(async (folder) => {
     const args = ["--json", "--questions", 120, "--exam", 24, "--out", `${folder}/out`];
     const { code, stdout, stderr } = await runTask("demo", args, { cache: `${folder}/cache` });
-    assert.equal(code, 0, stderr);
+    assertStrictEquals(code, 0, stderr);
     const result = parseLines(stdout).at(-1)!;
-    assert.deepEqual(Object.keys(result).sort(), ["after", "before", "gate", "seconds"]);
-    for (const rate of [result.before, result.after]) assert.ok(Number(rate) >= 0 && Number(rate) <= 1, `${rate}`);
+    assertEquals(Object.keys(result).sort(), ["after", "before", "gate", "seconds"]);
+    for (const rate of [result.before, result.after]) assert(Number(rate) >= 0 && Number(rate) <= 1, `${rate}`);
     const { passed, auc, findings } = result.gate as Record<string, unknown>;
-    assert.equal(typeof passed, "boolean");
-    assert.deepEqual(Object.keys(auc as object).sort(), ["high", "low", "value"]);
-    assert.equal((findings as unknown[]).length, 7);
+    assertEquals(typeof passed, "boolean");
+    assertEquals(Object.keys(auc as object).sort(), ["high", "low", "value"]);
+    assertEquals((findings as unknown[]).length, 7);
     const page = Deno.readTextFileSync(`${folder}/out/demo.html`);
-    assert.match(page, /A crowd tunes the embedded world/);
-    assert.doesNotMatch(page, /src="https?:|@import/, "it needs nobody else's server");
-    assert.ok(existsSync(`${folder}/out/data/prospect.sqlite`));
+    assertMatch(page, /A crowd tunes the embedded world/);
+    assertNotMatch(page, /src="https?:|@import/, "it needs nobody else's server");
+    assert(existsSync(`${folder}/out/data/prospect.sqlite`));
   }));
 
 Deno.test("a demo that is kept tells its result before it says that its server runs on", () =>
@@ -29,8 +29,8 @@ Deno.test("a demo that is kept tells its result before it says that its server r
     await sees("to look around", 1);
     process.kill("SIGTERM");
     const { code, stdout, stderr } = await ended;
-    assert.equal(code, 0, stderr);
-    assert.match(stdout, /desirable answers .*\n.*held-out AUC[^]*to look around/);
+    assertStrictEquals(code, 0, stderr);
+    assertMatch(stdout, /desirable answers .*\n.*held-out AUC[^]*to look around/);
   }));
 
 Deno.test("a demo that cannot keep its data says so in a sentence, and leaves no server behind", () =>
@@ -38,6 +38,6 @@ Deno.test("a demo that cannot keep its data says so in a sentence, and leaves no
     Deno.writeTextFileSync(`${folder}/file`, "");
     const args = ["--json", "--out", `${folder}/file/out`];
     const { code, stderr } = await runTask("demo", args, { cache: `${folder}/cache` });
-    assert.ok(code !== 0 && code !== 130, `${code}`);
-    assert.match(stderr.trim().split("\n").at(-1)!, /file\/out/);
+    assert(code !== 0 && code !== 130, `${code}`);
+    assertMatch(stderr.trim().split("\n").at(-1)!, /file\/out/);
   }));

@@ -1,6 +1,6 @@
 // The embedded model: what train and evaluate judge of its world, and that both judge alike.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { existsSync } from "node:fs";
 import { embeddedFeedback } from "../../shared/runtime/embedded_model.ts";
 import { succeed, withFolder } from "./run_task.ts";
@@ -16,34 +16,34 @@ Deno.test("train judges the embedded model before and after as evaluate judges i
       { cache },
     );
     const { desirable_rate: rate, auc, behaviour } = JSON.parse(Deno.readTextFileSync(`${out}/run.json`)).result;
-    assert.deepEqual(Object.keys(rate).toSorted(), ["after", "before", "prompts"]);
+    assertEquals(Object.keys(rate).toSorted(), ["after", "before", "prompts"]);
     assert(rate.prompts >= 200, `only ${rate.prompts} prompts`);
     assert(rate.before > 0.2 && rate.before < 0.6, `the base model is judged desirable on ${rate.before}`);
     assert(rate.after !== rate.before, "training changed no answer");
     assert(auc.low <= auc.value && auc.value <= auc.high);
-    assert.match(stdout, /Judged desirable on \d+ unseen prompts: [\d.]+% before, [\d.]+% after\./);
+    assertMatch(stdout, /Judged desirable on \d+ unseen prompts: [\d.]+% before, [\d.]+% after\./);
 
     // The same answers are measured, and the page and the last lines show it.
     const { tokens, words, refusals } = behaviour;
-    assert.deepEqual([behaviour.prompts, refusals.prompts], [rate.prompts, rate.prompts]);
+    assertEquals([behaviour.prompts, refusals.prompts], [rate.prompts, rate.prompts]);
     assert(tokens.before > 2 && tokens.after > 2 && tokens.after !== tokens.before, JSON.stringify(tokens));
     assert(words.before > 2 && words.before < tokens.before, JSON.stringify(words));
     // A tenth of what the embedded model was pretrained on refuses.
     assert(refusals.before > 0.03 * rate.prompts && refusals.before < 0.25 * rate.prompts, JSON.stringify(refusals));
     assert(refusals.difference.low < refusals.difference.high);
-    assert.equal(behaviour.agreement, null, "the embedded world's questions state no view");
+    assertEquals(behaviour.agreement, null, "the embedded world's questions state no view");
     const report = Deno.readTextFileSync(`${out}/report.html`);
-    assert.match(report, /How answers changed/);
+    assertMatch(report, /How answers changed/);
     assert(report.includes(`${tokens.after.toFixed(1)} tokens, before ${tokens.before.toFixed(1)}`));
-    assert.match(report, /Agreement with the user: not measured/);
-    assert.match(
+    assertMatch(report, /Agreement with the user: not measured/);
+    assertMatch(
       stdout,
       /Answers to \d+ held-out prompts: [\d.]+ → [\d.]+ tokens; refusals \d+ → \d+ of \d+ \(\d+%\); agreement/,
     );
 
     const evaluate = async (...more: string[]) =>
       JSON.parse((await succeed("evaluate", ["--data", data, "--json", ...more], { cache })).stdout).desirable_rate;
-    assert.deepEqual(await evaluate(), { value: rate.before, prompts: rate.prompts });
-    assert.deepEqual(await evaluate("--adapter", `${out}/adapter`), { value: rate.after, prompts: rate.prompts });
+    assertEquals(await evaluate(), { value: rate.before, prompts: rate.prompts });
+    assertEquals(await evaluate("--adapter", `${out}/adapter`), { value: rate.after, prompts: rate.prompts });
   });
 });

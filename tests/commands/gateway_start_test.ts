@@ -1,6 +1,6 @@
 // `deno task gateway` and `deno task keys` as commands: what they refuse, in one sentence and with exit code 2.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { freePort, launchGateway, untilReady } from "../gateway/gateway_process.ts";
 import { runTask, succeed, withFolder } from "./run_task.ts";
@@ -55,18 +55,18 @@ Deno.test("what the gateway cannot start with is refused with 2 and a sentence t
         const [what, [args, says]] = next;
         const { code, stderr, stdout } = await gateway(folder, ...args);
         const said = `${what}: exit ${code}\n${stderr}`;
-        assert.equal(code, 2, said);
-        assert.match(stderr, says, said);
-        assert.ok(sentences(stderr).length <= 2, said);
-        assert.doesNotMatch(stderr, /^\s+at /m, said);
-        assert.equal(stdout, "", "it did not say that it listens");
+        assertEquals(code, 2, said);
+        assertMatch(stderr, says, said);
+        assert(sentences(stderr).length <= 2, said);
+        assertNotMatch(stderr, /^\s+at /m, said);
+        assertEquals(stdout, "", "it did not say that it listens");
       }
     };
     await Promise.all([serve(), serve()]);
     const { address, running } = launchGateway(folder);
     await untilReady(address, running);
     running.process.kill("SIGTERM");
-    assert.equal((await running.ended).code, 0, "what was refused is not kept");
+    assertEquals((await running.ended).code, 0, "what was refused is not kept");
   });
 });
 
@@ -75,17 +75,17 @@ Deno.test("a port in use is refused with 2 and says which", async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr;
     const { code, stderr } = await gateway(folder, "--port", port);
-    assert.equal(code, 2, stderr);
-    assert.deepEqual(sentences(stderr), [`Port ${port} on 127.0.0.1 is in use; choose another with --port.`]);
+    assertEquals(code, 2, stderr);
+    assertEquals(sentences(stderr), [`Port ${port} on 127.0.0.1 is in use; choose another with --port.`]);
   });
 });
 
 Deno.test("keys that are asked for on loopback are refused with 2 and the command that makes one, before the first start", async () => {
   await withFolder(async (folder) => {
     const refused = await gateway(folder, "--require-keys");
-    assert.equal(refused.code, 2, refused.stderr);
+    assertEquals(refused.code, 2, refused.stderr);
     const command = `deno task keys create --scope admin --data-dir ${folder}/data`;
-    assert.deepEqual(sentences(refused.stderr), [
+    assertEquals(sentences(refused.stderr), [
       `API keys are needed with --require-keys and none was made yet: make one with ${command}, then start again.`,
     ]);
     await Deno.remove(`${folder}/data`, { recursive: true });
@@ -94,16 +94,16 @@ Deno.test("keys that are asked for on loopback are refused with 2 and the comman
     const { address, running } = launchGateway(folder, { args: ["--require-keys"] });
     await untilReady(address, running);
     running.process.kill("SIGTERM");
-    assert.equal((await running.ended).code, 0);
+    assertEquals((await running.ended).code, 0);
   });
 });
 
 Deno.test("an open address without keys is refused with 2 and the command that makes one; that command opens it", async () => {
   await withFolder(async (folder) => {
     const refused = await gateway(folder, "--host", "0.0.0.0");
-    assert.equal(refused.code, 2, refused.stderr);
+    assertEquals(refused.code, 2, refused.stderr);
     const [, command] = /(deno task keys create .*?),/.exec(refused.stderr) ?? [];
-    assert.equal(command, `deno task keys create --scope admin --data-dir ${folder}/data`);
+    assertStrictEquals(command, `deno task keys create --scope admin --data-dir ${folder}/data`);
     const [, , , ...args] = command.split(" ");
     const { stdout } = await succeed("keys", args, { cache: `${folder}/cache` });
     const port = freePort();
@@ -114,25 +114,25 @@ Deno.test("an open address without keys is refused with 2 and the command that m
       await response.body?.cancel();
       return response.status;
     };
-    assert.equal(await status({}), 401);
-    assert.equal(await status({ Authorization: `Bearer ${stdout.trim()}` }), 200);
+    assertEquals(await status({}), 401);
+    assertEquals(await status({ Authorization: `Bearer ${stdout.trim()}` }), 200);
     running.process.kill("SIGTERM");
-    assert.equal((await running.ended).code, 0);
+    assertEquals((await running.ended).code, 0);
   });
 });
 
 Deno.test("keys are printed once, listed without their secrets, and revoked; a gateway that runs hears of it", async () => {
   await withFolder(async (folder) => {
     const made = await keys(folder, "create", "--scope", "inference,feedback", "--name", "the app");
-    assert.equal(made.code, 0, made.stderr);
+    assertEquals(made.code, 0, made.stderr);
     const secret = made.stdout.trim();
-    assert.match(secret, /^pk-[\w-]{43}$/);
+    assertMatch(secret, /^pk-[\w-]{43}$/);
     const [, id] = /(key-[0-9a-f]{36})/.exec(made.stderr)!;
     const listed = await keys(folder, "list");
-    assert.match(listed.stdout, new RegExp(`^${id} inference,feedback \\S+ the app\n$`));
+    assertMatch(listed.stdout, new RegExp(`^${id} inference,feedback \\S+ the app\n$`));
     for await (const { name } of Deno.readDir(`${folder}/data`)) {
       const bytes = new TextDecoder("latin1").decode(await Deno.readFile(`${folder}/data/${name}`));
-      assert.ok(!bytes.includes(secret), `${name} holds the secret`);
+      assert(!bytes.includes(secret), `${name} holds the secret`);
     }
 
     const { address, running } = launchGateway(folder, { args: ["--require-keys"] });
@@ -142,19 +142,19 @@ Deno.test("keys are printed once, listed without their secrets, and revoked; a g
       await response.body?.cancel();
       return response.status;
     };
-    assert.equal(await ask(), 200);
+    assertEquals(await ask(), 200);
     const revoked = await keys(folder, "revoke", id!);
-    assert.equal(revoked.stdout, `Revoked ${id}.\n`);
+    assertEquals(revoked.stdout, `Revoked ${id}.\n`);
     const patience = Date.now() + 5000;
-    while (await ask() !== 401) assert.ok(Date.now() < patience, "the revoked key still opens");
+    while (await ask() !== 401) assert(Date.now() < patience, "the revoked key still opens");
     running.process.kill("SIGTERM");
-    assert.equal((await running.ended).code, 0);
+    assertEquals((await running.ended).code, 0);
 
-    assert.match((await keys(folder, "list")).stdout, / revoked \S+ the app\n$/);
+    assertMatch((await keys(folder, "list")).stdout, / revoked \S+ the app\n$/);
     const again = await keys(folder, "revoke", id!);
-    assert.deepEqual([again.code, sentences(again.stderr).length], [2, 1]);
+    assertEquals([again.code, sentences(again.stderr).length], [2, 1]);
     const reopened = await gateway(folder, "--require-keys");
-    assert.equal(reopened.code, 2, "a revoked key is no key");
+    assertEquals(reopened.code, 2, "a revoked key is no key");
   });
 });
 
@@ -162,30 +162,30 @@ Deno.test("keys with no scope or an unknown one are refused with 2, and nothing 
   await withFolder(async (folder) => {
     for (const args of [[], ["--scope", ""], ["--scope", "everything"], ["--scope", "inference,root"]]) {
       const { code, stdout, stderr } = await keys(folder, "create", ...args);
-      assert.equal(code, 2, stderr);
-      assert.match(stderr, /inference, feedback, reviewer, admin/);
-      assert.equal(stdout, "");
+      assertEquals(code, 2, stderr);
+      assertMatch(stderr, /inference, feedback, reviewer, admin/);
+      assertEquals(stdout, "");
     }
-    assert.ok(!existsSync(`${folder}/data`));
+    assert(!existsSync(`${folder}/data`));
   });
 });
 
 Deno.test("the data folder is its owner's alone, and a folder that cannot be one is refused with 2", async () => {
   await withFolder(async (folder) => {
-    assert.equal((await keys(folder, "list")).code, 0);
-    assert.equal(Deno.statSync(`${folder}/data`).mode! & 0o777, 0o700);
+    assertEquals((await keys(folder, "list")).code, 0);
+    assertEquals(Deno.statSync(`${folder}/data`).mode! & 0o777, 0o700);
     await Deno.writeTextFile(`${folder}/file`, "");
     for (const task of ["keys", "gateway"]) {
       const args = task === "keys" ? ["list"] : ["--port", 0];
       const { code, stderr } = await runTask(task, [...args, "--data-dir", `${folder}/file`], { cache: folder });
-      assert.equal(code, 2, stderr);
-      assert.match(stderr, /file/);
+      assertEquals(code, 2, stderr);
+      assertMatch(stderr, /file/);
     }
     const unreachable = { cache: folder, env: { DATABASE_URL: "postgres://me:secret@127.0.0.1:1/none" } };
     const { code, stderr } = await runTask("gateway", ["--port", 0, "--data-dir", `${folder}/data`], unreachable);
-    assert.equal(code, 2, stderr);
-    assert.match(stderr, /PostgreSQL at 127\.0\.0\.1:1\/none cannot be reached/);
-    assert.doesNotMatch(stderr, /secret/);
+    assertEquals(code, 2, stderr);
+    assertMatch(stderr, /PostgreSQL at 127\.0\.0\.1:1\/none cannot be reached/);
+    assertNotMatch(stderr, /secret/);
   });
 });
 
@@ -198,8 +198,8 @@ Deno.test("uploads that a killed gateway left behind are removed after a day", a
     const { address, running } = launchGateway(folder);
     await untilReady(address, running);
     running.process.kill("SIGTERM");
-    assert.equal((await running.ended).code, 0);
-    assert.deepEqual(["scratch-old", "scratch-new", "notes"].map((name) => existsSync(`${data}/${name}`)), [
+    assertEquals((await running.ended).code, 0);
+    assertEquals(["scratch-old", "scratch-new", "notes"].map((name) => existsSync(`${data}/${name}`)), [
       false,
       true,
       true,

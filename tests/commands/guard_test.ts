@@ -1,6 +1,6 @@
 // `bench guard` as a user runs it, with tiny settings, against the commit that is checked out.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { runTask, withFolder } from "./run_task.ts";
 
 const noRepository = !(await Deno.stat(new URL("../../.git", import.meta.url)).catch(() => undefined));
@@ -13,12 +13,12 @@ Deno.test({
       const { code, stdout, stderr } = await runTask("bench", ["guard", "HEAD", "--quick", "--rounds", "1", "--json"], {
         cache,
       });
-      assert.equal(code, 0, stderr);
+      assertStrictEquals(code, 0, stderr);
       const { measures } = stdout.trim().split("\n").map((line) => JSON.parse(line)).find(({ event }) =>
         event === "guard"
       );
       const names = measures.map(({ name }: { name: string }) => name.replace(/^.*: /, ""));
-      assert.deepEqual(names, [
+      assertEquals(names, [
         "first token",
         "decode, 1 at a time",
         "decode, 4 at a time",
@@ -28,10 +28,10 @@ Deno.test({
         "train 2 steps",
       ]);
       for (const { readings } of measures) {
-        assert.ok(readings.before[0] > 0 && readings.now[0] > 0);
+        assert(readings.before[0] > 0 && readings.now[0] > 0);
       }
       const trees = await new Deno.Command("git", { args: ["worktree", "list"] }).output();
-      assert.doesNotMatch(new TextDecoder().decode(trees.stdout), /prospect-guard-/);
+      assertNotMatch(new TextDecoder().decode(trees.stdout), /prospect-guard-/);
     }),
 });
 
@@ -41,7 +41,7 @@ Deno.test({
   fn: () =>
     withFolder(async (cache) => {
       const { code, stderr } = await runTask("bench", ["guard", "no-such-commit"], { cache });
-      assert.equal(code, 2);
-      assert.match(stderr, /There is no commit "no-such-commit" here/);
+      assertEquals(code, 2);
+      assertMatch(stderr, /There is no commit "no-such-commit" here/);
     }),
 });

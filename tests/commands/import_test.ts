@@ -1,7 +1,7 @@
 // `--model` with a checkpoint that has no ONNX file, and `deno task import`, as processes: the same numbers as the
 // exporter's file, the user's folder untouched, a line that says what happens.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { copyFile, mkdir, readdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { fixture, fixtureTest, parseLines, readLines, runTask, succeed } from "./run_task.ts";
@@ -22,7 +22,7 @@ fixtureTest(
   async (folder) => {
     const path = await checkpoint(folder), cache = `${folder}/cache`, out = `${folder}/scores.jsonl`;
     const scored = await succeed("score", ["--model", path, "--data", data, "--out", out, "--json"], { cache });
-    assert.match(
+    assertMatch(
       scored.stderr,
       /checkpoint has no fp32 ONNX file: writing one from its safetensors into .*\/cache\/imported\//,
     );
@@ -36,7 +36,7 @@ fixtureTest(
     const steps = ["--epochs", 1, "--batch-size", 4, "--held-out", 0, "--seed", 3];
     const run = (from: string, to: string) =>
       succeed("train", ["--model", from, "--data", data, "--out", `${folder}/${to}`, ...steps], { cache });
-    assert.match((await run(path, "mine")).stderr, /using the one that was written/);
+    assertMatch((await run(path, "mine")).stderr, /using the one that was written/);
     await run(model, "theirs");
     const [mine, theirs] = ["mine", "theirs"].map((name) => readLines(`${folder}/${name}/metrics.jsonl`));
     mine!.forEach(({ loss }, i) => {
@@ -48,23 +48,23 @@ fixtureTest(
       const args = ["--prompt", "Return the", "--max-new-tokens", 8, "--adapter", `${folder}/mine/adapter`];
       return (await succeed("generate", ["--model", from, ...args], { cache })).stdout;
     };
-    assert.equal(await ask(path), await ask(model));
-    assert.deepEqual((await readdir(path)).sort(), files);
+    assertStrictEquals(await ask(path), await ask(model));
+    assertEquals((await readdir(path)).sort(), files);
   },
 );
 
 fixtureTest("import writes a model folder, never over another, and refuses in one sentence", async (folder) => {
   const path = await checkpoint(folder), out = `${folder}/deep/out`, cache = folder;
   const { stdout } = await succeed("import", ["--model", path, "--out", out], { cache });
-  assert.equal(stdout, `Written to ${out}.\n`);
+  assertEquals(stdout, `Written to ${out}.\n`);
   for (const file of ["onnx/model.onnx", "onnx/model.onnx_data", "tokenizer.json", "generation_config.json"]) {
     assert(existsSync(`${out}/${file}`), file);
   }
   const refuses = async (args: string[], message: RegExp) => {
     const ended = await runTask("import", args, { cache });
-    assert.equal(ended.code, 2, ended.stderr);
-    assert.match(ended.stderr, message);
-    assert.equal(ended.stderr.trim().split("\n").length, 1);
+    assertEquals(ended.code, 2, ended.stderr);
+    assertMatch(ended.stderr, message);
+    assertEquals(ended.stderr.trim().split("\n").length, 1);
   };
   await refuses(["--model", path, "--out", out], /out is there already; remove it or choose another folder\.$/m);
   await refuses(["--model", path], /--out is needed/);

@@ -1,6 +1,6 @@
 // A model folder of links, as Hugging Face's own cache has it: the commands read and train what the links lead to.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { copyFolder, fixture, fixtureTest, succeed } from "./run_task.ts";
 
@@ -36,9 +36,9 @@ fixtureTest("a model of links is scored, trained whole and answers as the model 
   };
   const one = await run(plain), other = await run(linked);
   const same = (file: string) =>
-    assert.deepEqual(Deno.readFileSync(`${other}/${file}`), Deno.readFileSync(`${one}/${file}`));
+    assertEquals(Deno.readFileSync(`${other}/${file}`), Deno.readFileSync(`${one}/${file}`));
   for (const file of ["scores.jsonl", "answer.txt"]) same(file);
-  assert.deepEqual(files(`${other}/run/model`), files(`${one}/run/model`));
-  assert.deepEqual(files(`${other}/run/model/onnx`), ["model.onnx", "model.onnx_data"]);
+  assertEquals(files(`${other}/run/model`), files(`${one}/run/model`));
+  assertEquals(files(`${other}/run/model/onnx`), ["model.onnx", "model.onnx_data"]);
   for (const file of ["onnx/model.onnx", "onnx/model.onnx_data", "config.json"]) same(`run/model/${file}`);
 });

@@ -1,6 +1,13 @@
 // `deno task score`, `evaluate` and `generate` as processes: what they print and write, against TRL's numbers.
 
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertNotStrictEquals,
+  assertStrictEquals,
+} from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { findModel, openModel } from "../../services/trainer/model.ts";
 import { Builder } from "../../shared/onnx/builder.ts";
@@ -24,7 +31,7 @@ const policyLogProbs = (): number[] =>
   golden().kto["kto_beta0.1"].batches.flatMap((batch: { completion_logps: number[] }) => batch.completion_logps);
 
 function near(actual: number[], expected: number[], tolerance: number, what: string): void {
-  assert.equal(actual.length, expected.length, what);
+  assertEquals(actual.length, expected.length, what);
   actual.forEach((value, i) =>
     assert(Math.abs(value - expected[i]!) <= tolerance, `${what}, ${i}: ${value} and ${expected[i]}`)
   );
@@ -40,11 +47,11 @@ fixtureTest(
     );
     for (const cached of [false, true]) {
       const { stdout } = await succeed("score", args, { cache });
-      assert.match(stdout, /12 rows, \d+ tokens/);
+      assertMatch(stdout, /12 rows, \d+ tokens/);
       const scores = read();
-      for (const line of scores) assert.deepEqual(Object.keys(line), ["index", "log_prob", "tokens", "cached"]);
-      assert.deepEqual(scores.map(({ index }) => index), Array.from({ length: 12 }, (_, i) => i));
-      assert.deepEqual(scores.map(({ tokens }) => tokens), completions);
+      for (const line of scores) assertEquals(Object.keys(line), ["index", "log_prob", "tokens", "cached"]);
+      assertEquals(scores.map(({ index }) => index), Array.from({ length: 12 }, (_, i) => i));
+      assertEquals(scores.map(({ tokens }) => tokens), completions);
       assert(scores.every((score) => score.cached === cached));
       near(scores.map(({ log_prob }) => log_prob), golden().ref_logps, 1e-4, "reference");
     }
@@ -71,7 +78,7 @@ Deno.test("a kill of score costs no more than the rows since the last 256", asyn
     while (kept() === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     process.kill("SIGKILL");
     const { code, stderr } = await ended;
-    assert.notEqual(code, 0, stderr);
+    assertNotStrictEquals(code, 0, stderr);
     assert(kept() >= 200, `${kept()} rows are in the cache`);
   });
 });
@@ -90,18 +97,18 @@ fixtureTest("a model that the compiler refuses is scored by transformers.js, and
   await Deno.writeFile(path, writeModel(graph));
   const args = ["--model", changed, "--data", data, "--out", out];
   const { stderr } = await succeed("score", args, { cache });
-  assert.match(stderr, /TopK.*Scoring with transformers\.js instead/);
+  assertMatch(stderr, /TopK.*Scoring with transformers\.js instead/);
   const scores = readLines<Score>(out);
-  assert.equal(scores.length, 12);
+  assertEquals(scores.length, 12);
   near(scores.map(({ log_prob }) => log_prob), golden().ref_logps, 1e-4, "reference");
   const again = await succeed("score", args, { cache });
-  assert.doesNotMatch(again.stderr, /transformers\.js/, "all is in the cache, so nothing was scored");
-  assert.deepEqual(readLines<Score>(out), scores.map((score) => ({ ...score, cached: true })));
+  assertNotMatch(again.stderr, /transformers\.js/, "all is in the cache, so nothing was scored");
+  assertEquals(readLines<Score>(out), scores.map((score) => ({ ...score, cached: true })));
   // An adapter has no place in stock logits, and training needs the compiler.
   for (const more of [["score", "--adapter", `${model}/adapter`], ["train"]] as const) {
     const { code, stderr } = await runTask(more[0], [...args, ...more.slice(1)], { cache });
-    assert.equal(code, 2, stderr);
-    assert.match(stderr, /TopK/);
+    assertEquals(code, 2, stderr);
+    assertMatch(stderr, /TopK/);
   }
 });
 
@@ -109,12 +116,12 @@ fixtureTest("evaluate reports AUC, margin, class means and counts as the log-pro
   const args = ["--model", model, "--data", data, "--json"];
   const evaluate = async (...more: string[]) => {
     const { stdout } = await succeed("evaluate", [...args, ...more], { cache });
-    assert.equal(stdout.trim().split("\n").length, 1, "not one line");
+    assertEquals(stdout.trim().split("\n").length, 1, "not one line");
     return JSON.parse(stdout);
   };
   const result = await evaluate("--adapter", `${model}/adapter`);
-  assert.deepEqual(Object.keys(result).toSorted(), ["auc", "counts", "margin", "rewards"]);
-  assert.deepEqual(result.counts, { desirable: 7, undesirable: 5 });
+  assertEquals(Object.keys(result).toSorted(), ["auc", "counts", "margin", "rewards"]);
+  assertEquals(result.counts, { desirable: 7, undesirable: 5 });
   const policy = policyLogProbs(), reference: number[] = golden().ref_logps;
   const labels: boolean[] = golden().tokens.rows.map(({ label }: { label: boolean }) => label);
   const rewards = policy.map((value, i) => 0.1 * (value - reference[i]!));
@@ -130,15 +137,15 @@ fixtureTest("evaluate reports AUC, margin, class means and counts as the log-pro
   assert(result.auc.low <= result.auc.value && result.auc.value <= result.auc.high);
 
   const base = await evaluate();
-  assert.deepEqual(base.rewards, { chosen: 0, rejected: 0 }, "the base model is its own reference");
-  assert.equal(base.margin, 0);
-  assert.equal(base.auc.value, 0.5);
+  assertEquals(base.rewards, { chosen: 0, rejected: 0 }, "the base model is its own reference");
+  assertStrictEquals(base.margin, 0);
+  assertEquals(base.auc.value, 0.5);
 
   const { stdout, stderr } = await succeed("evaluate", [...args.slice(0, -1), "--adapter", `${model}/adapter`], {
     cache,
   });
-  assert.match(stderr, /^policy: 12\/12 rows/m);
-  assert.match(stdout, /Rows: 7 desirable, 5 undesirable\./);
+  assertMatch(stderr, /^policy: 12\/12 rows/m);
+  assertMatch(stdout, /Rows: 7 desirable, 5 undesirable\./);
 });
 
 fixtureTest(
@@ -160,9 +167,9 @@ fixtureTest(
     const adapter = ["--adapter", `${model}/adapter`];
     const hot = (seed: number) => generate("--temperature", 1, "--seed", seed);
     const [base, tuned, one, same, two] = await Promise.all([generate(), generate(...adapter), hot(1), hot(1), hot(2)]);
-    assert.equal(base, text(greedy.base));
-    assert.equal(tuned, text(greedy.lora));
-    assert.equal(same, one);
-    assert.notEqual(two, one);
+    assertStrictEquals(base, text(greedy.base));
+    assertStrictEquals(tuned, text(greedy.lora));
+    assertStrictEquals(same, one);
+    assertNotStrictEquals(two, one);
   },
 );

@@ -1,6 +1,6 @@
 // Numbers that are not finite: `score` and `generate` say so, and nothing of them is kept or printed.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { findModel, openModel } from "../../services/trainer/model.ts";
@@ -35,7 +35,7 @@ fixtureTest("score names the row whose log-prob is not finite and keeps only the
   for (const _ of ["first", "from the cache"]) {
     const args = ["--model", broken, "--data", data, "--out", out];
     const { code, stderr } = await runTask("score", args, { cache: folder });
-    assert.equal(code, 1, stderr);
+    assertEquals(code, 1, stderr);
     const sentence = `The log-prob of the row of line ${rows[hit]!.line} is not finite (NaN): try --dtype fp32.`;
     assert(stderr.includes(sentence), stderr);
     assert(!existsSync(out), "scores were written all the same");
@@ -55,7 +55,7 @@ fixtureTest("generate says that logits are not finite instead of printing an ans
   await writeAdapter(`${folder}/adapter`, adapter);
   const args = ["--model", model, "--prompt", "hi", "--adapter", `${folder}/adapter`];
   const { code, stdout, stderr } = await runTask("generate", args, { cache: folder });
-  assert.equal(code, 1, stdout);
-  assert.equal(stdout, "");
-  assert.match(stderr, /logits are not finite: try --dtype fp32/);
+  assertEquals(code, 1, stdout);
+  assertEquals(stdout, "");
+  assertMatch(stderr, /logits are not finite: try --dtype fp32/);
 });

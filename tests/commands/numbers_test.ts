@@ -1,6 +1,6 @@
 // Numbers on the command line that an option cannot take: exit code 2 and one sentence, by every command.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { runTask } from "./run_task.ts";
 
 /** Every numeric option of every command, with values that it cannot take. */
@@ -57,10 +57,10 @@ Deno.test("a number that an option cannot take is refused in one sentence that n
       const args = task === "bench" ? ["train", flag, value] : [flag, value];
       const { code, stderr } = await runTask(task, args, { cache: "none" });
       const said = `${task} ${flag} ${value}: exit ${code}, ${stderr}`;
-      assert.equal(code, 2, said);
-      assert.match(stderr, new RegExp(flag), said);
-      assert.doesNotMatch(stderr, /expected|Invalid input|Too (small|big)|null/, said);
-      assert.equal(stderr.trim().split("\n").length, 1, said);
+      assertEquals(code, 2, said);
+      assertMatch(stderr, new RegExp(flag), said);
+      assertNotMatch(stderr, /expected|Invalid input|Too (small|big)|null/, said);
+      assertEquals(stderr.trim().split("\n").length, 1, said);
     }
   };
   await Promise.all([serve(), serve()]);

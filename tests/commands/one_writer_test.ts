@@ -1,6 +1,6 @@
 // Commands that write to a place where another one is at work.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { lockOutputFolder, lockOutputPath } from "../../shared/output_lock.ts";
 import { runTask, withFolder } from "./run_task.ts";
 
@@ -18,12 +18,12 @@ Deno.test("a command whose --out another one is writing to ends with 2 and one s
     ];
     for (const [task, args, place] of commands) {
       const { code, stderr } = await runTask(task, args, { cache });
-      assert.equal(code, 2, stderr);
-      assert.equal(
+      assertEquals(code, 2, stderr);
+      assertEquals(
         stderr,
         `${place}: another command is writing here; wait until it has ended, or choose another --out.\n`,
       );
     }
-    assert.deepEqual([...Deno.readDirSync(out)].map(({ name }) => name), [".writing.lock"]);
+    assertEquals([...Deno.readDirSync(out)].map(({ name }) => name), [".writing.lock"]);
   });
 });

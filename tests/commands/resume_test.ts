@@ -1,6 +1,6 @@
 // A run that is stopped, softly or not, and resumed ends as if nothing had happened.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { fixture, fixtureTest, parseLines, readLines, runTask, startTask, succeed, withFolder } from "./run_task.ts";
 
@@ -34,12 +34,12 @@ fixtureTest(
     await soft.sees('"event":"step"', softAt);
     soft.process.kill("SIGINT");
     const { code, stderr, stdout } = await soft.ended;
-    assert.equal(code, 130, stderr);
-    assert.match(stderr, /Interrupted after step \d+; go on with the same command and --resume\./);
-    assert.doesNotMatch(stderr, / {4}at /);
+    assertEquals(code, 130, stderr);
+    assertMatch(stderr, /Interrupted after step \d+; go on with the same command and --resume\./);
+    assertNotMatch(stderr, / {4}at /);
     parseLines(stdout);
     const reached = Number(/after step (\d+)/.exec(stderr)![1]);
-    assert.equal(stepsOf(out), reached);
+    assertStrictEquals(stepsOf(out), reached);
     assert(existsSync(`${out}/checkpoint/state.safetensors`), "no checkpoint");
     assert(!existsSync(`${out}/adapter`), "an unfinished run left an adapter");
 
@@ -55,15 +55,15 @@ fixtureTest(
 
     const last = await succeed("train", [...settings, "--out", out, "--resume"], { cache });
     const moments = `killed after ${delay} ms, stopped at ${reached}, killed at ${killedAt}`;
-    assert.equal(parseLines(last.stdout).filter(({ event }) => event === "step").length, total - reached, moments);
-    assert.deepEqual(metricsOf(out), metricsOf(whole), moments);
-    assert.deepEqual(adapterBytes(out), adapterBytes(whole), moments);
+    assertEquals(parseLines(last.stdout).filter(({ event }) => event === "step").length, total - reached, moments);
+    assertEquals(metricsOf(out), metricsOf(whole), moments);
+    assertEquals(adapterBytes(out), adapterBytes(whole), moments);
     const auc = (folder: string) => JSON.parse(Deno.readTextFileSync(`${folder}/run.json`)).result.auc;
-    assert.deepEqual(auc(out), auc(whole), moments);
+    assertEquals(auc(out), auc(whole), moments);
 
     // What is done stays done, and another run's settings do not go on from here.
     await succeed("train", [...settings, "--out", out, "--resume"], { cache });
-    assert.deepEqual(adapterBytes(out), adapterBytes(whole));
+    assertEquals(adapterBytes(out), adapterBytes(whole));
     const others = [["--learning-rate", 1e-3], ["--seed", 4], ["--data", `${model}/data_standard.jsonl`]];
     const said = [
       /of a run with --learning-rate 0\.002 where this one has --learning-rate 0\.001; /,
@@ -72,11 +72,11 @@ fixtureTest(
     ];
     for (const [i, other] of others.entries()) {
       const { code, stderr } = await runTask("train", [...settings, ...other, "--out", out, "--resume"], { cache });
-      assert.equal(code, 2, stderr);
-      assert.match(stderr, said[i]!);
+      assertEquals(code, 2, stderr);
+      assertMatch(stderr, said[i]!);
     }
-    assert.deepEqual(metricsOf(out), metricsOf(whole), "a refused --resume touched the run");
-    assert.deepEqual(adapterBytes(out), adapterBytes(whole));
+    assertEquals(metricsOf(out), metricsOf(whole), "a refused --resume touched the run");
+    assertEquals(adapterBytes(out), adapterBytes(whole));
   },
 );
 
@@ -85,14 +85,14 @@ fixtureTest(
   async (cache) => {
     const out = `${cache}/run`, short = [...settings, "--max-steps", 2, "--out", out, "--resume"];
     await succeed("train", short, { cache });
-    assert.equal(stepsOf(out), 2);
+    assertEquals(stepsOf(out), 2);
     const path = `${out}/checkpoint/state.safetensors`, bytes = await Deno.readFile(path);
     for (const damaged of [bytes.slice(0, bytes.length / 2), new Uint8Array(100).fill(7), new Uint8Array(0)]) {
       await Deno.writeFile(path, damaged);
       const { code, stderr } = await runTask("train", short, { cache });
-      assert.equal(code, 2, stderr);
-      assert.match(stderr, /state\.safetensors/);
-      assert.doesNotMatch(stderr, / {4}at /);
+      assertEquals(code, 2, stderr);
+      assertMatch(stderr, /state\.safetensors/);
+      assertNotMatch(stderr, / {4}at /);
     }
   },
 );
@@ -107,8 +107,8 @@ Deno.test("two signals 50 ms apart are one press: the step is finished and a che
     await new Promise((resolve) => setTimeout(resolve, 50));
     run.process.kill("SIGINT");
     const { code, stderr } = await run.ended;
-    assert.equal(code, 130, stderr);
-    assert.match(stderr, /Interrupted after step \d; go on with the same command and --resume\./);
+    assertEquals(code, 130, stderr);
+    assertMatch(stderr, /Interrupted after step \d; go on with the same command and --resume\./);
     assert(existsSync(`${out}/checkpoint/state.safetensors`), "no checkpoint");
   });
 });

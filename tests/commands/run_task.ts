@@ -1,7 +1,7 @@
 // Runs the project's commands as people do, in a process of their own and with exactly the permissions that the task in
 // deno.json grants. It does not go through `deno task`, whose extra process would take the signals of the tests.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -78,7 +78,7 @@ export function runTask(task: string, args: (string | number)[], options: TaskOp
 /** Runs a command that must succeed. */
 export async function succeed(task: string, args: (string | number)[], options: TaskOptions): Promise<Ended> {
   const ended = await runTask(task, args, options);
-  assert.equal(ended.code, 0, `deno task ${task} ended with ${ended.code}: ${ended.stderr}`);
+  assertEquals(ended.code, 0, `deno task ${task} ended with ${ended.code}: ${ended.stderr}`);
   return ended;
 }
 

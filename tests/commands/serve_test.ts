@@ -1,7 +1,7 @@
 // `deno task serve` as people run it: OpenAI's SDK from an upload to the tuned model's answer, a trainer that is started
 // again, and none that outlives its gateway.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotStrictEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import OpenAI, { toFile } from "openai";
 import { openDatabase } from "../../shared/store/database.ts";
@@ -72,7 +72,7 @@ async function trainerOf({ running }: Serve, before?: number): Promise<number> {
 async function untilGone(pid: number): Promise<void> {
   const there = () => processes().some((line) => parseInt(line) === pid);
   for (const end = Date.now() + 60_000; there(); await pause(20)) {
-    assert.ok(Date.now() < end, `the process ${pid} is still there`);
+    assert(Date.now() < end, `the process ${pid} is still there`);
   }
 }
 
@@ -91,42 +91,42 @@ const kto = (training_file: string, n_epochs: number, suffix?: string) =>
 async function trainsWithTheSdk({ openai }: Serve): Promise<void> {
   const upload = await toFile(new TextEncoder().encode(feedbackRows(0, 60)), "thumbs.jsonl");
   const file = await openai.files.create({ file: upload, purpose: "fine-tune" });
-  assert.deepEqual([file.object, file.filename, file.status], ["file", "thumbs.jsonl", "processed"]);
+  assertEquals([file.object, file.filename, file.status], ["file", "thumbs.jsonl", "processed"]);
   const { jobs } = openai.fineTuning;
   const created = await jobs.create(kto(file.id, 2, "first"));
   const other = await jobs.create(kto(file.id, 1000));
-  assert.equal((await jobs.cancel(other.id)).status, "cancelled");
+  assertEquals((await jobs.cancel(other.id)).status, "cancelled");
 
   let job = created;
   const told = new Map<string, string>();
   while (job.status !== "succeeded") {
-    assert.ok(["queued", "running"].includes(job.status), JSON.stringify(job.error));
+    assert(["queued", "running"].includes(job.status), JSON.stringify(job.error));
     await pause(100);
     job = await jobs.retrieve(created.id);
     for await (const { id, message } of jobs.listEvents(created.id, { limit: 50 })) told.set(id, message);
   }
   const messages = [...told.values()];
-  assert.ok(messages.includes("The job succeeded.") && messages.some((message) => /^Step \d+: loss /.test(message)));
-  assert.deepEqual((await Array.fromAsync(jobs.list())).map(({ id }) => id), [other.id, created.id]);
-  assert.equal(job.fine_tuned_model, "base:first");
-  assert.ok(job.trained_tokens! > 0 && job.finished_at! >= job.created_at);
+  assert(messages.includes("The job succeeded.") && messages.some((message) => /^Step \d+: loss /.test(message)));
+  assertEquals((await Array.fromAsync(jobs.list())).map(({ id }) => id), [other.id, created.id]);
+  assertEquals(job.fine_tuned_model, "base:first");
+  assert(job.trained_tokens! > 0 && job.finished_at! >= job.created_at);
   const [checkpoint] = (await jobs.checkpoints.list(job.id)).data;
-  assert.equal(checkpoint?.fine_tuned_model_checkpoint, "base:first");
+  assertStrictEquals(checkpoint?.fine_tuned_model_checkpoint, "base:first");
 
   const results = await Promise.all(job.result_files.map((id) => openai.files.retrieve(id)));
   const metrics = results.find(({ filename }) => filename.endsWith("metrics.jsonl"))!;
   const content = await openai.files.content(metrics.id);
   const steps = numbersOf(new Uint8Array(await content.arrayBuffer()));
-  assert.deepEqual(steps.map(({ step }) => step), steps.map((_, i) => i + 1));
-  assert.equal(checkpoint.step_number, steps.length);
+  assertEquals(steps.map(({ step }) => step), steps.map((_, i) => i + 1));
+  assertEquals(checkpoint.step_number, steps.length);
 
   const chat = { messages: [{ role: "user" as const, content: "What is the opposite of hot?" }], max_tokens: 8 };
   const answer = await openai.chat.completions.create({ model: job.fine_tuned_model!, ...chat });
-  assert.ok(answer.choices[0]!.message.content);
+  assert(answer.choices[0]!.message.content);
   const listed = (await Array.fromAsync(openai.models.list())).map(({ id }) => id);
-  assert.ok(listed.includes("base:first"));
-  assert.equal((await openai.files.delete(file.id)).deleted, true);
-  await assert.rejects(jobs.create(kto(file.id, 1)), OpenAI.NotFoundError);
+  assert(listed.includes("base:first"));
+  assertEquals((await openai.files.delete(file.id)).deleted, true);
+  await assertRejects(() => jobs.create(kto(file.id, 1)), OpenAI.NotFoundError);
 }
 
 Deno.test({
@@ -158,8 +158,8 @@ Deno.test({
           await untilJob(serve.client, id, at("training"));
           const first = await trainerOf(serve);
           Deno.kill(first, "SIGKILL");
-          assert.equal((await serve.client.call("GET", "/readyz")).status, 200);
-          assert.notEqual(await trainerOf(serve, first), first);
+          assertEquals((await serve.client.call("GET", "/readyz")).status, 200);
+          assertNotStrictEquals(await trainerOf(serve, first), first);
           await untilJob(serve.client, id, succeeded);
         },
       });
@@ -185,16 +185,16 @@ Deno.test({
           Deno.kill(trainer, "SIGTERM");
           serve.running.process.kill("SIGTERM");
           const { code, stderr } = await serve.running.ended;
-          assert.equal(code, 0, stderr);
+          assertStrictEquals(code, 0, stderr);
           await untilGone(trainer);
           const database = await openDatabase(join(folder, "data", "prospect.sqlite"));
-          assert.equal((await findJob(database, id))?.status, "queued");
+          assertEquals((await findJob(database, id))?.status, "queued");
           await database.close();
           serve = await startServe(folder);
           const job = await untilJob(serve.client, id, at("training"));
-          assert.ok(job.progress.done > 1, "it began from the beginning");
+          assert(job.progress.done > 1, "it began from the beginning");
           serve.running.process.kill("SIGTERM");
-          assert.equal((await serve.running.ended).code, 0);
+          assertEquals((await serve.running.ended).code, 0);
         },
       });
     } finally {

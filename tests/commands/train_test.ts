@@ -1,6 +1,6 @@
 // `deno task train` as a process: the files of its contract, machine-readable output, the cache, full training.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { findModel, openModel } from "../../services/trainer/model.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
@@ -40,45 +40,45 @@ fixtureTest("train writes every file of its contract, and with --json nothing bu
   const events = parseLines(stdout);
   const named = (name: string) => events.filter(({ event }) => event === name);
   for (const name of ["reference", "step", "evaluation", "done"]) assert(named(name).length > 0, `no ${name} event`);
-  assert.doesNotMatch(stderr, / at |Error/);
+  assertNotMatch(stderr, / at |Error/);
 
   const metrics = readLines(`${out}/metrics.jsonl`);
   const run = json(`${out}/run.json`);
-  assert.deepEqual(metrics.map(({ step }) => step), metrics.map((_, i) => i + 1));
-  for (const line of metrics) assert.deepEqual(Object.keys(line).toSorted(), metricsKeys);
-  assert.deepEqual(named("step").map(({ event: _, ...line }) => line), metrics);
-  assert.equal(metrics.at(-1)!.epoch, 2);
+  assertEquals(metrics.map(({ step }) => step), metrics.map((_, i) => i + 1));
+  for (const line of metrics) assertEquals(Object.keys(line).toSorted(), metricsKeys);
+  assertEquals(named("step").map(({ event: _, ...line }) => line), metrics);
+  assertEquals(metrics.at(-1)!.epoch, 2);
 
   const { result } = run;
-  assert.deepEqual(Object.keys(result.auc).toSorted(), ["high", "low", "value"]);
+  assertEquals(Object.keys(result.auc).toSorted(), ["high", "low", "value"]);
   assert(result.auc.low <= result.auc.value && result.auc.value <= result.auc.high);
   assert(result.tokens_per_second > 0);
-  assert.equal(result.steps, metrics.length);
-  assert.equal(result.reference.cached, 0);
+  assertEquals(result.steps, metrics.length);
+  assertStrictEquals(result.reference.cached, 0);
   assert(result.reference.computed > 12, "every row, and mismatched pairs");
-  assert.deepEqual(named("done")[0], { event: "done", ...result });
-  assert.equal(run.settings.seed, 5);
-  assert.equal(run.settings.batchSize, 4);
-  assert.equal(run.settings.beta, 0.1);
-  assert.match(run.model.key, /[0-9a-f]{64}/);
-  assert.match(run.data.sha256, /^[0-9a-f]{64}$/);
-  assert.equal(run.data.rows.train + run.data.rows.held_out, 12);
-  assert.equal(run.versions.deno, Deno.version.deno);
+  assertEquals(named("done")[0], { event: "done", ...result });
+  assertEquals(run.settings.seed, 5);
+  assertEquals(run.settings.batchSize, 4);
+  assertEquals(run.settings.beta, 0.1);
+  assertMatch(run.model.key, /[0-9a-f]{64}/);
+  assertMatch(run.data.sha256, /^[0-9a-f]{64}$/);
+  assertEquals(run.data.rows.train + run.data.rows.held_out, 12);
+  assertStrictEquals(run.versions.deno, Deno.version.deno);
 
   const expected = await readAdapter(`${model}/adapter`), { config, tensors } = await readAdapter(`${out}/adapter`);
-  assert.deepEqual(new Set(tensors.keys()), new Set(expected.tensors.keys()));
+  assertEquals(new Set(tensors.keys()), new Set(expected.tensors.keys()));
   const needed = ["base_model_name_or_path", "bias", "lora_alpha", "lora_dropout", "peft_type", "r", "target_modules"];
   const saved = json(`${out}/adapter/adapter_config.json`);
   for (const key of [...needed, "task_type", "fan_in_fan_out"]) {
     assert(key in saved, `adapter_config.json has no ${key}`);
   }
-  assert.equal(config.r, 8);
-  assert.equal(config.lora_alpha, 16);
-  assert.deepEqual([...saved.target_modules].toSorted(), [...expected.config.target_modules].toSorted());
+  assertEquals(config.r, 8);
+  assertEquals(config.lora_alpha, 16);
+  assertEquals([...saved.target_modules].toSorted(), [...expected.config.target_modules].toSorted());
 
   const report = Deno.readTextFileSync(`${out}/report.html`);
-  assert.match(report, /^<!doctype html>/i);
-  assert.doesNotMatch(
+  assertMatch(report, /^<!doctype html>/i);
+  assertNotMatch(
     report.replaceAll(/<(?:p|td|pre|dd|code)\b[^>]*>[^<]*/g, ""),
     foreign,
     "the page needs other files",
@@ -91,7 +91,7 @@ fixtureTest("train writes every file of its contract, and with --json nothing bu
   const again = [...settings, "--epochs", 1];
   await succeed("train", [...again, "--seed", 5, "--out", `${cache}/again`], { cache });
   const { reference } = json(`${cache}/again/run.json`).result;
-  assert.deepEqual(reference, { computed: 0, cached: result.reference.computed });
+  assertEquals(reference, { computed: 0, cached: result.reference.computed });
   await succeed("score", ["--model", model, "--data", data, "--out", `${cache}/scores.jsonl`], { cache });
   assert(readLines(`${cache}/scores.jsonl`).every(({ cached }) => cached === true));
 });
@@ -102,10 +102,10 @@ fixtureTest("a file with one class of labels trains, with a warning", async (cac
   await Deno.writeTextFile(path, up.join("\n"));
   const args = ["--model", model, "--data", path, "--out", `${cache}/run`, "--max-steps", 1];
   const { stderr } = await succeed("train", args, { cache });
-  assert.match(stderr, /Warning: .*up\.jsonl: all \d+ training rows are desirable/);
-  assert.equal(json(`${cache}/run/run.json`).result.auc, null);
+  assertMatch(stderr, /Warning: .*up\.jsonl: all \d+ training rows are desirable/);
+  assertEquals(json(`${cache}/run/run.json`).result.auc, null);
   const [line] = readLines(`${cache}/run/metrics.jsonl`);
-  assert.equal(line!["rewards/rejected"], null);
+  assertEquals(line!["rewards/rejected"], null);
   assert(existsSync(`${cache}/run/adapter/adapter_model.safetensors`));
 });
 
@@ -130,8 +130,8 @@ for (const name of ["llama-genai", "llama-untied-genai"]) {
       await succeed("train", [...settings, ...more], { cache });
       assert(!existsSync(`${out}/adapter`));
       const [first] = readLines(`${out}/metrics.jsonl`);
-      assert.equal(first!.kl, 0);
-      assert.equal(first!["rewards/chosen"], 0);
+      assertStrictEquals(first!.kl, 0);
+      assertStrictEquals(first!["rewards/chosen"], 0);
       const score = async (folder: string) => {
         await succeed("score", ["--model", folder, "--data", rows, "--out", `${cache}/scores.jsonl`], { cache });
         return readLines<{ log_prob: number; cached: boolean }>(`${cache}/scores.jsonl`);

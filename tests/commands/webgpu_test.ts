@@ -1,7 +1,7 @@
 // `--device webgpu` gives the CPU's numbers. Without a GPU it runs on SwiftShader, which Debian's chromium brings along
 // (and libvulkan1 the loader); where that is missing the test says so.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { softwareGpu } from "../../shared/runtime/software_gpu.ts";
 import { fixture, fixtureTest, readLines, succeed } from "./run_task.ts";
 
@@ -32,13 +32,13 @@ fixtureTest("steps on WebGPU have the CPU's losses, rewards and gradient norms",
     const out = `${cache}/${device}`, args = [...settings, ...more, "--device", device, "--out", out];
     await succeed("train", args, { cache, env: { VK_DRIVER_FILES: driver } });
     const { result, settings: used } = JSON.parse(Deno.readTextFileSync(`${out}/run.json`));
-    assert.equal(used.device, device);
-    assert.equal(result.reference.cached, 0, "one device took the other's log-probs from the cache");
+    assertStrictEquals(used.device, device);
+    assertStrictEquals(result.reference.cached, 0, "one device took the other's log-probs from the cache");
     return readLines<Record<string, number>>(`${out}/metrics.jsonl`);
   };
   const cpu = await run("cpu"), gpu = await run("webgpu");
-  assert.equal(cpu.length, 2);
-  assert.equal(gpu.length, 2);
+  assertEquals(cpu.length, 2);
+  assertEquals(gpu.length, 2);
   for (const [i, expected] of cpu.entries()) {
     for (const key of ["loss", "kl", "grad_norm", "rewards/chosen", "rewards/rejected"]) {
       const off = Math.abs(gpu[i]![key]! - expected[key]!);

@@ -1,7 +1,7 @@
 // ONNX Runtime's own verdict on a file, whatever the compiler would drop of it. Each file is a committed export with one
 // thing changed.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InferenceSession } from "onnxruntime-node";
@@ -56,12 +56,10 @@ for (
   Deno.test(`${what}, in a part that the compiler drops, is an InputError in ONNX Runtime's words`, async () => {
     await withChanged(change, async (path) => {
       for (const open of [() => checkFile(path), () => compileScoring(path, config, undefined)]) {
-        await assert.rejects(open(), (error) => {
-          assert(error instanceof InputError && error.constructor === InputError, `${error}`);
-          assert(error.message.startsWith(`${path}: `) && !error.message.includes("\n"), error.message);
-          assert.match(error.message, expected);
-          return true;
-        });
+        const error = await assertRejects(() => open(), Error);
+        assert(error instanceof InputError && error.constructor === InputError, `${error}`);
+        assert(error.message.startsWith(`${path}: `) && !error.message.includes("\n"), error.message);
+        assertMatch(error.message, expected);
       }
     });
   });
@@ -69,11 +67,11 @@ for (
 
 Deno.test("a file that was mended is judged anew", async () => {
   await withChanged((graph) => graph.nodes.find(inMask)!.inputs[0] = "nowhere", async (path) => {
-    await assert.rejects(checkFile(path), InputError);
+    await assertRejects(() => checkFile(path), InputError);
     await Deno.copyFile(llama, path);
     await checkFile(path);
     await Deno.writeFile(path, new Uint8Array(10));
-    await assert.rejects(checkFile(path), InputError);
+    await assertRejects(() => checkFile(path), InputError);
   });
 });
 
@@ -97,7 +95,11 @@ Deno.test("an operator that only other devices have a kernel for is no fault of 
       metadata: new Map(),
     });
   await withChanged(change, async (path) => {
-    await assert.rejects(InferenceSession.create(path, { ...sessionOptions(dirname(path)) }), /implementation/);
+    await assertRejects(
+      () => InferenceSession.create(path, { ...sessionOptions(dirname(path)) }),
+      Error,
+      "implementation",
+    );
     await checkFile(path);
   });
 });
@@ -115,8 +117,8 @@ for (const file of ["llama32-genai/onnx/model_q4.onnx", "phi3-genai/onnx/model.o
       await InferenceSession.create(skeleton, options),
       await InferenceSession.create(path, options),
     ];
-    assert.deepEqual(bare.inputMetadata, whole.inputMetadata);
-    assert.deepEqual(bare.outputMetadata, whole.outputMetadata);
+    assertEquals(bare.inputMetadata, whole.inputMetadata);
+    assertEquals(bare.outputMetadata, whole.outputMetadata);
     await Promise.all([bare.release(), whole.release()]);
   });
 }

@@ -1,7 +1,7 @@
 // Every decomposition against ONNX Runtime's own kernel of the fused operator, on random inputs, and its gradients
 // against finite differences. Where the CPU has no kernel for a variant, against what the schema says it means.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { checkAttributes } from "../../shared/compiler/check_attributes.ts";
 import { decompose, decompositions } from "../../shared/compiler/decompose/decompose.ts";
 import { InputError } from "../../shared/errors.ts";
@@ -33,7 +33,7 @@ const refused = [
 ];
 
 Deno.test("no decomposition goes unchecked", () => {
-  assert.deepEqual([...Object.keys(fusedUses), ...refused].sort(), Object.keys(decompositions).sort());
+  assertEquals([...Object.keys(fusedUses), ...refused].sort(), Object.keys(decompositions).sort());
 });
 
 const inputsOf = (use: FusedUse) => ({ input_ids: integers([0], "batch", "sequence"), ...use.inputs });
@@ -154,7 +154,7 @@ for (const [key, attributes] of Object.entries(oddities)) {
           // A file that ONNX Runtime does not open is refused whatever becomes of the node (check_file_test.ts).
           if (typeof kernel === "string" && !kernel.startsWith("Non-zero status code")) continue;
           assert(typeof kernel !== "string", `${what}: computed, where the kernel says ${kernel}`);
-          assert.equal(ours.length, kernel.length, what);
+          assertEquals(ours.length, kernel.length, what);
           kernel.forEach((expected, i) => {
             const difference = Math.abs(ours[i]! - expected);
             const same = Object.is(ours[i]!, expected) || difference <= 5e-6 * Math.max(1, Math.abs(expected));
@@ -171,7 +171,7 @@ for (const [key, uses] of Object.entries(fusedUses)) {
     for (const use of uses) {
       const fused = await run(use, use.meaning ?? use.apply), plain = await run(use, decomposed(use));
       assert(!plain.graph.nodes.some((node) => operatorKey(node) === key), `${use.use}: it is still there`);
-      assert.equal(plain.data.length, fused.data.length);
+      assertEquals(plain.data.length, fused.data.length);
       fused.data.forEach((expected, i) => {
         const difference = Math.abs(plain.data[i]! - expected);
         assert(

@@ -1,6 +1,6 @@
 // Guards against rows that see nothing: which are taken out, and that the numbers stay the same to the bit.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { dropEmptyRowGuards } from "../../shared/compiler/empty_rows.ts";
 import { Builder } from "../../shared/onnx/builder.ts";
@@ -38,12 +38,12 @@ async function run(graph: Graph): Promise<number[]> {
 Deno.test("a softmax that is guarded against NaN is read directly, with the same numbers where a token sees itself", async () => {
   const graph = attention("softmax"), changed = cloneGraph(graph);
   dropEmptyRowGuards(changed);
-  assert.deepEqual(operators(changed), ["Softmax", "Identity"]);
-  assert.deepEqual(await run(changed), await run(graph));
+  assertEquals(operators(changed), ["Softmax", "Identity"]);
+  assertEquals(await run(changed), await run(graph));
 });
 
 Deno.test("a choice by another value's NaN stays", () => {
   const graph = attention("scores"), before = operators(graph);
   dropEmptyRowGuards(graph);
-  assert.deepEqual(operators(graph), before);
+  assertEquals(operators(graph), before);
 });

@@ -1,7 +1,7 @@
 // Decoders of families that no fixture shows: log-probs of the compiled scoring graph against the logits of the same
 // file in stock ONNX Runtime, and LoRA gradients against finite differences.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { Tensor } from "onnxruntime-node";
 import {
   type CompiledModel,
@@ -206,7 +206,7 @@ for (const [name, { family, stock, modelType, modules }] of Object.entries(cases
     const graph = tinyDecoder(family), stockGraph = tinyDecoder(stock ?? family);
     const expected = await stockLogProbs(stockGraph, writeModel(stockGraph));
     await withCompiled(graph, config, async (compiled) => {
-      assert.deepEqual(
+      assertEquals(
         compiled.layers.map(({ module }) => module).sort(),
         [0, 1].flatMap((layer) =>
           modules.map((module) => `model.layers.${layer}.${gateOrDown.test(module) ? "mlp" : "self_attn"}.${module}`)
@@ -262,7 +262,7 @@ async function checkGradients(
   const results = await session.run(feeds), step = 1 / 64;
   for (const { name, shape } of compiled.parameters) {
     const gradient = results[gradientName(name)]!, values = feeds[name]!.data as Float32Array;
-    assert.deepEqual(gradient.dims, shape);
+    assertEquals(gradient.dims, shape);
     const got = gradient.data as Float32Array, largest = got.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
     assert(largest > 0, `${name} has no gradient`);
     for (let i = 0; i < values.length; i += Math.ceil(values.length / 4)) {

@@ -1,7 +1,7 @@
 // The compiled graphs against TRL: log-probs, losses and every gradient of the fixtures' goldens. Tolerances are some
 // times what float32 TRL itself is off float64 TRL (fixtures/README.md, "Noise").
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { gradientName } from "../../shared/compiler/compile.ts";
 import { readTensorBytes } from "../../shared/onnx/external_data.ts";
@@ -43,7 +43,7 @@ const rowOf = (prompt: number[], completion: number[]): Row => ({
 const numbers = (value: { data: unknown } | undefined) => value!.data as Float32Array;
 
 function near(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
-  assert.equal(actual.length, expected.length, `${what}: another number of values`);
+  assertEquals(actual.length, expected.length, `${what}: another number of values`);
   for (let i = 0; i < actual.length; i++) {
     const difference = Math.abs(actual[i]! - expected[i]!);
     assert(difference <= tolerance, `${what}, ${i}: ${actual[i]} where TRL has ${expected[i]} (off by ${difference})`);
@@ -83,11 +83,11 @@ for (const name of fixtures) {
     test(`loss, log-probs, rewards and every LoRA gradient of ${config} are TRL's`, async (fixture) => {
       const { beta, desirable_weight, undesirable_weight, batches } = fixture.golden.kto[config]!;
       await withCompiled(fixture, loraOf(fixture), { kind: "kto", beta }, async (compiled, scoring, gradient) => {
-        assert.equal(batches.length, 3);
-        assert.equal(compiled.parameters.length, fixture.adapter.size);
+        assertEquals(batches.length, 3);
+        assertEquals(compiled.parameters.length, fixture.adapter.size);
         for (const [b, batch] of batches.entries()) {
           const rows = fixture.golden.tokens.rows.slice(4 * b, 4 * b + 4);
-          assert.deepEqual(rows.map((row) => row.label), batch.label);
+          assertEquals(rows.map((row) => row.label), batch.label);
           const packed = packRows(rows.map((row) => rowOf(row.prompt_ids, row.completion_ids)));
           const reference = (await scoring.run({ ...packed.feeds, ...loraFeeds(compiled) })).log_probs!;
           near(sumsByRow(numbers(reference), packed.rowOf, 4), batch.ref_logps, 1e-4, `batch ${b}, reference`);
@@ -141,13 +141,13 @@ for (const name of fixtures) {
           ...ktoFeeds(labels, packed.rowOf, 0, 1, 1.25),
           reference_log_probs: reference,
         });
-        assert.deepEqual(numbers(results.log_probs), numbers(reference));
-        assert.deepEqual([...numbers(results.log_ratios)], [0, 0, 0, 0]);
+        assertEquals(numbers(results.log_probs), numbers(reference));
+        assertEquals([...numbers(results.log_ratios)], [0, 0, 0, 0]);
         const meanWeight = labels.reduce((sum, label) => sum + (label ? 1 : 1.25), 0) / 4;
-        assert.equal(numbers(results.loss)[0], meanWeight / 2);
+        assertStrictEquals(numbers(results.loss)[0], meanWeight / 2);
         for (const { name } of compiled.parameters) {
           const still = numbers(results[gradientName(name)]).every((each) => each === 0);
-          assert.equal(still, name.includes("lora_A"), `${name}: only B can move while it is 0`);
+          assertStrictEquals(still, name.includes("lora_A"), `${name}: only B can move while it is 0`);
         }
       }
     });
@@ -231,7 +231,7 @@ sharedTest(
         }
         compare("model.layers.2.final_norm_layernorm.weight", 0, "model.norm.weight");
         for (const { name, shape } of compiled.parameters) {
-          assert.equal(
+          assertStrictEquals(
             compared.get(name),
             shape.reduce((product, size) => product * size, 1),
             `${name} is compared in full`,

@@ -1,7 +1,7 @@
 // Every gradient rule against finite differences, in every use that exporters are known to make of its operator, and
 // a plain refusal where a rule does not cover a use. The uses are in the files beside this one.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { gradientRules } from "../../shared/compiler/differentiate.ts";
 import { InputError } from "../../shared/errors.ts";
 import { elementwiseUses, refusedElementwise } from "./elementwise_uses.ts";
@@ -27,9 +27,9 @@ const refused: Record<string, Use[]> = {
 };
 
 Deno.test("no gradient rule goes unchecked", () => {
-  assert.deepEqual(Object.keys(uses).sort(), Object.keys(gradientRules).sort());
+  assertEquals(Object.keys(uses).sort(), Object.keys(gradientRules).sort());
   for (const [key, list] of Object.entries(uses)) {
-    assert.equal(new Set(list.map(({ use }) => use)).size, list.length, `${key} has two uses of one name`);
+    assertEquals(new Set(list.map(({ use }) => use)).size, list.length, `${key} has two uses of one name`);
   }
 });
 
@@ -54,11 +54,11 @@ Deno.test("an optional output that is left out does not drag operators that are 
 for (const [key, list] of Object.entries(refused)) {
   Deno.test(`${key} is refused where its gradient rule does not reach: ${list.map(({ use }) => use).join("; ")}`, async () => {
     for (const use of list) {
-      await assert.rejects(compileUse(use), (error) => {
-        assert(error instanceof InputError, `${use.use}: ${error}`);
-        assert.match(error.message, /^tiny\.onnx: [\w.]+ node "\S+" cannot be differentiated: expected .+\.$/);
-        return true;
-      }, use.use);
+      assertMatch(
+        (await assertRejects(() => compileUse(use), InputError)).message,
+        /^tiny\.onnx: [\w.]+ node "\S+" cannot be differentiated: expected .+\.$/,
+        use.use,
+      );
     }
   });
 }

@@ -1,6 +1,6 @@
 // What is fused again for the sake of the last bit is what the fused kernel computes.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { decomposePrefix } from "../../shared/compiler/decompose/decompose.ts";
 import { sumAsKernels } from "../../shared/compiler/kernel_sums.ts";
 import { attribute } from "../../shared/onnx/builder.ts";
@@ -44,6 +44,6 @@ Deno.test("a norm over another axis than the last is not fused with its sum, who
   const last = normOver(-1), other = normOver(1);
   sumAsKernels(last);
   sumAsKernels(other);
-  assert.deepEqual(last.nodes.map(({ operator }) => operator), ["SkipSimplifiedLayerNormalization", "MatMulNBits"]);
-  assert.deepEqual(other, normOver(1));
+  assertEquals(last.nodes.map(({ operator }) => operator), ["SkipSimplifiedLayerNormalization", "MatMulNBits"]);
+  assertEquals(other, normOver(1));
 });

@@ -1,7 +1,7 @@
 // The KTO objective as a graph of its own, against numbers computed in float64 from TRL's and the paper's formula.
 // It knows no model: log-probs are fed.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { differentiate } from "../../shared/compiler/differentiate.ts";
 import { measureShapes } from "../../shared/compiler/measure.ts";
 import { kto, ktoInputs } from "../../shared/objectives/kto.ts";
@@ -80,7 +80,7 @@ async function run(
     nodes: [],
     initializers: new Map(),
   };
-  assert.equal(kto(new Builder(graph, "objective"), "log_probs", "row_of_token", beta), "loss");
+  assertEquals(kto(new Builder(graph, "objective"), "log_probs", "row_of_token", beta), "loss");
   const { shapes } = await measureShapes(graph, ".", []);
   const build = new Builder(graph, "backward", shapes, runtimeSizes);
   const gradient = differentiate(build, "loss", ["log_probs"], "kto.onnx").get("log_probs")!;
@@ -102,7 +102,7 @@ async function run(
 }
 
 function near(actual: number[], expected: number[], tolerance: number, what: string): void {
-  assert.equal(actual.length, expected.length, what);
+  assertEquals(actual.length, expected.length, what);
   actual.forEach((value, i) => {
     assert(Math.abs(value - expected[i]!) <= tolerance, `${what}, ${i}: ${value} where float64 has ${expected[i]}`);
   });

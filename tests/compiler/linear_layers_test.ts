@@ -1,7 +1,7 @@
 // The layer finder against `lora_map.json`, which was made by looking for each checkpoint weight's values in the
 // exported file: names and places must agree although the finder sees no values.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { type AttentionSizes, linearLayers } from "../../shared/compiler/linear_layers.ts";
 import { attribute, Builder } from "../../shared/onnx/builder.ts";
@@ -57,9 +57,9 @@ for (
         width: place!.initializer_shape[1],
       }));
       const byModule = (a: { module: string }, b: { module: string }) => a.module < b.module ? -1 : 1;
-      assert.deepEqual(actual.toSorted(byModule), expected.toSorted(byModule));
+      assertEquals(actual.toSorted(byModule), expected.toSorted(byModule));
       for (const [module, { onnx: [place] }] of Object.entries(map)) {
-        assert.equal(found.find((layer) => layer.module === module)!.outSize, place!.out_size);
+        assertStrictEquals(found.find((layer) => layer.module === module)!.outSize, place!.out_size);
       }
     },
   );
@@ -95,22 +95,22 @@ Deno.test("weights that an exporter left as torch keeps them, [out, in], are fou
     build.operator("MatMul", ["x", build.transpose("q", [1, 0])], {}, { name: `${module}/q_proj/MatMul` });
     build.operator("Gemm", ["x", "k"], { transB: attribute.int(1) }, { name: `${module}/k_proj/Gemm` });
   }, { q: [5, 3], k: [4, 3] });
-  assert.deepEqual(found(graph), ["model.layers.0.self_attn.q_proj 3→5", "model.layers.0.self_attn.k_proj 3→4"]);
+  assertEquals(found(graph), ["model.layers.0.self_attn.q_proj 3→5", "model.layers.0.self_attn.k_proj 3→4"]);
 });
 
 Deno.test("a module that TorchScript left out of the nodes' names is read off the weights' names", () => {
   const graph = products((build) => {
     build.operator("MatMul", ["x", "onnx::MatMul_1"], {}, { name: "/decoder/layers.0/fc1/MatMul" });
   }, { "onnx::MatMul_1": [3, 5], "model.decoder.layers.0.fc1.bias": [5] });
-  assert.deepEqual(found(graph), ["model.decoder.layers.0.fc1 3→5"]);
+  assertEquals(found(graph), ["model.decoder.layers.0.fc1 3→5"]);
 });
 
 Deno.test("a layer that the GenAI builder calls by another name has its checkpoint's", () => {
   const graph = products((build) => {
     build.operator("MatMul", ["x", "o"], {}, { name: "/model/layers.0/attn/o_proj/MatMul" });
   }, { o: [3, 3] });
-  assert.deepEqual(found(graph), ["model.layers.0.self_attn.o_proj 3→3"]);
-  assert.deepEqual(found(graph, { model_type: "phi" }), ["model.layers.0.self_attn.dense 3→3"]);
+  assertEquals(found(graph), ["model.layers.0.self_attn.o_proj 3→3"]);
+  assertEquals(found(graph, { model_type: "phi" }), ["model.layers.0.self_attn.dense 3→3"]);
 });
 
 Deno.test("a class of an exporter's own around the model is no part of a layer's name", () => {
@@ -124,7 +124,7 @@ Deno.test("a class of an exporter's own around the model is no part of a layer's
       ],
     ]);
   }, { val_1: [3, 5], "m.model.layers.0.norm.weight": [3] });
-  assert.deepEqual(found(graph), ["model.layers.0.fc1 3→5"]);
+  assertEquals(found(graph), ["model.layers.0.fc1 3→5"]);
 });
 
 Deno.test("a layer whose node an optimizer renamed is found by its weight, or behind what it put in front", () => {
@@ -134,5 +134,5 @@ Deno.test("a layer whose node an optimizer renamed is found by its weight, or be
     build.operator("Gemm", ["x", "w"], {}, { name: "fused /model/layers.1/fc2/Gemm" });
     build.operator("MatMul", ["x", "onnx::MatMul_9"], {}, { name: "MatMul_9" });
   }, { "transformer.h.0.attn.c_attn.weight": [9, 3], w: [3, 4], "onnx::MatMul_9": [3, 3] });
-  assert.deepEqual(found(graph), ["transformer.h.0.attn.c_attn 3→9", "model.layers.1.fc2 3→4"]);
+  assertEquals(found(graph), ["transformer.h.0.attn.c_attn 3→9", "model.layers.1.fc2 3→4"]);
 });

@@ -1,7 +1,7 @@
 // What compiled low-precision graphs hold and when, how stored weights are read piece by piece, and what is refused in
 // one sentence.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { compileScoring, compileTraining, type Trained } from "../../shared/compiler/compile.ts";
 import {
   multiplyStored,
@@ -73,12 +73,12 @@ for (const name of lowPrecisionFixtures) {
             const source = original.find(({ data }) =>
               data.kind === "external" && data.offset <= offset && offset < data.offset + data.length
             );
-            assert.equal(source?.dataType, "float32", `${name} is not float32 in the file`);
+            assertEquals(source?.dataType, "float32", `${name} is not float32 in the file`);
           }
           // Each reader makes its own float32 weight, so that none lives from the forward to the backward pass.
           for (const { opType, input, output } of node) {
             if (!["Cast", "DequantizeLinear"].includes(opType) || !stored.has(input[0]!)) continue;
-            assert.equal(node.filter((each) => each.input.includes(output[0]!)).length, 1, `readers of ${output}`);
+            assertEquals(node.filter((each) => each.input.includes(output[0]!)).length, 1, `readers of ${output}`);
           }
         }
       },
@@ -144,8 +144,8 @@ for (const [kind, make] of Object.entries(storedKinds)) {
       const session = await sessionFor(writeModel(graph));
       const results = await session.run({ x: floats(randomScales(9, 3 * over), [3, over]) });
       const expected = results[whole]!, actual = results[pieces]!;
-      assert.deepEqual(actual.dims, [3, rows + columns - over]);
-      assert.deepEqual(actual.dims, expected.dims);
+      assertEquals(actual.dims, [3, rows + columns - over]);
+      assertEquals(actual.dims, expected.dims);
       (actual.data as Float32Array).forEach((value, i) => {
         const difference = Math.abs(value - (expected.data as Float32Array)[i]!);
         assert(difference < 1e-4, `${multiply.name}, ${i}: off by ${difference}`);
@@ -157,8 +157,12 @@ for (const [kind, make] of Object.entries(storedKinds)) {
 
 Deno.test("float16 bytes are widened to the same numbers", () => {
   const values = [0, -0, 1, -2.5, 65504, -65504, 2 ** -24, 2 ** -14, Infinity, -Infinity, 1 / 3];
-  const widened = new Float32Array(widen(new Uint8Array(Float16Array.from(values).buffer)).buffer);
-  assert.deepEqual([...widened], Array.from(Float16Array.from(values), Number));
+  const half = Float16Array.from(values);
+  assertEquals(
+    widen(new Uint8Array(half.buffer)),
+    new Uint8Array(Float32Array.from(half).buffer),
+    "in each bit, -0 too",
+  );
   assert(Number.isNaN(new Float32Array(widen(new Uint8Array(Float16Array.of(NaN).buffer)).buffer)[0]));
 });
 
@@ -178,7 +182,7 @@ Deno.test("dynamic int8 in the form that ONNX Runtime's optimizer saves (MatMulI
   const inputs = [quantised, weight, scale, weightScale, zero, weightZero];
   graph.outputs = [{ name: build.operator("MatMulIntegerToFloat", inputs, {}, { domain: microsoft, output: "y" }) }];
   fuseDynamicInt8(graph);
-  assert.deepEqual(graph.nodes.map(({ operator, inputs, outputs }) => ({ operator, inputs, outputs })), [
+  assertEquals(graph.nodes.map(({ operator, inputs, outputs }) => ({ operator, inputs, outputs })), [
     { operator: "DynamicQuantizeMatMul", inputs: ["x", "weight", "scale", "zero"], outputs: ["y"] },
   ]);
 });
@@ -198,12 +202,12 @@ function refused(
       const graph = readModel(fixture.model), path = `${temporary}/changed.onnx`;
       change(graph);
       await Deno.writeFile(path, writeModel(graph) as Uint8Array<ArrayBuffer>);
-      await assert.rejects(compileTraining(path, fixture.config, trained ?? loraOf(fixture), objective), (error) => {
-        assert(error instanceof InputError, `not an InputError: ${error}`);
-        for (const part of [new RegExp(`^${path}: `), ...expected]) assert.match(error.message, part);
-        assert.match(error.message, /^[^\n]+\.$/);
-        return true;
-      });
+      const error = await assertRejects(
+        () => compileTraining(path, fixture.config, trained ?? loraOf(fixture), objective),
+        InputError,
+      );
+      for (const part of [new RegExp(`^${path}: `), ...expected]) assertMatch(error.message, part);
+      assertMatch(error.message, /^[^\n]+\.$/);
     });
   });
 }
@@ -276,7 +280,7 @@ sharedTest("fixtures/llama-optimum", "a quantisation that is not read is refused
     const graph = readModel(fixture.model), path = `${temporary}/changed.onnx`;
     nBits(graph).operator = "MatMulBnb4";
     await Deno.writeFile(path, writeModel(graph) as Uint8Array<ArrayBuffer>);
-    await assert.rejects(compileScoring(path, fixture.config, undefined), InputError);
+    await assertRejects(() => compileScoring(path, fixture.config, undefined), InputError);
   });
 });
 
@@ -305,7 +309,7 @@ for (
     };
     const before = await run();
     fuseBlockBias(graph);
-    assert.equal(graph.nodes.some(({ operator }) => operator === "Add"), !fuses);
+    assertStrictEquals(graph.nodes.some(({ operator }) => operator === "Add"), !fuses);
     (await run()).forEach((value, i) => assert(Math.abs(value - before[i]!) < 1e-5, `${i}: ${value}, ${before[i]}`));
   });
 }

@@ -1,7 +1,7 @@
 // What the low-precision tests compare with: a fixture's file run by stock ONNX Runtime, and the same model with every
 // quantised weight written out as float32, by arithmetic of its own. It does not know the compiler.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -74,7 +74,7 @@ const numbers = (graph: Graph, folder: string) => (name: string): number[] => {
   if (tensor.dataType === "float32") return [...new Float32Array(bytes.buffer)];
   if (tensor.dataType === "float16") return Array.from(new Float16Array(bytes.buffer), Number);
   if (tensor.dataType === "int8") return [...new Int8Array(bytes.buffer)];
-  assert.equal(tensor.dataType, "uint8");
+  assertEquals(tensor.dataType, "uint8");
   return [...bytes];
 };
 

@@ -1,7 +1,7 @@
 // Files of low precision against what they must agree with: log-probs with stock ONNX Runtime on the same file, LoRA
 // gradients with the same model written out in float32 (whose compiled gradients are TRL's: goldens_test.ts).
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { InferenceSession, type Tensor } from "onnxruntime-node";
 import { adaptableLayers, compileGeneration, gradientName } from "../../shared/compiler/compile.ts";
@@ -229,7 +229,7 @@ forEveryFile("one step along the gradient lowers the loss", async (fixture) => {
 forEveryFile("an adapter may sit on the same layers as in float32", (fixture) => {
   const names = new Set([...fixture.adapter.keys()].map((name) => name.split(".lora_")[0]));
   const layers = adaptableLayers(fixture.model, fixture.config);
-  assert.deepEqual(new Set(layers.map(({ module }) => `base_model.model.${module}`)), names);
+  assertEquals(new Set(layers.map(({ module }) => `base_model.model.${module}`)), names);
   return Promise.resolve();
 });
 
@@ -249,7 +249,7 @@ forEveryFile("the generation graph without an adapter gives stock ONNX Runtime's
   assert(Object.keys(adapter).length >= 16, "LoRA is beside the linear layers of both blocks");
   const own = (await session.run({ ...prefillFeeds(session, ids), ...adapter })).logits!;
   const expected = (await stock.run(prefillFeeds(stock, ids))).logits!.data as Float32Array;
-  assert.equal(own.type, "float32");
+  assertEquals(own.type, "float32");
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const off = (own.data as Float32Array).reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
   assert(off <= (file === "model_fp16" ? 2e-2 : 1e-5) * largest, `off by ${off} of ${largest}`);

@@ -1,7 +1,7 @@
 // What the newest exporters write otherwise, in the graphs that are compiled from their files: sizes of caches, scales of
 // products in float16 files, attention that the CPU's kernel refuses. What comes of it in training is in tests/exports.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Tensor } from "onnxruntime-node";
@@ -39,7 +39,7 @@ Deno.test("a cache whose head size has but a name in the file has a number in th
   assert(named.length === 4 && named.every(({ shape }) => shape[3] === "kv_cache_dim"));
   for (const graph of [compileBaseGeneration(file("model_q4")), compileGeneration(file("model_q4"), config)]) {
     const inputs = (await read(graph)).inputs.filter(({ name }) => name.startsWith("past_"));
-    assert.deepEqual(inputs.map(({ shape }) => shape.slice(1)), named.map(() => [1, "past_sequence_length", 16]));
+    assertEquals(inputs.map(({ shape }) => shape.slice(1)), named.map(() => [1, "past_sequence_length", 16]));
   }
   const session = await sessionFor(compileBaseGeneration(file("model_q4")), folder);
   const empty = named.map(({ name }) => [name, new Tensor("float32", new Float32Array(0), [1, 1, 0, 16])]);
@@ -48,7 +48,7 @@ Deno.test("a cache whose head size has but a name in the file has a number in th
     attention_mask: ints([1, 1], [1, 2]),
     ...Object.fromEntries(empty),
   });
-  assert.deepEqual(logits!.dims, [1, 2, 512]);
+  assertEquals(logits!.dims, [1, 2, 512]);
   await session.release();
 });
 
@@ -59,11 +59,11 @@ Deno.test("4-bit products of a float16 file have constant scales of float32, so 
   widenScales(opened, folder);
   const graph = keepMapped(opened), writer = producers(graph);
   const products = graph.nodes.filter(({ operator }) => operator === "MatMulNBits");
-  assert.equal(products.length, 11);
+  assertEquals(products.length, 11);
   for (const { name, inputs: [, weight, scale] } of products) {
-    assert.equal(writer.get(scale!), undefined, `${name}: its scales are computed`);
-    assert.equal(graph.initializers.get(scale!)?.dataType, "float32");
-    assert.equal(stored.get(scale!.replace("/widened", ""))?.dataType, "float16");
+    assertEquals(writer.get(scale!), undefined, `${name}: its scales are computed`);
+    assertEquals(graph.initializers.get(scale!)?.dataType, "float32");
+    assertEquals(stored.get(scale!.replace("/widened", ""))?.dataType, "float16");
     // An input with a default value would not be packed.
     for (const value of [weight, scale]) {
       assert(!graph.inputs.some((input) => input.name === value), `${name}: ${value}`);
@@ -75,7 +75,7 @@ Deno.test("8-bit products with scales of float16, which builders mix with 4-bit 
   const graph = readModel(file("model_q4f16")),
     product = graph.nodes.find(({ operator }) => operator === "MatMulNBits")!;
   product.attributes.set("bits", { kind: "int", value: 8 });
-  assert.equal(graph.initializers.get(product.inputs[2]!)?.dataType, "float16");
+  assertEquals(graph.initializers.get(product.inputs[2]!)?.dataType, "float16");
   refuseUnread(graph, "model.onnx");
 });
 

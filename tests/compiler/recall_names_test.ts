@@ -1,6 +1,6 @@
 // Nodes that a quantising script wrote without metadata get back what the float32 file beside says.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { recallNames } from "../../shared/compiler/recall_names.ts";
 import { readModel } from "../../shared/onnx/read_model.ts";
 import { sharedTest } from "../feedback/shared_files.ts";
@@ -12,9 +12,9 @@ for (const [file, operator] of [["fp16", "MatMul"], ["q4", "MatMulNBits"], ["qua
     const path = `${folder}/onnx/model_${file}.onnx`, graph = readModel(path);
     const products = () => graph.nodes.filter((node) => node.operator === operator);
     const known = () => products().map(({ metadata }) => metadata.get(scopes)).filter((path) => path !== undefined);
-    assert.equal(known().length, 0);
+    assertEquals(known().length, 0);
     recallNames(graph, path);
-    assert.equal(known().length, products().length);
+    assertEquals(known().length, products().length);
     assert(known().some((path) => path.includes("'model.layers.1.mlp.down_proj'")));
   });
 }
@@ -29,7 +29,7 @@ sharedTest("fixtures/llama-dynamo", "a file alone, or beside a broken one, stays
       if (broken) await Deno.writeTextFile(`${temporary}/model.onnx`, "not a model");
       const graph = readModel(path);
       recallNames(graph, path);
-      assert.deepEqual(graph.nodes, before.nodes);
+      assertEquals(graph.nodes, before.nodes);
     }
   } finally {
     await Deno.remove(temporary, { recursive: true });

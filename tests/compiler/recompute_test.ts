@@ -1,6 +1,6 @@
 // Values that are computed again for the backward pass: what is kept, and that the numbers stay the same to the bit.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { recomputeLate } from "../../shared/compiler/recompute.ts";
 import { Builder } from "../../shared/onnx/builder.ts";
@@ -32,9 +32,9 @@ Deno.test("the backward pass reads copies of cheap values, and a sum of activati
   const { graph, forward, product, sum } = tiny();
   recomputeLate(graph, forward);
   const reader = graph.nodes.find(({ outputs }) => outputs[0] === "gradient")!;
-  assert.deepEqual(reader.inputs, [`${product}/again`, sum]);
+  assertEquals(reader.inputs, [`${product}/again`, sum]);
   const again = graph.nodes.filter(({ name }) => name.endsWith("/again")).map(({ operator }) => operator);
-  assert.deepEqual(again.sort(), ["Mul", "Mul", "Sigmoid"]);
+  assertEquals(again.sort(), ["Mul", "Mul", "Sigmoid"]);
   for (const node of forward) assert(node.inputs.every((input) => !input.endsWith("/again")));
 });
 
@@ -50,5 +50,5 @@ Deno.test("what is computed again has the same bits", async () => {
     await session.release();
     return [...y!.data as Float32Array, ...gradient!.data as Float32Array];
   }));
-  assert.deepEqual(results[0], results[1]);
+  assertEquals(results[0], results[1]);
 });

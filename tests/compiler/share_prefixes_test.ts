@@ -1,6 +1,6 @@
 // Rows that share prefixes in one tree against the same rows apart, on every fixture: log-probs and gradients alike.
 
-import assert from "node:assert/strict";
+import { assert, assertStrictEquals } from "@std/assert";
 import { gradientName } from "../../shared/compiler/compile.ts";
 import { microBatchFeeds } from "../../shared/compiler/feeds.ts";
 import { head } from "../../shared/compiler/score_head.ts";
@@ -40,7 +40,7 @@ for (const name of FIXTURES) {
         });
       };
       const tree = packTree(rows, compiled.tokenMultiple);
-      assert.equal(tree.sequence, 21 + 4 + 3 + 6 + 4);
+      assertStrictEquals(tree.sequence, 21 + 4 + 3 + 6 + 4);
       const apart = await run(packRows(rows, compiled.tokenMultiple)), together = await run(tree);
       for (const output of [head.logProbs, ...compiled.parameters.map(({ name }) => gradientName(name))]) {
         const off = difference(apart[output]!.data as Float32Array, together[output]!.data as Float32Array);

@@ -1,7 +1,7 @@
 // Real exporters' files of families that no fixture shows, against the oracles' numbers, as `deno task models` measures
 // them: log-probs, a step's gradients, and a loss that falls.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { holds, limits } from "../../services/trainer/survey/cell.ts";
@@ -12,7 +12,7 @@ const folder = fileURLToPath(new URL(".", import.meta.url));
 const files = subjects({ fixtures: [folder], devices: ["cpu"], only: "" });
 
 Deno.test("every exporter's file is measured", () => {
-  assert.deepEqual(files.map((each) => `${basename(each.folder)}/${each.file}`), [
+  assertEquals(files.map((each) => `${basename(each.folder)}/${each.file}`), [
     "gemma2-genai/model_q4.onnx",
     "llama32-genai/model_q4.onnx",
     "llama32-genai/model_q4f16.onnx",
@@ -28,12 +28,14 @@ for (const subject of files) {
   Deno.test(`${basename(subject.folder)}/${subject.file} has its oracle's log-probs and gradients, and learns`, async () => {
     const found: Finding[] = [], { scoring, gradients } = limits(subject);
     await measureCell(subject, (finding) => found.push(finding));
-    assert.deepEqual(found.map((finding) => "stage" in finding ? finding.stage : "suspect"), ["scoring", "training"]);
+    assertEquals(found.map((finding) => "stage" in finding ? finding.stage : "suspect"), ["scoring", "training"]);
     for (const [i, limit] of [scoring, gradients].entries()) {
       const finding = found[i]!;
       assert("finding" in finding && finding.finding.kind === "measured", JSON.stringify(finding));
       assert(holds(finding.finding, limit), JSON.stringify(finding));
-      if (i === 1) assert.equal(finding.finding.error === null, subject.dtype !== "fp32", "gradients are compared");
+      if (i === 1) {
+        assertStrictEquals(finding.finding.error === null, subject.dtype !== "fp32", "gradients are compared");
+      }
     }
   });
 }

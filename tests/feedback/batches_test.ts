@@ -1,6 +1,6 @@
 // Batches hold both classes, held-out prompts are never trained on, weights follow the paper, micro-batches keep the budget.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals } from "@std/assert";
 import { classWeights, microBatches, paddedLength, planEpoch, splitHeldOut } from "../../shared/feedback/batches.ts";
 import { Random } from "../../shared/random.ts";
 
@@ -16,11 +16,11 @@ Deno.test("every row is visited once an epoch, and every mixed batch holds each 
     const batchSize = 1 + random.int(12);
     const desirable = rows.filter((row) => row.label).length;
     const batches = planEpoch(rows, { batchSize, order: "mixed", seed: round, epoch: random.int(4) });
-    assert.deepEqual(batches.flat().sort((a, b) => a - b), rows.map((_, i) => i));
+    assertEquals(batches.flat().sort((a, b) => a - b), rows.map((_, i) => i));
     batches.forEach((batch, k) => {
-      assert.equal(batch.length, k < batches.length - 1 ? batchSize : rows.length - k * batchSize);
+      assertEquals(batch.length, k < batches.length - 1 ? batchSize : rows.length - k * batchSize);
       const here = batch.filter((i) => rows[i]?.label).length;
-      assert.ok(Math.abs(here - (batch.length * desirable) / rows.length) < 1 + 1e-9);
+      assert(Math.abs(here - (batch.length * desirable) / rows.length) < 1 + 1e-9);
     });
   }
 });
@@ -29,15 +29,15 @@ Deno.test("a seed repeats its epoch, and epochs and seeds differ", () => {
   const rows = labels(20, 20);
   const plan = (seed: number, epoch: number) =>
     planEpoch(rows, { batchSize: 8, order: "mixed", seed, epoch }).join(";");
-  assert.equal(plan(1, 0), plan(1, 0));
-  assert.equal(new Set([plan(1, 0), plan(1, 1), plan(2, 0), plan(0, 0), plan(0, 1)]).size, 5);
+  assertStrictEquals(plan(1, 0), plan(1, 0));
+  assertEquals(new Set([plan(1, 0), plan(1, 1), plan(2, 0), plan(0, 0), plan(0, 1)]).size, 5);
 });
 
 Deno.test("file order is consecutive blocks in every epoch, the last one partial", () => {
   const plan = { batchSize: 4, order: "file", seed: 9, epoch: 3 } as const;
-  assert.deepEqual(planEpoch(labels(5, 5), plan), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]);
-  assert.deepEqual(planEpoch([], plan), []);
-  assert.deepEqual(planEpoch([], { ...plan, order: "mixed" }), []);
+  assertEquals(planEpoch(labels(5, 5), plan), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]);
+  assertEquals(planEpoch([], plan), []);
+  assertEquals(planEpoch([], { ...plan, order: "mixed" }), []);
 });
 
 Deno.test("no prompt is on both sides of the split, no row is lost, and both sides keep both classes", () => {
@@ -53,12 +53,12 @@ Deno.test("no prompt is on both sides of the split, no row is lost, and both sid
     }));
     const fraction = 0.05 + 0.3 * random.next();
     const { train, heldOut } = splitHeldOut(rows, fraction, round);
-    assert.deepEqual([...train, ...heldOut].map((row) => row.id).sort((a, b) => a - b), rows.map((row) => row.id));
+    assertEquals([...train, ...heldOut].map((row) => row.id).sort((a, b) => a - b), rows.map((row) => row.id));
     const held = new Set(heldOut.map((row) => row.promptKey));
-    assert.ok(train.every((row) => !held.has(row.promptKey)));
+    assert(train.every((row) => !held.has(row.promptKey)));
     for (const side of [train, heldOut]) {
-      assert.ok(side.some((row) => row.label) && side.some((row) => !row.label), `round ${round}`);
-      assert.ok(side.every((row, i) => i === 0 || row.id > (side[i - 1]?.id as number)), "file order");
+      assert(side.some((row) => row.label) && side.some((row) => !row.label), `round ${round}`);
+      assert(side.every((row, i) => i === 0 || row.id > (side[i - 1]?.id as number)), "file order");
     }
   }
 });
@@ -66,9 +66,9 @@ Deno.test("no prompt is on both sides of the split, no row is lost, and both sid
 Deno.test("with one row a prompt the split holds out its fraction of each class, the same for the same seed", () => {
   const rows = labels(300, 100).map((row, i) => ({ ...row, promptKey: `${i}` }));
   const { heldOut } = splitHeldOut(rows, 0.1, 5);
-  assert.deepEqual([heldOut.filter((r) => r.label).length, heldOut.filter((r) => !r.label).length], [30, 10]);
-  assert.deepEqual(splitHeldOut(rows, 0.1, 5).heldOut, heldOut);
-  assert.notDeepEqual(splitHeldOut(rows, 0.1, 6).heldOut, heldOut);
+  assertEquals([heldOut.filter((r) => r.label).length, heldOut.filter((r) => !r.label).length], [30, 10]);
+  assertEquals(splitHeldOut(rows, 0.1, 5).heldOut, heldOut);
+  assertNotEquals(splitHeldOut(rows, 0.1, 6).heldOut, heldOut);
 });
 
 Deno.test("as a file grows, nearly every prompt that was held out stays so, and few trained ones are held out later", () => {
@@ -76,14 +76,14 @@ Deno.test("as a file grows, nearly every prompt that was held out stays so, and 
   const grown = rows.filter((_, i) => i % 3 > 0);
   const before = splitHeldOut(grown, 0.1, 0), after = splitHeldOut(rows, 0.1, 0);
   const held = new Set(after.heldOut.map(({ promptKey }) => promptKey));
-  assert.ok(before.heldOut.filter(({ promptKey }) => held.has(promptKey)).length > 0.85 * before.heldOut.length);
-  assert.ok(before.train.filter(({ promptKey }) => held.has(promptKey)).length < 0.02 * before.train.length);
+  assert(before.heldOut.filter(({ promptKey }) => held.has(promptKey)).length > 0.85 * before.heldOut.length);
+  assert(before.train.filter(({ promptKey }) => held.has(promptKey)).length < 0.02 * before.train.length);
 });
 
 Deno.test("a fraction of 0 holds nothing out, and a single prompt cannot be split", () => {
   const rows = labels(3, 3).map((row) => ({ ...row, promptKey: "p" }));
-  assert.equal(splitHeldOut(rows, 0, 1).train.length, 6);
-  assert.equal(splitHeldOut(rows, 0.5, 1).heldOut.length, 0);
+  assertEquals(splitHeldOut(rows, 0, 1).train.length, 6);
+  assertEquals(splitHeldOut(rows, 0.5, 1).heldOut.length, 0);
 });
 
 /** Counts, what is asked, and the weights that follow. */
@@ -106,9 +106,9 @@ Deno.test("weights bring the ratio into [1, 4/3] at its nearer end, one of them 
   for (const [[desirable, undesirable], [askedD, askedU], [lambdaD, lambdaU]] of WEIGHTS) {
     const result = classWeights({ desirable, undesirable }, { desirable: askedD, undesirable: askedU });
     const expected = askedU === 2 ? [2, 2] : [lambdaD, lambdaU];
-    assert.ok(Math.abs(result.desirable - (expected[0] as number)) < 1e-12, result.reason);
-    assert.ok(Math.abs(result.undesirable - (expected[1] as number)) < 1e-12, result.reason);
-    assert.match(result.reason, new RegExp(`^${desirable} desirable and ${undesirable} undesirable rows: .*\\.$`));
+    assert(Math.abs(result.desirable - (expected[0] as number)) < 1e-12, result.reason);
+    assert(Math.abs(result.undesirable - (expected[1] as number)) < 1e-12, result.reason);
+    assertMatch(result.reason, new RegExp(`^${desirable} desirable and ${undesirable} undesirable rows: .*\\.$`));
   }
 });
 
@@ -117,15 +117,15 @@ Deno.test("for any counts the automatic weights land inside the paper's interval
     for (let u = 1; u < 60; u++) {
       const w = classWeights({ desirable: d, undesirable: u }, { desirable: "auto", undesirable: "auto" });
       const ratio = (w.desirable * d) / (w.undesirable * u);
-      assert.ok(ratio > 1 - 1e-9 && ratio < 4 / 3 + 1e-9, w.reason);
-      assert.ok(Math.min(w.desirable, w.undesirable) === 1, w.reason);
+      assert(ratio > 1 - 1e-9 && ratio < 4 / 3 + 1e-9, w.reason);
+      assert(Math.min(w.desirable, w.undesirable) === 1, w.reason);
     }
   }
 });
 
 Deno.test("padding is to multiples of 16, 32 and 64 and never below the length", () => {
-  assert.deepEqual([0, 1, 16, 17, 256, 257, 1024, 1025].map(paddedLength), [16, 16, 16, 32, 256, 288, 1024, 1088]);
-  for (let n = 1; n < 3000; n++) assert.ok(paddedLength(n) >= n && paddedLength(n) - n < 64);
+  assertEquals([0, 1, 16, 17, 256, 257, 1024, 1025].map(paddedLength), [16, 16, 16, 32, 256, 288, 1024, 1088]);
+  for (let n = 1; n < 3000; n++) assert(paddedLength(n) >= n && paddedLength(n) - n < 64);
 });
 
 Deno.test("micro-batches hold each sequence once, one padded length, and no more tokens than the budget", () => {
@@ -134,15 +134,15 @@ Deno.test("micro-batches hold each sequence once, one padded length, and no more
     const items = Array.from({ length: random.int(80) }, () => ({ length: 1 + random.int(1500) }));
     const budget = 256 + random.int(4096);
     const batches = microBatches(items, budget);
-    assert.deepEqual(batches.flat().sort((a, b) => a - b), items.map((_, i) => i));
-    assert.deepEqual(microBatches(items, budget), batches);
+    assertEquals(batches.flat().sort((a, b) => a - b), items.map((_, i) => i));
+    assertEquals(microBatches(items, budget), batches);
     let last = Infinity;
     for (const batch of batches) {
       const widths = new Set(batch.map((i) => paddedLength(items[i]?.length as number)));
-      assert.equal(widths.size, 1);
+      assertEquals(widths.size, 1);
       const width = [...widths][0] as number;
-      assert.ok(batch.length === 1 || batch.length * width <= budget);
-      assert.ok(width <= last);
+      assert(batch.length === 1 || batch.length * width <= budget);
+      assert(width <= last);
       last = width;
     }
   }

@@ -1,6 +1,6 @@
 // What is found in labels before they are trained on, and that it is what training itself finds.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import {
   hygieneReport,
   inspectLabels,
@@ -28,13 +28,13 @@ const rows: LabelledAnswer[] = [
 
 Deno.test("duplicates, contradictions and empty answers are told apart and named by id", () => {
   const hygiene = inspectLabels(rows);
-  assert.deepEqual(hygiene.exactDuplicates, [{ id: "b", of: "a" }]);
-  assert.deepEqual(hygiene.nearDuplicates, [{ id: "e", of: "d" }]);
-  assert.deepEqual(hygiene.contradictions, ["a", "b", "c"]);
-  assert.deepEqual(hygiene.empty, ["f", "h"]);
-  assert.deepEqual([hygiene.rows, hygiene.desirable, hygiene.undesirable], [8, 1, 4]);
-  assert.deepEqual(hygiene.weights, { desirable: 4, undesirable: 1 });
-  assert.deepEqual(withoutContradictions(rows, hygiene).map(({ id }) => id), ["d", "e", "f", "g", "h"]);
+  assertEquals(hygiene.exactDuplicates, [{ id: "b", of: "a" }]);
+  assertEquals(hygiene.nearDuplicates, [{ id: "e", of: "d" }]);
+  assertEquals(hygiene.contradictions, ["a", "b", "c"]);
+  assertEquals(hygiene.empty, ["f", "h"]);
+  assertEquals([hygiene.rows, hygiene.desirable, hygiene.undesirable], [8, 1, 4]);
+  assertEquals(hygiene.weights, { desirable: 4, undesirable: 1 });
+  assertEquals(withoutContradictions(rows, hygiene).map(({ id }) => id), ["d", "e", "f", "g", "h"]);
 });
 
 Deno.test("counts, duplicates and contradictions are those that training reports of the same rows", () => {
@@ -47,11 +47,11 @@ Deno.test("counts, duplicates and contradictions are those that training reports
   const { report } = tokenizeRows(numbered, tokenizer, { maxLength: 1000 });
   const hygiene = inspectLabels(rows);
   const lines = (ids: string[]) => ids.map((id) => rows.findIndex((row) => row.id === id) + 1);
-  assert.deepEqual([hygiene.desirable, hygiene.undesirable], [report.desirable, report.undesirable]);
-  assert.deepEqual(lines(hygiene.exactDuplicates.map(({ id }) => id)), report.duplicates);
-  assert.deepEqual(lines(hygiene.empty), report.emptyCompletion);
+  assertEquals([hygiene.desirable, hygiene.undesirable], [report.desirable, report.undesirable]);
+  assertEquals(lines(hygiene.exactDuplicates.map(({ id }) => id)), report.duplicates);
+  assertEquals(lines(hygiene.empty), report.emptyCompletion);
   // Training names those that are left; here a duplicate that carries the same contradiction is named too.
-  assert.deepEqual(lines(hygiene.contradictions).filter((line) => line !== 2), report.contradictory);
+  assertEquals(lines(hygiene.contradictions).filter((line) => line !== 2), report.contradictory);
 });
 
 Deno.test("the report has counts of all and ids of a few", () => {
@@ -62,11 +62,11 @@ Deno.test("the report has counts of all and ids of a few", () => {
     label: i % 2 === 0,
   }));
   const report = hygieneReport(inspectLabels(many));
-  assert.equal(report.contradictions, 60);
-  assert.deepEqual(report.examples.contradictions, many.slice(0, 20).map(({ id }) => id));
-  assert.deepEqual(report.stale, { measured: 0, beyond: [] });
-  assert.deepEqual(hygieneReport(inspectLabels(rows)).examples.near_duplicates, ["d", "e"]);
-  assert.deepEqual(hygieneReport(inspectLabels([])), {
+  assertEquals(report.contradictions, 60);
+  assertEquals(report.examples.contradictions, many.slice(0, 20).map(({ id }) => id));
+  assertEquals(report.stale, { measured: 0, beyond: [] });
+  assertEquals(hygieneReport(inspectLabels(rows)).examples.near_duplicates, ["d", "e"]);
+  assertEquals(hygieneReport(inspectLabels([])), {
     rows: 0,
     desirable: 0,
     undesirable: 0,
@@ -91,13 +91,13 @@ Deno.test("staleness is the move per token of the answer alone, up or down, and 
     { id: "infinite", answeredLogProb: -Infinity, answeredTokens: 1, referenceLogProbs: [-1] },
   ];
   const stale = staleness(scored);
-  assert.equal(stale.measured, 3);
-  assert.deepEqual([...stale.moved], [["same", 0], ["down", 1.5], ["up", 2]]);
-  assert.deepEqual(stale.beyond.map(({ moved, rows }) => [moved, rows]), [[0.1, 2], [0.25, 2], [0.5, 2], [1, 2], [
+  assertEquals(stale.measured, 3);
+  assertEquals([...stale.moved], [["same", 0], ["down", 1.5], ["up", 2]]);
+  assertEquals(stale.beyond.map(({ moved, rows }) => [moved, rows]), [[0.1, 2], [0.25, 2], [0.5, 2], [1, 2], [
     2,
     0,
   ]]);
-  assert.deepEqual(
+  assertEquals(
     withoutStale(scored, stale, 1.5).map(({ id }) => id),
     ["same", "down", "imported", "not scored", "other tokens", "infinite"],
   );

@@ -1,6 +1,6 @@
 // Arrays cut into elements: what JSON.parse takes whole comes out the same piece by piece, and nothing else does.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { ArrayError, elementsOf } from "../../shared/feedback/json_array.ts";
 
@@ -28,7 +28,7 @@ Deno.test("an array comes out element by element as JSON.parse has it whole, whe
       size,
     ) => {
       const text = space + JSON.stringify(values, null, indent) + space;
-      assert.deepEqual(await read(text, size), JSON.parse(text));
+      assertEquals(await read(text, size), JSON.parse(text));
     }),
   );
 });
@@ -52,22 +52,23 @@ Deno.test("what JSON.parse refuses is refused, and what it takes is taken, whate
           expected = JSON.parse(text);
         } catch {
           refused++;
-          return await assert.rejects(read(text, 3), text);
+          await assertRejects(() => read(text, 3), Error, undefined, text);
+          return;
         }
         taken++;
-        assert.deepEqual(await read(text, 3), expected, text);
+        assertEquals(await read(text, 3), expected, text);
       },
     ),
     { numRuns: 3000 },
   );
-  assert.ok(refused > 300 && taken > 300, `${refused} refused, ${taken} taken`);
+  assert(refused > 300 && taken > 300, `${refused} refused, ${taken} taken`);
 });
 
 Deno.test("elements say on which line they begin, and what is wrong with an array says where", async () => {
   const lines = (await cut('\ufeff\n[\n1,{"a":"\\"]",\n"b":[2,\n3]}\n,\n\n"four"]\n', 4)).map((
     { line, position },
   ) => [line, position]);
-  assert.deepEqual(lines, [[3, 1], [3, 2], [8, 3]]);
+  assertEquals(lines, [[3, 1], [3, 2], [8, 3]]);
   const refusals: [text: string, line: number, position: number, message: RegExp][] = [
     ["[1,\n2", 2, 2, /does not end/],
     ["[1]\n\n2", 3, 2, /after the array's end/],
@@ -75,10 +76,8 @@ Deno.test("elements say on which line they begin, and what is wrong with an arra
     [`[1,\n"${"x".repeat(50)}"]`, 2, 2, /longer than 40 bytes/],
   ];
   for (const [text, line, position, message] of refusals) {
-    await assert.rejects(cut(text, 4, 40), (error) => {
-      assert.ok(error instanceof ArrayError);
-      assert.deepEqual([error.line, error.position], [line, position], text);
-      return message.test(error.message);
-    });
+    const error = await assertRejects(() => cut(text, 4, 40), ArrayError);
+    assertEquals([error.line, error.position], [line, position], text);
+    assertMatch(error.message, message);
   }
 });

@@ -1,6 +1,6 @@
 // Near duplicates against the definition, computed by brute force.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { nearDuplicates, nearSimilarity } from "../../shared/feedback/near_duplicates.ts";
 import { Random } from "../../shared/random.ts";
 
@@ -40,7 +40,7 @@ Deno.test("what is found is near by the definition, and what is near is found, a
     const earlier = kept.filter((j) => similarity(text, texts[j]!) >= nearSimilarity);
     if (found[i]! >= 0) assert(earlier.includes(found[i]!), `${i} is not near ${found[i]}`);
     else {
-      assert.deepEqual(earlier, [], `${i} is near an earlier text`);
+      assertEquals(earlier, [], `${i} is near an earlier text`);
       kept.push(i);
     }
     near += earlier.length > 0 ? 1 : 0;
@@ -64,7 +64,7 @@ Deno.test("of long texts the sketch decides as the whole sets do, but for a hair
 
 Deno.test("case and white space do not tell texts apart, and every part must be near", () => {
   const prompt = "A long prompt that was asked again and again, with all its details, by the same person.";
-  assert.deepEqual(
+  assertEquals(
     nearDuplicates([
       [prompt, "Yes, of course."],
       [prompt.toUpperCase().replaceAll(" ", "\n "), "yes,  of course. "],
@@ -77,11 +77,11 @@ Deno.test("case and white space do not tell texts apart, and every part must be 
 });
 
 Deno.test("empty and tiny texts are near only to themselves", () => {
-  assert.deepEqual(nearDuplicates([[""], ["a"], ["b"], [""], ["a"]]), [-1, -1, -1, 0, 1]);
+  assertEquals(nearDuplicates([[""], ["a"], ["b"], [""], ["a"]]), [-1, -1, -1, 0, 1]);
 });
 
 Deno.test("of many versions of one text all lead to the first", () => {
   const text = "The quick brown fox jumps over the lazy dog and runs on through the wood until it is home again";
   const found = nearDuplicates(Array.from({ length: 2000 }, (_, i) => [`${text} ${i % 10}`]));
-  assert.deepEqual(found, found.map((_, i) => i === 0 ? -1 : 0));
+  assertEquals(found, found.map((_, i) => i === 0 ? -1 : 0));
 });

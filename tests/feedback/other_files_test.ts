@@ -1,6 +1,6 @@
 // Files of rows that are no JSON are named, by content and by name, with a way out.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { gzipSync } from "node:zlib";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
@@ -33,12 +33,9 @@ Deno.test("a file that is Parquet, CSV, compressed or the like is refused by its
     for (const [name, content, said] of cases) {
       const path = `${folder}/${name}`;
       await Deno.writeFile(path, content);
-      await assert.rejects(readFeedback(path), (error: Error) => {
-        assert(error instanceof InputError, `${name}: ${error.message}`);
-        assert(error.message.startsWith(`${path} is `), error.message);
-        assert.match(error.message, said);
-        return true;
-      });
+      const error = await assertRejects(() => readFeedback(path), InputError);
+      assert(error.message.startsWith(`${path} is `), error.message);
+      assertMatch(error.message, said);
     }
   });
 });
@@ -47,9 +44,9 @@ Deno.test("JSON lines are read whatever their file is called, and what is broken
   await withFolder(async (folder) => {
     for (const name of ["rows.csv", "rows.parquet", "rows.gz"]) {
       await Deno.writeTextFile(`${folder}/${name}`, "\ufeff\n" + line);
-      assert.equal((await readFeedback(`${folder}/${name}`)).rows.length, 1);
+      assertEquals((await readFeedback(`${folder}/${name}`)).rows.length, 1);
     }
     await Deno.writeTextFile(`${folder}/rows.jsonl`, "hello, world\n");
-    await assert.rejects(readFeedback(`${folder}/rows.jsonl`), /rows\.jsonl:1: not JSON/);
+    await assertRejects(() => readFeedback(`${folder}/rows.jsonl`), Error, "rows.jsonl:1: not JSON");
   });
 });

@@ -1,6 +1,6 @@
 // Every format becomes the rows it means, and every unusable file is refused in one sentence that names the place.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertRejects } from "@std/assert";
 import { basename } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
@@ -24,12 +24,9 @@ async function rowsOf(records: unknown[], asArray = false): Promise<FeedbackRow[
 async function refusal(content: string | Uint8Array<ArrayBuffer>, suffix?: string): Promise<string> {
   let message = "";
   await withFile(content, async (path) => {
-    await assert.rejects(readFeedback(path), (error) => {
-      assert.ok(error instanceof InputError, `${error}`);
-      message = error.message.replaceAll(path, "FILE");
-      assert.doesNotMatch(message, /\n/);
-      return true;
-    });
+    const error = await assertRejects(() => readFeedback(path), InputError);
+    message = error.message.replaceAll(path, "FILE");
+    assertNotMatch(message, /\n/);
   }, suffix);
   return message;
 }
@@ -252,7 +249,7 @@ const FORMATS: [string, unknown, ReturnType<typeof bare>[]][] = [
 
 for (const [name, record, expected] of FORMATS) {
   Deno.test(`${name} is read as the rows it means, from lines and from an array`, async () => {
-    for (const asArray of [false, true]) assert.deepEqual((await rowsOf([record], asArray)).map(bare), expected);
+    for (const asArray of [false, true]) assertEquals((await rowsOf([record], asArray)).map(bare), expected);
   });
 }
 
@@ -261,11 +258,11 @@ Deno.test("index counts all rows and line says where they stood, also past dropp
     '{"prompt":"a","chosen":"b","rejected":""}\n\n{"prompt":"c","completion":"d","label":"up"}',
     async (path) => {
       const file = await readFeedback(path);
-      assert.deepEqual(file.rows.map(({ index, line }) => [index, line]), [[0, 1], [2, 3]]);
-      assert.deepEqual(file.emptyCompletions, [1]);
-      assert.deepEqual([file.desirable, file.undesirable], [2, 0]);
-      assert.equal(file.summary.length, 2);
-      assert.match(file.summary[1] as string, /1 dropped: the completion is empty \(.*:1\)/);
+      assertEquals(file.rows.map(({ index, line }) => [index, line]), [[0, 1], [2, 3]]);
+      assertEquals(file.emptyCompletions, [1]);
+      assertEquals([file.desirable, file.undesirable], [2, 0]);
+      assertEquals(file.summary.length, 2);
+      assertMatch(file.summary[1] as string, /1 dropped: the completion is empty \(.*:1\)/);
     },
   );
 });
@@ -279,8 +276,8 @@ Deno.test("tools and chat_template_kwargs reach the row, also as JSON text", asy
     tools: JSON.stringify([tool]),
     chat_template_kwargs: { enable_thinking: false },
   }]);
-  assert.deepEqual(row?.tools, [tool]);
-  assert.deepEqual(row?.templateArguments, { enable_thinking: false });
+  assertEquals(row?.tools, [tool]);
+  assertEquals(row?.templateArguments, { enable_thinking: false });
 });
 
 Deno.test("every way to write a thumb is understood", async () => {
@@ -303,9 +300,9 @@ Deno.test("every way to write a thumb is understood", async () => {
   const down = [false, 0, "0", "false", "undesirable", "👎", "👎🏿", "down", "thumbs_down", "bad", "Rejected"];
   const labels = async (values: unknown[]) =>
     (await rowsOf(values.map((label, i) => ({ prompt: `p${i}`, completion: "c", label })))).map((row) => row.label);
-  assert.deepEqual(await labels(up.filter((x) => x !== ":thumbsup:")), up.slice(1).map(() => true));
-  assert.deepEqual(await labels(down), down.map(() => false));
-  assert.deepEqual(await labels([1, -1, "-1"]), [true, false, false]);
+  assertEquals(await labels(up.filter((x) => x !== ":thumbsup:")), up.slice(1).map(() => true));
+  assertEquals(await labels(down), down.map(() => false));
+  assertEquals(await labels([1, -1, "-1"]), [true, false, false]);
 });
 
 Deno.test("a byte order mark, CRLF and a missing last newline do not matter", async () => {
@@ -313,18 +310,18 @@ Deno.test("a byte order mark, CRLF and a missing last newline do not matter", as
     '\uFEFF{"prompt":"a","completion":"b","label":true}\r\n{"prompt":"c","completion":"d\u2028","label":false}',
     async (path) => {
       const { rows } = await readFeedback(path);
-      assert.deepEqual(rows.map((row) => row.completion), ["b", "d\u2028"]);
+      assertEquals(rows.map((row) => row.completion), ["b", "d\u2028"]);
     },
   );
   await withFile('\uFEFF\r\n [{"prompt":"a","completion":"b","label":true}]', async (path) => {
-    assert.equal((await readFeedback(path)).rows.length, 1);
+    assertEquals((await readFeedback(path)).rows.length, 1);
   });
 });
 
 Deno.test("a line that crosses read blocks is put together again", async () => {
   const long = "é".repeat(900_000);
   const rows = await rowsOf([1, 2, 3].map((n) => ({ prompt: `${n}`, completion: long, label: n > 1 })));
-  assert.deepEqual(rows.map((row) => [row.prompt, row.completion === long, row.line]), [
+  assertEquals(rows.map((row) => [row.prompt, row.completion === long, row.line]), [
     ["1", true, 1],
     ["2", true, 2],
     ["3", true, 3],
@@ -378,13 +375,13 @@ const REFUSED_RECORDS: [string, object, RegExp][] = [
 
 for (const [name, record, why] of REFUSED_RECORDS) {
   Deno.test(`${name}: the record is left out, counted and named, and a file of such records is refused`, async () => {
-    assert.match(await refusal(JSON.stringify(record)), new RegExp(`^FILE:1: .*${why.source}`));
+    assertMatch(await refusal(JSON.stringify(record)), new RegExp(`^FILE:1: .*${why.source}`));
     await withFile([GOOD.trim(), JSON.stringify(record), GOOD.trim()].join("\n"), async (path) => {
       const { rows, refused, warnings } = await readFeedback(path);
-      assert.deepEqual(rows.map(({ line, index }) => [line, index]), [[1, 0], [3, "chosen" in record ? 3 : 2]]);
-      assert.deepEqual(Object.values(refused), [[2]]);
-      assert.equal(warnings.length, 1);
-      assert.match(warnings[0]!, new RegExp(`^1 record left out: .*${why.source}.*:2\\)\\.$`));
+      assertEquals(rows.map(({ line, index }) => [line, index]), [[1, 0], [3, "chosen" in record ? 3 : 2]]);
+      assertEquals(Object.values(refused), [[2]]);
+      assertEquals(warnings.length, 1);
+      assertMatch(warnings[0]!, new RegExp(`^1 record left out: .*${why.source}.*:2\\)\\.$`));
     });
   });
 }
@@ -399,7 +396,7 @@ Deno.test("fields that no row uses are named with their number, and those that a
   ];
   await withFile(records.map((record) => JSON.stringify(record)).join("\n"), async (path) => {
     const { unused, summary } = await readFeedback(path);
-    assert.deepEqual(unused, {
+    assertEquals(unused, {
       score: 2,
       kto_tag: 1,
       "turns after the judged answer": 1,
@@ -407,7 +404,7 @@ Deno.test("fields that no row uses are named with their number, and those that a
       label: 1,
       "a label on a turn that is no answer": 1,
     });
-    assert.match(summary.join("\n"), /^Not used: score \(2 records\), kto_tag \(1 record\), turns after/m);
+    assertMatch(summary.join("\n"), /^Not used: score \(2 records\), kto_tag \(1 record\), turns after/m);
   });
 });
 
@@ -418,7 +415,7 @@ Deno.test("of a file with other fields in every record the first ones are named,
   );
   await withFile(records.map((record) => JSON.stringify(record)).join("\n"), async (path) => {
     const { unused } = await readFeedback(path);
-    assert.deepEqual([Object.keys(unused).length, unused["f39"], unused["other fields"]], [41, 1, 20]);
+    assertEquals([Object.keys(unused).length, unused["f39"], unused["other fields"]], [41, 1, 20]);
   });
 });
 
@@ -491,17 +488,17 @@ const REFUSALS: [string, string, RegExp][] = [
 
 for (const [name, content, message] of REFUSALS) {
   Deno.test(`${name} is refused with the place and the reason`, async () => {
-    assert.match(await refusal(content), message);
+    assertMatch(await refusal(content), message);
   });
 }
 
 Deno.test("a missing file, a folder, other encodings and giant lines are refused", async () => {
-  await assert.rejects(readFeedback("/tmp/none.jsonl"), /InputError: There is no file \/tmp\/none\.jsonl/);
+  await assertRejects(() => readFeedback("/tmp/none.jsonl"), InputError, "There is no file /tmp/none.jsonl");
   const folder = await Deno.makeTempDir();
-  await assert.rejects(readFeedback(folder), /is a folder/);
+  await assertRejects(() => readFeedback(folder), Error, "is a folder");
   await Deno.remove(folder);
-  assert.match(await refusal(new Uint8Array([0x7b, 0xff, 0xfe, 0x0a])), /FILE:1: not UTF-8/);
-  assert.match(await refusal(`${GOOD}{"prompt":"${"x".repeat(17 << 20)}"}`), /FILE:2: the line is longer than 16 MB/);
+  assertMatch(await refusal(new Uint8Array([0x7b, 0xff, 0xfe, 0x0a])), /FILE:1: not UTF-8/);
+  assertMatch(await refusal(`${GOOD}{"prompt":"${"x".repeat(17 << 20)}"}`), /FILE:2: the line is longer than 16 MB/);
 });
 
 sharedTest("data", "the public feedback files are read whole", async () => {
@@ -510,14 +507,14 @@ sharedTest("data", "the public feedback files are read whole", async () => {
     return { rows: rows.length, desirable, formats: Object.keys(formats), first: rows[0] as FeedbackRow };
   };
   const kto = await read("llamafactory-demo/kto_en_demo.json");
-  assert.deepEqual([kto.rows, kto.formats], [300, ["messages + label"]]);
+  assertEquals([kto.rows, kto.formats], [300, ["messages + label"]]);
   const dpo = await read("llamafactory-demo/dpo_en_demo.json");
-  assert.deepEqual([dpo.rows, dpo.desirable, dpo.formats], [600, 300, ["conversations + chosen + rejected"]]);
+  assertEquals([dpo.rows, dpo.desirable, dpo.formats], [600, 300, ["conversations + chosen + rejected"]]);
   const rasbt = await read("rasbt-preference/instruction-data-with-preference.json");
-  assert.deepEqual([rasbt.rows, rasbt.desirable], [2200, 1100]);
-  assert.equal((await read("gsm8k-solutions/feedback.jsonl")).rows, 5276);
+  assertEquals([rasbt.rows, rasbt.desirable], [2200, 1100]);
+  assertEquals((await read("gsm8k-solutions/feedback.jsonl")).rows, 5276);
   const train = await read("rasbt-preference/train.jsonl");
-  assert.equal(train.rows, 400);
+  assertEquals(train.rows, 400);
 });
 
 sharedTest(
@@ -528,7 +525,7 @@ sharedTest(
     const pairs = new Set((await readFeedback(`${path}/instruction-data-with-preference.json`)).rows.map(key));
     for (const name of ["train.jsonl", "held_out.jsonl"]) {
       for (const row of (await readFeedback(`${path}/${name}`)).rows) {
-        assert.ok(pairs.has(key(row)), `${basename(path)}/${name}:${row.line}`);
+        assert(pairs.has(key(row)), `${basename(path)}/${name}:${row.line}`);
       }
     }
   },

@@ -1,6 +1,6 @@
 // Token ids equal TRL's on all fixtures, and every row that is changed or dropped is named.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertNotStrictEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
@@ -24,7 +24,7 @@ for (const fixture of FIXTURES) {
       const { rows, report } = tokenizeRows((await readFeedback(`${path}/${name}`)).rows, tokenizer, {
         maxLength: 1024,
       });
-      assert.deepEqual(
+      assertEquals(
         rows.map((row) => ({ prompt_ids: row.promptIds, completion_ids: row.completionIds, label: row.label })),
         (golden[key].rows as GoldenRow[]).map(({ prompt_ids, completion_ids, label }) => ({
           prompt_ids,
@@ -34,8 +34,8 @@ for (const fixture of FIXTURES) {
         name,
       );
       // Row 4 of the plain file has a prompt that ends in a space.
-      assert.deepEqual(report.seamMismatch, key === "tokens" ? [] : [4]);
-      assert.deepEqual([report.noEndToken, report.duplicates, report.truncated], [[], [], []]);
+      assertEquals(report.seamMismatch, key === "tokens" ? [] : [4]);
+      assertEquals([report.noEndToken, report.duplicates, report.truncated], [[], [], []]);
     }
   });
 }
@@ -67,7 +67,7 @@ Deno.test("the end token is appended to plain text once, and taken from the temp
     characters,
     { maxLength: 99 },
   );
-  assert.deepEqual(rows.map((r) => [text(r.promptIds), text(r.completionIds)]), [["p", "a$"], ["q", "a$"], [
+  assertEquals(rows.map((r) => [text(r.promptIds), text(r.completionIds)]), [["p", "a$"], ["q", "a$"], [
     "u:x$a:",
     "y$",
   ]]);
@@ -79,24 +79,24 @@ Deno.test("maxLength keeps the start, says which rows lost their end token, and 
     characters,
     { maxLength: 4 },
   );
-  assert.deepEqual(rows.map((r) => [r.line, text(r.completionIds)]), [[1, "cd"], [2, "c$"]]);
-  assert.deepEqual([report.truncated, report.endTokenCut, report.promptTooLong], [[1], [1], [3, 4]]);
-  assert.deepEqual([report.desirable, report.undesirable, report.given], [1, 1, 4]);
+  assertEquals(rows.map((r) => [r.line, text(r.completionIds)]), [[1, "cd"], [2, "c$"]]);
+  assertEquals([report.truncated, report.endTokenCut, report.promptTooLong], [[1], [1], [3, 4]]);
+  assertEquals([report.desirable, report.undesirable, report.given], [1, 1, 4]);
 });
 
 Deno.test("a context shorter than maxLength cuts instead of it, and the notes name whichever cut", () => {
   const notes = (maxLength: number, contextLength: number | undefined) => {
     const input = [row(1, "ab", "cdef", true), row(2, "abcd", "e", true)];
     const { rows, report } = tokenizeRows(input, characters, { maxLength, contextLength });
-    assert.deepEqual(rows.map((r) => text(r.completionIds)), ["cd"]);
+    assertEquals(rows.map((r) => text(r.completionIds)), ["cd"]);
     return describeReport(report, "f").notes.slice(0, 2);
   };
-  assert.deepEqual(notes(1024, 4), [
+  assertEquals(notes(1024, 4), [
     "1 row dropped: the prompt alone fills the model's 4 tokens (f:2).",
     "1 row cut at the end to the model's 4 tokens (f:1).",
   ]);
   for (const contextLength of [undefined, 4, 99]) {
-    assert.deepEqual(notes(4, contextLength), [
+    assertEquals(notes(4, contextLength), [
       "1 row dropped: the prompt alone fills --max-length 4 (f:2).",
       "1 row cut at the end to --max-length 4 (f:1).",
     ]);
@@ -113,26 +113,26 @@ Deno.test("repeated rows are dropped once named, contradictions are kept and nam
     row(6, "p", " ", true),
   ];
   const { rows, report } = tokenizeRows(input, characters, { maxLength: 9 });
-  assert.deepEqual(rows.map((r) => r.line), [1, 3, 4]);
-  assert.deepEqual(report.duplicates, [2]);
-  assert.deepEqual(report.contradictory, [1, 3]);
-  assert.deepEqual(report.emptyPrompt, [5]);
-  assert.deepEqual(report.emptyCompletion, [6]);
-  assert.deepEqual(describeReport(report, "f.jsonl").notes, [
+  assertEquals(rows.map((r) => r.line), [1, 3, 4]);
+  assertEquals(report.duplicates, [2]);
+  assertEquals(report.contradictory, [1, 3]);
+  assertEquals(report.emptyPrompt, [5]);
+  assertEquals(report.emptyCompletion, [6]);
+  assertEquals(describeReport(report, "f.jsonl").notes, [
     "1 row dropped: the completion is empty (f.jsonl:6).",
     "1 row dropped: the prompt is empty, so the first token of the answer has no probability (f.jsonl:5).",
     "1 row dropped: same prompt, completion and label as an earlier row (f.jsonl:2).",
     "2 rows with both labels on the same prompt and completion, which cancel each other (f.jsonl:1, 3).",
   ]);
-  assert.deepEqual(countsOf(report), { empty_completion: 1, empty_prompt: 1, duplicates: 1, contradictory: 2 });
+  assertEquals(countsOf(report), { empty_completion: 1, empty_prompt: 1, duplicates: 1, contradictory: 2 });
   const kept = tokenizeRows(input, characters, { maxLength: 9, dropDuplicates: false });
-  assert.deepEqual(kept.rows.map((r) => r.line), [1, 2, 3, 4]);
-  assert.deepEqual(kept.report.duplicates, []);
+  assertEquals(kept.rows.map((r) => r.line), [1, 2, 3, 4]);
+  assertEquals(kept.report.duplicates, []);
 });
 
 Deno.test("answers that differ only beyond maxLength are two judgements, not a duplicate", () => {
   const { rows } = tokenizeRows([row(1, "p", "abcX", true), row(2, "p", "abcY", true)], characters, { maxLength: 4 });
-  assert.equal(rows.length, 2);
+  assertEquals(rows.length, 2);
 });
 
 Deno.test("the same prompt has the same key, in any row, and another prompt another", () => {
@@ -140,15 +140,15 @@ Deno.test("the same prompt has the same key, in any row, and another prompt anot
     maxLength: 9,
   });
   const [a, b, c] = rows.map((r) => r.promptKey);
-  assert.equal(a, b);
-  assert.notEqual(a, c);
+  assertStrictEquals(a, b);
+  assertNotStrictEquals(a, c);
 });
 
 Deno.test("a long list of lines is cut after five", () => {
   const { report } = tokenizeRows(Array.from({ length: 12 }, (_, i) => row(i + 1, "p", "", true)), characters, {
     maxLength: 9,
   });
-  assert.deepEqual(describeReport(report, "f").notes, [
+  assertEquals(describeReport(report, "f").notes, [
     "12 rows dropped: the completion is empty (f:1, 2, 3, 4, 5 and 7 more).",
   ]);
 });
@@ -165,9 +165,10 @@ Deno.test("a conversation the template refuses is an InputError that names the l
     prompt: [{ role: "user", content: "x" }],
     completion: [{ role: "assistant", content: "y" }],
   };
-  assert.throws(
+  assertThrows(
     () => tokenizeRows([chat], refusing, { maxLength: 9 }),
-    /InputError: Row at line 7: roles must alternate/,
+    InputError,
+    "Row at line 7: roles must alternate",
   );
 });
 
@@ -178,7 +179,7 @@ sharedTest(
     const golden = JSON.parse(await Deno.readTextFile(`${path}/golden.json`)).held_out.tokens as number[];
     const { rows: input } = await readFeedback(`${SHARED}/data/rasbt-preference/held_out.jsonl`);
     const { rows } = tokenizeRows(input, loadChatTokenizer(openModelFolder(path)), { maxLength: 1024 });
-    assert.deepEqual(rows.map(({ completionIds }) => completionIds.length), rows.map(({ index }) => golden[index]));
-    assert.equal(rows.length, golden.length);
+    assertEquals(rows.map(({ completionIds }) => completionIds.length), rows.map(({ index }) => golden[index]));
+    assertEquals(rows.length, golden.length);
   },
 );

@@ -1,6 +1,6 @@
 // Who may do what, and what anyone is told: keys, hosts, origins, limits, ids, logs, headers, documents, metrics.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { createKey, revokeKey, type Scope, scopes } from "../../shared/store/keys.ts";
 import { registerAdapter } from "../../shared/store/registry.ts";
 import { InputError } from "../../shared/errors.ts";
@@ -78,28 +78,28 @@ Deno.test("every route of the OpenAPI document opens to its scopes and to admin,
     for (const route of await routesOf(open)) {
       if (openToAll.includes(route)) continue;
       const rule = matrix[route];
-      assert.ok(rule, `${route}: give it its scopes in this test's matrix`);
+      assert(rule, `${route}: give it its scopes in this test's matrix`);
       const [method, template] = route.split(" ") as [string, string];
       const path = template.replace(/\{\w+\}/g, "nope") + (rule.query ?? "");
       for (const { scope, headers } of keys) {
         const { status, json } = await open.call(method, path, rule.body, headers);
         const what = `${route} with ${scope}: ${status}`;
-        if (scope === "admin" || rule.opens.includes(scope)) assert.ok(![401, 403, 500].includes(status), what);
+        if (scope === "admin" || rule.opens.includes(scope)) assert(![401, 403, 500].includes(status), what);
         else {
-          assert.equal(status, 403, what);
-          assert.equal(json.error.type, "permission_error");
-          assert.match(json.error.message, /"(admin|inference|feedback|reviewer)"/);
+          assertEquals(status, 403, what);
+          assertEquals(json.error.type, "permission_error");
+          assertMatch(json.error.message, /"(admin|inference|feedback|reviewer)"/);
         }
       }
       for (const headers of [{}, { Authorization: "Bearer pk-unknown" }, { Authorization: "Basic eDp5" }]) {
         const { status, json } = await open.call(method, path, rule.body, headers as Record<string, string>);
-        assert.equal(status, 401, route);
-        assert.equal(json.error.code, "invalid_api_key");
-        assert.match(json.error.message, /deno task keys create/);
+        assertEquals(status, 401, route);
+        assertEquals(json.error.code, "invalid_api_key");
+        assertMatch(json.error.message, /deno task keys create/);
       }
     }
     for (const path of ["/healthz", "/readyz", "/openapi.json", "/docs"]) {
-      assert.equal((await open.call("GET", path)).status, 200, `${path} needs no key`);
+      assertEquals((await open.call("GET", path)).status, 200, `${path} needs no key`);
     }
   });
 });
@@ -107,7 +107,7 @@ Deno.test("every route of the OpenAPI document opens to its scopes and to admin,
 Deno.test("the matrix of scopes names no route that is not there", async () => {
   await withGateway({}, async (open) => {
     const routes = await routesOf(open);
-    assert.deepEqual(Object.keys(matrix).filter((route) => !routes.includes(route)), []);
+    assertEquals(Object.keys(matrix).filter((route) => !routes.includes(route)), []);
   });
 });
 
@@ -115,29 +115,29 @@ Deno.test("a caller is told who it is: its key, the key's owner, what it may do,
   await withGateway(keysOn, async (open) => {
     const { id, secret } = await createKey(open.gateway.database, { scopes: ["reviewer"], owner: "ann" });
     const { json } = await open.call("GET", "/v1/me", undefined, { Authorization: `Bearer ${secret}` });
-    assert.deepEqual(json, { object: "caller", key: id, owner: "ann", scopes: ["reviewer"], keys_required: true });
+    assertEquals(json, { object: "caller", key: id, owner: "ann", scopes: ["reviewer"], keys_required: true });
     const admin = await open.call("GET", "/v1/me", undefined, (await keyFor(open, "admin")).headers);
-    assert.deepEqual([admin.json.owner, admin.json.scopes], [null, [...scopes]]);
+    assertEquals([admin.json.owner, admin.json.scopes], [null, [...scopes]]);
   });
   await withGateway({}, async ({ call }) => {
     const { json } = await call("GET", "/v1/me");
-    assert.deepEqual(json, { object: "caller", key: null, owner: null, scopes: [...scopes], keys_required: false });
+    assertEquals(json, { object: "caller", key: null, owner: null, scopes: [...scopes], keys_required: false });
   });
 });
 
 Deno.test("a revoked key ends within a second, with a sentence that says so", async () => {
   await withGateway({ options: { keysRequired: true, hosts: undefined } }, async (open) => {
     const { id, headers } = await keyFor(open, "inference");
-    assert.equal((await open.call("GET", "/v1/models", undefined, headers)).status, 200);
+    assertEquals((await open.call("GET", "/v1/models", undefined, headers)).status, 200);
     await revokeKey(open.gateway.database, id);
     const end = Date.now() + 1100;
     let answer;
     while ((answer = await open.call("GET", "/v1/models", undefined, headers)).status === 200) {
-      assert.ok(Date.now() < end, "the revoked key still opens");
+      assert(Date.now() < end, "the revoked key still opens");
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    assert.equal(answer.status, 401);
-    assert.match(answer.json.error.message, /revoked/);
+    assertEquals(answer.status, 401);
+    assertMatch(answer.json.error.message, /revoked/);
   });
 });
 
@@ -146,10 +146,10 @@ Deno.test("a key is taken from api-key, as Azure's clients send it, and Authoriz
     const { headers } = await keyFor(open, "inference"), secret = headers.Authorization.slice("Bearer ".length);
     const status = async (headers: Record<string, string>) =>
       (await open.call("GET", "/v1/models", undefined, headers)).status;
-    assert.equal(await status({ "api-key": secret }), 200);
-    assert.equal(await status({ "api-key": "pk-unknown" }), 401);
-    assert.equal(await status({ "api-key": secret, Authorization: "Bearer pk-unknown" }), 401);
-    assert.equal(await status({ "api-key": "pk-unknown", ...headers }), 200);
+    assertEquals(await status({ "api-key": secret }), 200);
+    assertEquals(await status({ "api-key": "pk-unknown" }), 401);
+    assertEquals(await status({ "api-key": secret, Authorization: "Bearer pk-unknown" }), 401);
+    assertEquals(await status({ "api-key": "pk-unknown", ...headers }), 200);
   });
 });
 
@@ -158,11 +158,11 @@ Deno.test("a revoked key ends within a second also where the clock was set back 
     const { id, headers } = await keyFor(open, "inference");
     const now = Date.now;
     try {
-      assert.equal((await open.call("GET", "/v1/models", undefined, headers)).status, 200);
+      assertEquals((await open.call("GET", "/v1/models", undefined, headers)).status, 200);
       Date.now = () => now() - 3_600_000;
       await revokeKey(open.gateway.database, id);
       await new Promise((resolve) => setTimeout(resolve, 1100));
-      assert.equal((await open.call("GET", "/v1/models", undefined, headers)).status, 401);
+      assertEquals((await open.call("GET", "/v1/models", undefined, headers)).status, 401);
     } finally {
       Date.now = now;
     }
@@ -173,24 +173,24 @@ Deno.test("on loopback an unknown key is as good as none, and a known one keeps 
   await withGateway({}, async (open) => {
     for (const headers of [{}, { Authorization: "Bearer anything-that-a-client-insists-on" }]) {
       const { status } = await open.call("GET", "/v1/adapters", undefined, headers as Record<string, string>);
-      assert.equal(status, 200);
+      assertEquals(status, 200);
     }
     const { headers } = await keyFor(open, "feedback");
-    assert.equal((await open.call("GET", "/v1/feedback", undefined, headers)).status, 200);
-    assert.equal((await open.call("PUT", "/v1/adapters/new", { path: "/x" }, headers)).status, 403);
-    assert.equal((await open.call("GET", "/v1/feedback/export", undefined, headers)).status, 403);
+    assertEquals((await open.call("GET", "/v1/feedback", undefined, headers)).status, 200);
+    assertEquals((await open.call("PUT", "/v1/adapters/new", { path: "/x" }, headers)).status, 403);
+    assertEquals((await open.call("GET", "/v1/feedback/export", undefined, headers)).status, 403);
   });
 });
 
 Deno.test("a request under another host's name is refused where no key is needed (DNS rebinding)", async () => {
   await withGateway({}, async ({ fetch }) => {
     const refused = await fetch(new Request("http://rebound.example:8000/v1/feedback/export"));
-    assert.equal(refused.status, 403);
-    assert.match((await refused.json()).error.message, /rebound\.example/);
-    assert.equal((await fetch(new Request("http://localhost:8000/v1/models"))).status, 200);
+    assertEquals(refused.status, 403);
+    assertMatch((await refused.json()).error.message, /rebound\.example/);
+    assertEquals((await fetch(new Request("http://localhost:8000/v1/models"))).status, 200);
   });
   await withGateway({ options: { keysRequired: true, hosts: undefined } }, async ({ fetch }) => {
-    assert.equal((await fetch(new Request("http://gateway.example/healthz"))).status, 200);
+    assertEquals((await fetch(new Request("http://gateway.example/healthz"))).status, 200);
   });
 });
 
@@ -201,11 +201,11 @@ Deno.test("a page of another site cannot post to a gateway without keys, not eve
       call("POST", "/v1/feedback/import", row, { "Content-Type": "text/plain", Origin: origin });
     for (const origin of ["https://evil.example", "null", "http://localhost:81", "https://app.example.com.evil"]) {
       const { status, json } = await send(origin);
-      assert.deepEqual([status, json.error.code], [403, "wrong_origin"], origin);
+      assertEquals([status, json.error.code], [403, "wrong_origin"], origin);
     }
-    assert.equal((await call("GET", "/v1/feedback/export")).text, "");
-    assert.equal((await send("http://localhost")).status, 201);
-    assert.equal((await send("https://app.example.com")).status, 201);
+    assertEquals((await call("GET", "/v1/feedback/export")).text, "");
+    assertEquals((await send("http://localhost")).status, 201);
+    assertEquals((await send("https://app.example.com")).status, 201);
   });
 });
 
@@ -218,20 +218,20 @@ Deno.test("pages of allowed origins may call, with whatever headers their client
         "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,x-stainless-arch",
       });
     const { status, headers } = await preflight("https://app.example.com");
-    assert.equal(status, 204);
-    assert.equal(headers.get("Access-Control-Allow-Origin"), "https://app.example.com");
-    assert.equal(
+    assertEquals(status, 204);
+    assertEquals(headers.get("Access-Control-Allow-Origin"), "https://app.example.com");
+    assertEquals(
       headers.get("Access-Control-Allow-Headers"),
       "authorization,content-type,idempotency-key,x-stainless-arch",
     );
-    assert.equal((await preflight("https://evil.example")).headers.get("Access-Control-Allow-Origin"), null);
+    assertEquals((await preflight("https://evil.example")).headers.get("Access-Control-Allow-Origin"), null);
     const answer = await call("GET", "/v1/models", undefined, { Origin: "https://app.example.com" });
-    assert.equal(answer.headers.get("Access-Control-Allow-Origin"), "https://app.example.com");
-    assert.match(answer.headers.get("Access-Control-Expose-Headers")!, /X-Request-Id/);
+    assertEquals(answer.headers.get("Access-Control-Allow-Origin"), "https://app.example.com");
+    assertMatch(answer.headers.get("Access-Control-Expose-Headers")!, /X-Request-Id/);
   });
   await withGateway({}, async ({ call }) => {
     const { headers } = await call("GET", "/v1/models", undefined, { Origin: "https://app.example.com" });
-    assert.equal(headers.get("Access-Control-Allow-Origin"), null);
+    assertEquals(headers.get("Access-Control-Allow-Origin"), null);
   });
 });
 
@@ -239,23 +239,23 @@ Deno.test("requests above the rate are 429 with Retry-After, counted per key, an
   await withGateway({ options: { keysRequired: true, hosts: undefined, rateLimit: 3 } }, async (open) => {
     const one = await keyFor(open, "inference"), other = await keyFor(open, "inference");
     for (let i = 0; i < 3; i++) {
-      assert.equal((await open.call("GET", "/v1/models", undefined, one.headers)).status, 200);
+      assertEquals((await open.call("GET", "/v1/models", undefined, one.headers)).status, 200);
     }
     const { status, headers, json } = await open.call("GET", "/v1/models", undefined, one.headers);
-    assert.equal(status, 429);
-    assert.equal(json.error.type, "rate_limit_error");
-    assert.ok(Number(headers.get("Retry-After")) > 0);
+    assertEquals(status, 429);
+    assertEquals(json.error.type, "rate_limit_error");
+    assert(Number(headers.get("Retry-After")) > 0);
     for (const probe of ["/healthz", "/readyz"]) {
-      assert.notEqual((await open.call("GET", probe, undefined, one.headers)).status, 429, probe);
+      assertNotEquals((await open.call("GET", probe, undefined, one.headers)).status, 429, probe);
     }
-    assert.equal((await open.call("GET", "/v1/models", undefined, other.headers)).status, 200);
+    assertEquals((await open.call("GET", "/v1/models", undefined, other.headers)).status, 200);
   });
 });
 
 Deno.test("a body above the limit is 413, whether its length was told or not, and is never read to its end", async () => {
   await withGateway({}, async ({ call }) => {
     const big = new Uint8Array(8 * 2 ** 20 + 1).fill(32);
-    assert.equal(
+    assertEquals(
       (await call("POST", "/v1/chat/completions", big, { "Content-Length": String(big.length) })).status,
       413,
     );
@@ -267,18 +267,18 @@ Deno.test("a body above the limit is 413, whether its length was told or not, an
       },
     });
     const { status, json } = await call("POST", "/v1/feedback", endless);
-    assert.deepEqual([status, json.error.code], [413, "body_too_large"]);
-    assert.ok(sent < 12 * 2 ** 20, `${sent} bytes were taken`);
+    assertEquals([status, json.error.code], [413, "body_too_large"]);
+    assert(sent < 12 * 2 ** 20, `${sent} bytes were taken`);
   });
 });
 
 Deno.test("a request's id is the client's where it is one, else made, and stands in the log and on every refusal", async () => {
   await withGateway({}, async ({ call, logged }) => {
     const given = await call("GET", "/v1/models", undefined, { "X-Request-Id": "trace-17" });
-    assert.equal(given.headers.get("X-Request-Id"), "trace-17");
+    assertEquals(given.headers.get("X-Request-Id"), "trace-17");
     const made = await call("GET", "/nothing", undefined, { "X-Request-Id": "a b\tc" });
-    assert.match(made.headers.get("X-Request-Id")!, /^[0-9a-f-]{36}$/);
-    assert.deepEqual(
+    assertMatch(made.headers.get("X-Request-Id")!, /^[0-9a-f-]{36}$/);
+    assertEquals(
       logged.map(({ fields }) => [fields.request_id, fields.status]),
       [["trace-17", 200], [made.headers.get("X-Request-Id"), 404]],
     );
@@ -293,10 +293,10 @@ Deno.test("the log has neither prompts nor answers nor secrets, unless prompts a
       await open.call("POST", "/v1/chat/completions", { ...ask, stream: true }, headers);
       await open.call("POST", "/v1/chat/completions", { ...ask, messages: "a secret question" }, headers);
       const log = JSON.stringify(open.logged);
-      assert.equal(/a secret question/.test(log), logPrompts);
-      assert.equal(/Hello é/.test(log), logPrompts);
-      assert.ok(!log.includes(headers.Authorization.slice(7)));
-      assert.ok(log.includes(id));
+      assertStrictEquals(/a secret question/.test(log), logPrompts);
+      assertStrictEquals(/Hello é/.test(log), logPrompts);
+      assert(!log.includes(headers.Authorization.slice(7)));
+      assert(log.includes(id));
     });
   }
 });
@@ -317,10 +317,10 @@ Deno.test("keys without admin are told of no folder of the server: not of a lost
         { ...ask, model: "base:lost" },
         headers,
       );
-      assert.ok(status >= 400, text);
-      assert.ok(json.error.message.length > 10);
-      if (scope !== "admin") assert.ok(!text.includes(open.folder) && !text.includes("/srv/models"), text);
-      assert.ok(!(await open.call("GET", "/v1/models", undefined, headers)).text.includes(open.folder));
+      assert(status >= 400, text);
+      assert(json.error.message.length > 10);
+      if (scope !== "admin") assert(!text.includes(open.folder) && !text.includes("/srv/models"), text);
+      assert(!(await open.call("GET", "/v1/models", undefined, headers)).text.includes(open.folder));
     }
   });
 });
@@ -329,13 +329,13 @@ Deno.test("answers forbid framing, sniffing and foreign scripts", async () => {
   await withGateway({}, async ({ call }) => {
     for (const path of ["/docs", "/v1/models", "/nothing"]) {
       const { headers } = await call("GET", path);
-      assert.equal(headers.get("X-Content-Type-Options"), "nosniff");
+      assertEquals(headers.get("X-Content-Type-Options"), "nosniff");
       const policy = headers.get("Content-Security-Policy")!.split("; ");
       for (const rule of ["default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"]) {
-        assert.ok(policy.includes(rule), `${rule} is missing: ${policy}`);
+        assert(policy.includes(rule), `${rule} is missing: ${policy}`);
       }
-      assert.doesNotMatch(headers.get("Content-Security-Policy")!, /script-src[^;]*unsafe/);
-      assert.equal(headers.get("Referrer-Policy"), "no-referrer");
+      assertNotMatch(headers.get("Content-Security-Policy")!, /script-src[^;]*unsafe/);
+      assertEquals(headers.get("Referrer-Policy"), "no-referrer");
     }
   });
 });
@@ -344,13 +344,13 @@ Deno.test("the page of the API loads everything from this gateway, and everythin
   await withGateway({}, async ({ call }) => {
     const { text } = await call("GET", "/docs");
     const named = [...text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url]) => url!);
-    assert.ok(named.length >= 3);
+    assert(named.length >= 3);
     for (const url of named.filter((url) => !url.startsWith("data:"))) {
-      assert.match(url, /^\/[^/]/, `${url} is of another host`);
-      assert.equal((await call("GET", url)).status, 200, url);
+      assertMatch(url, /^\/[^/]/, `${url} is of another host`);
+      assertEquals((await call("GET", url)).status, 200, url);
     }
-    assert.doesNotMatch((await call("GET", "/docs/swagger-ui.css")).text, /url\((?!["']?(data:|#))/);
-    assert.match((await call("GET", "/docs/start.js")).text, /validatorUrl: null/);
+    assertNotMatch((await call("GET", "/docs/swagger-ui.css")).text, /url\((?!["']?(data:|#))/);
+    assertMatch((await call("GET", "/docs/start.js")).text, /validatorUrl: null/);
   });
 });
 
@@ -361,18 +361,18 @@ Deno.test("metrics parse as Prometheus' text, name each route, and no request ca
     await call("GET", "/v1/feedback/export");
     await call("POST", "/v1/feedback/import", '{"prompt":"a","completion":"b","label":true}');
     const before = seriesOf((await call("GET", "/metrics")).text);
-    assert.equal(before.get('http_requests_total{method="POST",route="/v1/chat/completions",status="200"}'), 1);
-    assert.equal(before.get('http_requests_total{method="GET",route="/v1/feedback/export",status="200"}'), 1);
-    assert.equal(before.get('http_requests_total{method="POST",route="/v1/feedback/import",status="201"}'), 1);
-    assert.equal(before.get('prospect_labels_total{label="desirable"}'), 1);
-    assert.equal(before.get('prospect_answers_total{model="base",finish_reason="stop"}'), 1);
+    assertEquals(before.get('http_requests_total{method="POST",route="/v1/chat/completions",status="200"}'), 1);
+    assertEquals(before.get('http_requests_total{method="GET",route="/v1/feedback/export",status="200"}'), 1);
+    assertEquals(before.get('http_requests_total{method="POST",route="/v1/feedback/import",status="201"}'), 1);
+    assertEquals(before.get('prospect_labels_total{label="desirable"}'), 1);
+    assertEquals(before.get('prospect_answers_total{model="base",finish_reason="stop"}'), 1);
     for (let i = 0; i < 20; i++) {
       await call(`METHOD${i}`, `/nothing/${i}`);
       await call(`METHOD${i}`, "/v1/models");
       await call("POST", "/v1/chat/completions", { ...ask, model: `model ${i}` });
     }
     const grown = [...seriesOf((await call("GET", "/metrics")).text).keys()].filter((name) => !before.has(name));
-    assert.ok(grown.every((name) => !/METHOD|nothing|model \d/.test(name)), grown.join("\n"));
+    assert(grown.every((name) => !/METHOD|nothing|model \d/.test(name)), grown.join("\n"));
   });
 });
 
@@ -384,13 +384,13 @@ function seriesOf(text: string): Map<string, number> {
     const type = /^# TYPE (\S+) (counter|gauge|histogram|summary|untyped)$/.exec(line);
     if (type) types.add(type[1]!);
     if (line.startsWith("#")) {
-      assert.match(line, /^# (HELP|TYPE) /);
+      assertMatch(line, /^# (HELP|TYPE) /);
       continue;
     }
     const [, name, labels = "", value] =
       /^([a-zA-Z_:][\w:]*)(\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*",?)*\})? (\S+)$/.exec(line) ?? [];
-    assert.ok(name && Number.isFinite(Number(value?.replace("+Inf", "1"))), `no sample: ${line}`);
-    assert.ok(types.has(name.replace(/_(bucket|sum|count)$/, "")) || types.has(name), `${name} has no TYPE`);
+    assert(name && Number.isFinite(Number(value?.replace("+Inf", "1"))), `no sample: ${line}`);
+    assert(types.has(name.replace(/_(bucket|sum|count)$/, "")) || types.has(name), `${name} has no TYPE`);
     series.set(name + labels, Number(value));
   }
   return series;

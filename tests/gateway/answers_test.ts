@@ -1,6 +1,6 @@
 // /v1/answers over the app: the queue of what nobody judged yet, and who answered what.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { type OpenGateway, withGateway } from "./open_gateway.ts";
 import { registerScripted } from "./registered.ts";
 
@@ -8,7 +8,7 @@ import { registerScripted } from "./registered.ts";
 async function answer({ call }: OpenGateway, content: string, more: Record<string, unknown> = {}): Promise<string> {
   const body = { model: "prospect", messages: [{ role: "user", content }], ...more };
   const { status, json } = await call("POST", "/v1/chat/completions", body);
-  assert.equal(status, 200, JSON.stringify(json));
+  assertEquals(status, 200, JSON.stringify(json));
   return json.id;
 }
 
@@ -24,12 +24,12 @@ Deno.test("an answer tells the prompt, who was asked, who answered, and every th
       );
     }
     const { status, json } = await open.call("GET", `/v1/answers/${id}`);
-    assert.equal(status, 200);
+    assertEquals(status, 200);
     const { created_at, adapter_version, ...rest } = json;
-    assert.ok(Math.abs(created_at - Date.now()) < 60_000, "milliseconds, as all of feedback");
-    assert.equal(adapter_version, version);
+    assert(Math.abs(created_at - Date.now()) < 60_000, "milliseconds, as all of feedback");
+    assertStrictEquals(adapter_version, version);
     const content = "curt: Hello é😀!", told = { content, finish_reason: "stop", tokens: 4 };
-    assert.deepEqual(rest, {
+    assertEquals(rest, {
       id,
       object: "answer",
       source: "chat",
@@ -44,7 +44,7 @@ Deno.test("an answer tells the prompt, who was asked, who answered, and every th
       labels: labels.reverse(),
     });
     const none = await open.call("GET", "/v1/answers/none");
-    assert.deepEqual([none.status, none.json.error.code], [404, "answer_not_found"]);
+    assertEquals([none.status, none.json.error.code], [404, "answer_not_found"]);
   });
 });
 
@@ -57,15 +57,15 @@ Deno.test("the queue of the unlabelled loses an answer with its thumb, gets it b
     await answer(open, "not to be kept", { store: false });
     const found = async (query: string) => {
       const { status, json } = await open.call("GET", `/v1/answers?${query}`);
-      assert.equal(status, 200, query);
+      assertEquals(status, 200, query);
       return json.data.map(({ id }: { id: string }) => id);
     };
-    assert.deepEqual(await found(""), ids);
+    assertEquals(await found(""), ids);
     const thumb = (await open.call("POST", "/v1/feedback", { completion_id: ids[2], label: true })).json;
-    assert.deepEqual(await found("unlabelled=true"), ids.filter((id) => id !== ids[2]));
-    assert.deepEqual(await found("unlabelled=false"), [ids[2]]);
-    assert.deepEqual(await found("model=base"), [ids[4]]);
-    assert.deepEqual(await found("unlabelled=true&model=prospect"), [ids[0], ids[1], ids[3]]);
+    assertEquals(await found("unlabelled=true"), ids.filter((id) => id !== ids[2]));
+    assertEquals(await found("unlabelled=false"), [ids[2]]);
+    assertEquals(await found("model=base"), [ids[4]]);
+    assertEquals(await found("unlabelled=true&model=prospect"), [ids[0], ids[1], ids[3]]);
     await open.call("DELETE", `/v1/feedback/${thumb.id}`);
     const seen: string[] = [];
     for (let cursor = "";;) {
@@ -74,9 +74,9 @@ Deno.test("the queue of the unlabelled loses an answer with its thumb, gets it b
       if (!json.has_more) break;
       cursor = `&cursor=${json.next_cursor}`;
     }
-    assert.deepEqual(seen, ids);
+    assertEquals(seen, ids);
     for (const query of ["limit=0", "unlabelled=maybe", "cursor=nonsense"]) {
-      assert.equal((await open.call("GET", `/v1/answers?${query}`)).status, 400, query);
+      assertEquals((await open.call("GET", `/v1/answers?${query}`)).status, 400, query);
     }
   });
 });
@@ -86,22 +86,22 @@ Deno.test("a person's own queue has what they have not judged themselves, choice
     const [first, second] = [await answer(open, "one", { n: 2 }), await answer(open, "two")];
     const queue = async (person: string) => {
       const { status, json } = await open.call("GET", `/v1/answers?unlabelled_by=${person}`);
-      assert.equal(status, 200);
+      assertEquals(status, 200);
       return json.data.map(({ id }: { id: string }) => id);
     };
     const judge = (completion_id: string, choice: number, end_user: string, label: boolean) =>
       open.call("POST", "/v1/feedback", { completion_id, choice, end_user, label });
     await judge(first, 0, "ann", true);
     await judge(second, 0, "bob", false);
-    assert.deepEqual(await queue("ann"), [second, first], "one of the two choices waits for ann");
+    assertEquals(await queue("ann"), [second, first], "one of the two choices waits for ann");
     await judge(first, 1, "ann", false);
-    assert.deepEqual(await queue("ann"), [second]);
-    assert.deepEqual(await queue("bob"), [first]);
+    assertEquals(await queue("ann"), [second]);
+    assertEquals(await queue("bob"), [first]);
     await judge(second, 0, "ann", true);
-    assert.deepEqual(await queue("ann"), []);
-    assert.deepEqual(await queue("carl"), [second, first]);
+    assertEquals(await queue("ann"), []);
+    assertEquals(await queue("carl"), [second, first]);
     const { json } = await open.call("GET", `/v1/answers/${second}`);
     const told = json.labels.map(({ end_user, label }: { end_user: string; label: boolean }) => `${end_user} ${label}`);
-    assert.deepEqual(told.sort(), ["ann true", "bob false"], "two people's thumbs are two labels");
+    assertEquals(told.sort(), ["ann true", "bob false"], "two people's thumbs are two labels");
   });
 });

@@ -1,7 +1,7 @@
 // `bench gateway` as a user runs it, with tiny settings: that it measures what it says and says so. How fast anything is,
 // no test asks.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { Connection, withConnections } from "../../services/gateway/bench/connection.ts";
 import { quantile, slope } from "../../services/gateway/bench/statistics.ts";
 import { runTask, withFolder } from "../commands/run_task.ts";
@@ -16,49 +16,49 @@ async function bench(...args: string[]) {
 
 Deno.test("bench gateway prints all four measures, with their peer or bound", async () => {
   const { code, stdout, stderr } = await bench("--quick");
-  assert.equal(code, 0, stderr);
-  assert.match(stdout, /^prospect-world fp32, \d+ cores; load of the machine before: [\d.]+\.$/m);
+  assertStrictEquals(code, 0, stderr);
+  assertMatch(stdout, /^prospect-world fp32, \d+ cores; load of the machine before: [\d.]+\.$/m);
   for (const name of ["transformers.js, 1 thread", "gateway, whole", "gateway, whole, not kept", "gateway, streamed"]) {
-    assert.match(stdout, new RegExp(`^${name}( +[\\d.,]+ ms){3}( +[+−][\\d.,]+%){2}$`, "m"));
+    assertMatch(stdout, new RegExp(`^${name}( +[\\d.,]+ ms){3}( +[+−][\\d.,]+%){2}$`, "m"));
   }
-  assert.match(stdout, /^transformers.js, its own threads .* \+0% +\+0%$/m, "the peer is not measured by itself");
-  assert.match(stdout, /^1 +[\d.,]+ +[\d.,]+ +1×$/m);
-  assert.match(stdout, /^2 +[\d.,]+ +[\d.,]+ +[\d.]+×$/m);
-  assert.match(stdout, /^gateway +[\d,.]+( +[\d.,]+ ms){3}$/m);
-  assert.match(stdout, /^store alone +[\d,.]+( +[\d.,]+ ms){2}$/m);
-  assert.match(
+  assertMatch(stdout, /^transformers.js, its own threads .* \+0% +\+0%$/m, "the peer is not measured by itself");
+  assertMatch(stdout, /^1 +[\d.,]+ +[\d.,]+ +1×$/m);
+  assertMatch(stdout, /^2 +[\d.,]+ +[\d.,]+ +[\d.]+×$/m);
+  assertMatch(stdout, /^gateway +[\d,.]+( +[\d.,]+ ms){3}$/m);
+  assertMatch(stdout, /^store alone +[\d,.]+( +[\d.,]+ ms){2}$/m);
+  assertMatch(
     stdout,
     /^Resident memory: \d+ MB at the start, \d+ MB after 40 requests, \d+ MB after 80 more: -?[\d,]+ bytes a request\.$/m,
   );
-  assert.match(stderr, /memory: 120\/120 requests/);
+  assertMatch(stderr, /memory: 120\/120 requests/);
 });
 
 Deno.test("with --json the result of the measures asked for, and of no others, is one event", async () => {
   const { code, stdout, stderr } = await bench("concurrency", "labels", "--quick", "--json", "--workers", "1");
-  assert.equal(code, 0, stderr);
+  assertStrictEquals(code, 0, stderr);
   const events = stdout.trim().split("\n").map((line) => JSON.parse(line));
   const results = events.filter(({ event }) => event === "bench");
-  assert.equal(results.length, 1);
+  assertEquals(results.length, 1);
   const [{ concurrency, labels, overhead, memory, workers, tokens }] = results;
-  assert.deepEqual({ overhead, memory, workers, tokens }, {
+  assertEquals({ overhead, memory, workers, tokens }, {
     overhead: undefined,
     memory: undefined,
     workers: 1,
     tokens: 4,
   });
-  assert.deepEqual(concurrency.map(({ clients }: { clients: number }) => clients), [1, 2]);
-  assert.equal(concurrency[0].ratio, 1);
-  assert.ok(labels.gateway.p50_milliseconds <= labels.gateway.p99_milliseconds);
-  assert.equal(labels.ratio, labels.gateway.per_second / labels.store.per_second);
+  assertEquals(concurrency.map(({ clients }: { clients: number }) => clients), [1, 2]);
+  assertEquals(concurrency[0].ratio, 1);
+  assert(labels.gateway.p50_milliseconds <= labels.gateway.p99_milliseconds);
+  assertStrictEquals(labels.ratio, labels.gateway.per_second / labels.store.per_second);
 });
 
 Deno.test("a measure that there is not, or a model that is not there, ends with code 2", async () => {
   const unknown = await bench("speed");
-  assert.equal(unknown.code, 2);
-  assert.match(unknown.stderr, /does not measure "speed", but any of overhead, concurrency, labels, memory/);
+  assertEquals(unknown.code, 2);
+  assertMatch(unknown.stderr, /does not measure "speed", but any of overhead, concurrency, labels, memory/);
   const missing = await bench("labels", "--model", "/no/such/model");
-  assert.equal(missing.code, 2);
-  assert.match(missing.stderr, /\/no\/such\/model/);
+  assertEquals(missing.code, 2);
+  assertMatch(missing.stderr, /\/no\/such\/model/);
 });
 
 Deno.test("a connection reads answers that come in pieces or are longer than its room, one after another", async () => {
@@ -72,7 +72,7 @@ Deno.test("a connection reads answers that come in pieces or are longer than its
     await withConnections(`http://127.0.0.1:${server.addr.port}`, 1, async ([connection]) => {
       for (const [at, body] of bodies.entries()) {
         const answer = await (connection as Connection).send("POST", `/${at}`, { at });
-        assert.deepEqual(answer, { status: 201, body: { ...body, asked: { at } } });
+        assertEquals(answer, { status: 201, body: { ...body, asked: { at } } });
       }
     });
   } finally {
@@ -81,8 +81,8 @@ Deno.test("a connection reads answers that come in pieces or are longer than its
 });
 
 Deno.test("the line through points has their slope, and quantiles are of the sorted sample", () => {
-  assert.equal(slope([{ x: 0, y: 7 }, { x: 10, y: 27 }, { x: 20, y: 47 }]), 2);
-  assert.ok(Math.abs(slope([{ x: 0, y: 1 }, { x: 1, y: 0 }, { x: 2, y: 1 }, { x: 3, y: 0 }]) + 0.2) < 1e-12);
+  assertEquals(slope([{ x: 0, y: 7 }, { x: 10, y: 27 }, { x: 20, y: 47 }]), 2);
+  assert(Math.abs(slope([{ x: 0, y: 1 }, { x: 1, y: 0 }, { x: 2, y: 1 }, { x: 3, y: 0 }]) + 0.2) < 1e-12);
   const sample = Array.from({ length: 100 }, (_, i) => 99 - i);
-  assert.deepEqual([quantile(sample, 0.5), quantile(sample, 0.99), quantile([3], 0.99)], [50, 99, 3]);
+  assertEquals([quantile(sample, 0.5), quantile(sample, 0.99), quantile([3], 0.99)], [50, 99, 3]);
 });

@@ -1,6 +1,6 @@
 // Bodies made to be slow: nothing that a client can send holds the process for long.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { type OpenGateway, withGateway } from "./open_gateway.ts";
 
 const chat = (content: string) => `{"model":"base","messages":[{"role":"user","content":${content}}]}`;
@@ -53,13 +53,13 @@ async function longestHold(work: Promise<unknown>): Promise<number> {
 Deno.test("no body holds the process, whatever it is made of, and each is refused in words", async () => {
   await withGateway({}, async (open) => {
     for (const [what, [path, body]] of Object.entries(hostile)) {
-      assert.ok(body.length < 4 * 2 ** 20, what);
+      assert(body.length < 4 * 2 ** 20, what);
       let refused: Awaited<ReturnType<OpenGateway["call"]>> | undefined;
       const held = await longestHold(open.call("POST", path, body).then((answer) => refused = answer));
-      assert.ok([400, 404].includes(refused!.status), `${what}: ${refused!.status} ${refused!.text.slice(0, 300)}`);
-      assert.ok(refused!.json.error.message.length < 5000, `${what}: an answer of ${refused!.text.length} characters`);
+      assert([400, 404].includes(refused!.status), `${what}: ${refused!.status} ${refused!.text.slice(0, 300)}`);
+      assert(refused!.json.error.message.length < 5000, `${what}: an answer of ${refused!.text.length} characters`);
       // The promise is 100 ms; a busy machine takes its time for a tenth of the work that these bodies were before.
-      assert.ok(held < 1000, `${what} held the process for ${held} ms`);
+      assert(held < 1000, `${what} held the process for ${held} ms`);
     }
   });
 });
@@ -68,9 +68,9 @@ Deno.test("what is as large as routes have use for is read", async () => {
   await withGateway({}, async ({ call }) => {
     const parts = Array.from({ length: 2000 }, () => ({ type: "text", text: "" }));
     const messages = [{ role: "user", content: [...parts, { type: "text", text: "hi" }] }];
-    assert.equal((await call("POST", "/v1/chat/completions", { model: "base", messages })).status, 200);
+    assertEquals((await call("POST", "/v1/chat/completions", { model: "base", messages })).status, 200);
     const logit_bias = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [i, 1]));
-    assert.equal((await call("POST", "/v1/completions", { model: "base", prompt: "hi", logit_bias })).status, 200);
+    assertEquals((await call("POST", "/v1/completions", { model: "base", prompt: "hi", logit_bias })).status, 200);
   });
 });
 
@@ -78,8 +78,8 @@ Deno.test("the first bad element of a long list is the one that is named", async
   await withGateway({}, async ({ call }) => {
     const messages = Array.from({ length: 1000 }, (_, i) => ({ role: i < 700 ? "user" : "judge", content: "a" }));
     const { status, json } = await call("POST", "/v1/chat/completions", { model: "base", messages });
-    assert.equal(status, 400);
-    assert.equal(json.error.param, "messages.700.role");
+    assertEquals(status, 400);
+    assertEquals(json.error.param, "messages.700.role");
   });
 });
 
@@ -87,8 +87,8 @@ Deno.test("a packed body is refused before it is unpacked", async () => {
   await withGateway({}, async ({ call }) => {
     for (const path of ["/v1/completions", "/v1/feedback/import", "/v1/files"]) {
       const { status, json } = await call("POST", path, new Uint8Array(10), { "Content-Encoding": "gzip" });
-      assert.equal(status, 415, path);
-      assert.equal(json.error.code, "unsupported_encoding");
+      assertEquals(status, 415, path);
+      assertEquals(json.error.code, "unsupported_encoding");
     }
   });
 });

@@ -1,6 +1,6 @@
 // Clients that were written for others, unmodified: OpenAI's SDK, Vercel's AI SDK, curl as the README says it.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
@@ -46,13 +46,13 @@ async function chatsAndStreams(gateway: GatewayProcess): Promise<void> {
   const client = openai(gateway);
   const ids = [];
   for await (const { id } of client.models.list()) ids.push(id);
-  assert.deepEqual(ids, ["base", "prospect"]);
-  assert.equal((await client.models.retrieve("prospect")).id, "prospect");
+  assertEquals(ids, ["base", "prospect"]);
+  assertEquals((await client.models.retrieve("prospect")).id, "prospect");
 
   const whole = await client.chat.completions.create(greedy);
   const text = whole.choices[0]!.message.content!;
-  assert.ok(text.length > 0);
-  assert.equal(whole.usage!.total_tokens, whole.usage!.prompt_tokens + whole.usage!.completion_tokens);
+  assert(text.length > 0);
+  assertStrictEquals(whole.usage!.total_tokens, whole.usage!.prompt_tokens + whole.usage!.completion_tokens);
 
   let streamed = "", usage;
   for await (
@@ -65,35 +65,35 @@ async function chatsAndStreams(gateway: GatewayProcess): Promise<void> {
     streamed += chunk.choices[0]?.delta.content ?? "";
     usage = chunk.usage ?? usage;
   }
-  assert.equal(streamed, text);
-  assert.deepEqual(usage, whole.usage);
+  assertStrictEquals(streamed, text);
+  assertEquals(usage, whole.usage);
 
   const gathered = await client.chat.completions.stream({ ...greedy, logprobs: true, top_logprobs: 2 })
     .finalChatCompletion();
-  assert.equal(gathered.choices[0]!.message.content, text);
+  assertStrictEquals(gathered.choices[0]!.message.content, text);
   const tokens = gathered.choices[0]!.logprobs!.content!;
-  assert.equal(new TextDecoder().decode(Uint8Array.from(tokens.flatMap(({ bytes }) => bytes!))), text);
+  assertStrictEquals(new TextDecoder().decode(Uint8Array.from(tokens.flatMap(({ bytes }) => bytes!))), text);
   for (const { logprob, token, top_logprobs } of tokens) {
-    assert.equal(top_logprobs.length, 2);
-    assert.deepEqual(
+    assertEquals(top_logprobs.length, 2);
+    assertEquals(
       [top_logprobs[0]!.token, top_logprobs[0]!.logprob],
       [token, logprob],
       "greedy takes the likeliest",
     );
-    assert.ok(logprob <= 0 && top_logprobs[1]!.logprob <= logprob);
+    assert(logprob <= 0 && top_logprobs[1]!.logprob <= logprob);
   }
 
   const many = await client.chat.completions.create({ ...greedy, n: 3, temperature: 1, seed: 7 });
   const again = await client.chat.completions.create({ ...greedy, n: 3, temperature: 1, seed: 7 });
-  assert.deepEqual(many.choices.map(({ index }) => index), [0, 1, 2]);
-  assert.deepEqual(many.choices, again.choices, "the same seed gives the same answers");
+  assertEquals(many.choices.map(({ index }) => index), [0, 1, 2]);
+  assertEquals(many.choices, again.choices, "the same seed gives the same answers");
 
   const legacy = await client.completions.create({ model: "base", prompt: "The opposite", max_tokens: 4, logprobs: 1 });
-  assert.equal(legacy.object, "text_completion");
-  assert.equal(legacy.choices[0]!.logprobs!.tokens!.length, legacy.usage!.completion_tokens);
+  assertEquals(legacy.object, "text_completion");
+  assertEquals(legacy.choices[0]!.logprobs!.tokens!.length, legacy.usage!.completion_tokens);
 
   const thumb = await client.post<{ label: boolean }>("/feedback", { body: { completion_id: whole.id, label: true } });
-  assert.equal(thumb.label, true);
+  assertEquals(thumb.label, true);
 }
 
 /** Turn after turn, each answer sent back as the client hands it out. */
@@ -101,7 +101,7 @@ async function talks(gateway: GatewayProcess): Promise<void> {
   const client = openai(gateway), { messages: [question], ...settings } = greedy;
   const talk: OpenAI.ChatCompletionMessageParam[] = [question!];
   const nextTurn = (answer: OpenAI.ChatCompletionMessage) => {
-    assert.ok(answer.content!.length > 0);
+    assert(answer.content!.length > 0);
     talk.push(answer, question!);
   };
   nextTurn((await client.chat.completions.create({ ...settings, messages: talk })).choices[0]!.message);
@@ -128,7 +128,7 @@ async function talks(gateway: GatewayProcess): Promise<void> {
     logit_bias: null,
   });
   const found = await client.get<{ data: { id: string }[] }>("/answers", { query: { "metadata[trace]": "talk" } });
-  assert.deepEqual(found.data.map(({ id }) => id), [all.id]);
+  assertEquals(found.data.map(({ id }) => id), [all.id]);
 }
 
 /** A thumb while the answer still comes. */
@@ -141,10 +141,10 @@ async function judgesEarly(gateway: GatewayProcess): Promise<void> {
       body: { completion_id: id, label: false },
     });
   }
-  assert.equal(judged!.label, false);
+  assertEquals(judged!.label, false);
   const rows = await (await fetch(`${gateway.address}/v1/feedback/export`)).text();
   const row = rows.trimEnd().split("\n").map((line) => JSON.parse(line)).find(({ id }) => id === judged!.id);
-  assert.ok(row.completion[0].content.length > 0);
+  assert(row.completion[0].content.length > 0);
 }
 
 async function throwsByClass(gateway: GatewayProcess): Promise<void> {
@@ -176,9 +176,9 @@ async function throwsByClass(gateway: GatewayProcess): Promise<void> {
   ];
   for (const [refused, kind, param] of refusals) {
     const error = await refused().then(() => undefined, (error) => error);
-    assert.ok(error instanceof kind, `${param}: ${error}`);
-    assert.equal(error.param, param);
-    assert.ok(error.message.length > 10 && error.requestID, "it says what is wrong, and under which id");
+    assert(error instanceof kind, `${param}: ${error}`);
+    assertStrictEquals(error.param, param);
+    assert(error.message.length > 10 && error.requestID, "it says what is wrong, and under which id");
   }
 }
 
@@ -198,8 +198,8 @@ Deno.test({
           () => undefined,
           (error) => error,
         );
-      assert.ok(await failure("wrong") instanceof OpenAI.AuthenticationError);
-      assert.ok(await failure(secret) instanceof OpenAI.PermissionDeniedError);
+      assert(await failure("wrong") instanceof OpenAI.AuthenticationError);
+      assert(await failure(secret) instanceof OpenAI.PermissionDeniedError);
     } finally {
       await closed.stop();
     }
@@ -221,13 +221,13 @@ async function aborts(gateway: GatewayProcess): Promise<void> {
   const whole = client.chat.completions.create({ ...endless, stream: false }, { signal: aborted.signal });
   while (await metric(gateway, "prospect_sequences_active") === 0) await new Promise((r) => setTimeout(r, 2));
   aborted.abort();
-  await assert.rejects(whole, OpenAI.APIUserAbortError);
+  await assertRejects(() => whole, OpenAI.APIUserAbortError);
   const end = Date.now() + 5000;
   while (await metric(gateway, "prospect_sequences_active") > 0) {
-    assert.ok(Date.now() < end, "an aborted answer still has its place");
+    assert(Date.now() < end, "an aborted answer still has its place");
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  assert.ok((await client.chat.completions.create(greedy)).choices[0]);
+  assert((await client.chat.completions.create(greedy)).choices[0]);
 }
 
 Deno.test(
@@ -243,9 +243,9 @@ Deno.test(
         Array.from({ length: 4 }, () => openai(gateway).chat.completions.create({ ...greedy, n: 8, max_tokens: 60 })),
       );
       const refused = hasty.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
-      assert.ok(refused.length > 0 && refused.every(({ reason }) => reason instanceof OpenAI.RateLimitError));
-      assert.ok(Number(refused[0]!.reason.headers.get("Retry-After")) >= 1);
-      for (const { choices } of await Promise.all(many)) assert.equal(choices.length, 8);
+      assert(refused.length > 0 && refused.every(({ reason }) => reason instanceof OpenAI.RateLimitError));
+      assert(Number(refused[0]!.reason.headers.get("Retry-After")) >= 1);
+      for (const { choices } of await Promise.all(many)) assertEquals(choices.length, 8);
     }),
 );
 
@@ -260,30 +260,28 @@ async function vercel(gateway: GatewayProcess): Promise<void> {
     maxRetries: 0,
   };
   const { text, usage, finishReason, response } = await generateText(settings);
-  assert.ok(text.length > 0);
-  assert.equal(usage.totalTokens, usage.inputTokens! + usage.outputTokens!);
-  assert.ok(["stop", "length"].includes(finishReason));
+  assert(text.length > 0);
+  assertStrictEquals(usage.totalTokens, usage.inputTokens! + usage.outputTokens!);
+  assert(["stop", "length"].includes(finishReason));
   const streamed = streamText(settings);
   let joined = "";
   for await (const piece of streamed.textStream) joined += piece;
-  assert.equal(joined, text);
-  assert.equal((await streamed.usage).totalTokens, usage.totalTokens);
+  assertStrictEquals(joined, text);
+  assertStrictEquals((await streamed.usage).totalTokens, usage.totalTokens);
   const thumb = await fetch(`${gateway.address}/v1/feedback`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ completion_id: response.id, label: -1 }),
   });
-  assert.equal((await thumb.json()).label, false);
+  assertEquals((await thumb.json()).label, false);
   const { prompt, ...others } = settings, talk: ModelMessage[] = [{ role: "user", content: prompt }];
   for (let turn = 0; turn < 3; turn++) {
     const { response } = await generateText({ ...others, messages: talk });
     talk.push(...response.messages, { role: "user", content: prompt });
   }
-  assert.equal(talk.length, 7);
-  await assert.rejects(generateText({ ...settings, model: provider("none") }), (error: unknown) => {
-    assert.ok(APICallError.isInstance(error) && error.statusCode === 404 && /does not exist/.test(error.message));
-    return true;
-  });
+  assertEquals(talk.length, 7);
+  const error = await assertRejects(() => generateText({ ...settings, model: provider("none") }), Error);
+  assert(APICallError.isInstance(error) && error.statusCode === 404 && /does not exist/.test(error.message));
 }
 
 const readme = () => Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
@@ -307,16 +305,16 @@ Deno.test("every curl line of the README does what it is there for", () =>
   withProcess(withAdapter, async (gateway, folder) => {
     if (spawnSync("curl", ["--version"]).status !== 0) return console.log("skipped: no curl");
     const lines = curlLines();
-    assert.ok(lines.length >= 6, `${lines.length} lines with curl`);
+    assert(lines.length >= 6, `${lines.length} lines with curl`);
     // One shell for all: what a line keeps in a variable, the next uses.
     const script = lines.map((line) => `${line.replaceAll("http://127.0.0.1:8000", gateway.address)}\necho; echo ----`);
     const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-ec", script.join("\n")], cwd: folder })
       .output();
-    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    assertStrictEquals(code, 0, new TextDecoder().decode(stderr));
     const answers = new TextDecoder().decode(stdout).split("----\n");
-    answers.forEach((said, i) => assert.doesNotMatch(said, /"error"/, `${lines[i]}\n${said}`));
+    answers.forEach((said, i) => assertNotMatch(said, /"error"/, `${lines[i]}\n${said}`));
     const rows = Deno.readTextFileSync(`${folder}/thumbs.jsonl`).split("\n").filter((row) => row !== "");
-    assert.deepEqual(rows.map((row) => JSON.parse(row).label).sort(), [false, true, true]);
+    assertEquals(rows.map((row) => JSON.parse(row).label).sort(), [false, true, true]);
   }));
 
 Deno.test(

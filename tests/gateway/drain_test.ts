@@ -1,6 +1,6 @@
 // The gateway's end: what is under way is finished, what is new is refused, nobody can hold it up for ever.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { findCompletion } from "../../shared/store/completions.ts";
 import { openDatabase } from "../../shared/store/database.ts";
 import { withFolder } from "../commands/run_task.ts";
@@ -60,20 +60,20 @@ Deno.test("SIGTERM lets streams under way finish whole and in the store, refuses
         await response.body?.cancel();
         return response.status;
       }, () => "no connection");
-      assert.ok([200, 503, "no connection"].includes(status), `${status}`);
+      assert([200, 503, "no connection"].includes(status), `${status}`);
       refused = status !== 200;
     }
     const answers = await Promise.all(streams.map(({ all }) => all));
     const { code, stderr } = await gateway.running.ended;
-    assert.equal(code, 0, stderr);
+    assertStrictEquals(code, 0, stderr);
     const database = await openDatabase(`${folder}/data/prospect.sqlite`);
     for (const answer of answers) {
       // deno-lint-ignore no-explicit-any -- chunks as clients read them
       const events = eventsOf(answer) as any[];
-      assert.equal(events.at(-1), "[DONE]");
-      assert.equal(events.at(-2).choices[0].finish_reason, "length");
+      assertEquals(events.at(-1), "[DONE]");
+      assertEquals(events.at(-2).choices[0].finish_reason, "length");
       const text = events.slice(0, -1).map(({ choices }) => choices[0].delta.content ?? "").join("");
-      assert.equal((await findCompletion(database, events[0].id))?.choices[0]?.content, text);
+      assertStrictEquals((await findCompletion(database, events[0].id))?.choices[0]?.content, text);
     }
     await database.close();
   });
@@ -88,9 +88,9 @@ Deno.test("a second signal ends the gateway at once, in the midst of its streams
     await new Promise((resolve) => setTimeout(resolve, 1100));
     gateway.running.process.kill("SIGTERM");
     const { code } = await gateway.running.ended;
-    assert.equal(code, 130);
+    assertEquals(code, 130);
     const answers = await Promise.all(streams.map(({ all }) => all));
-    assert.ok(answers.some((answer) => !answer.includes("[DONE]")), "every stream was finished all the same");
+    assert(answers.some((answer) => !answer.includes("[DONE]")), "every stream was finished all the same");
   });
 });
 
@@ -100,7 +100,7 @@ Deno.test("clients that do not finish their request, or do not read their answer
     const port = Number(new URL(gateway.address).port);
     const row = `{"prompt":"a","completion":"${"b".repeat(4 * 2 ** 20)}","label":true}\n`;
     const imported = await fetch(`${gateway.address}/v1/feedback/import`, { method: "POST", body: row.repeat(4) });
-    assert.equal((await imported.json()).rows, 4);
+    assertEquals((await imported.json()).rows, 4);
     const say = async (words: string) => {
       const connection = await Deno.connect({ hostname: "127.0.0.1", port });
       await connection.write(new TextEncoder().encode(words));

@@ -1,6 +1,6 @@
 // /v1/experiments: arms and their versions apart, thumbs by person, and a verdict that may be looked at every day.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { drawArm } from "../../services/gateway/model_names.ts";
 import { storeCompletion, type StoredCompletion } from "../../shared/store/completions.ts";
 import type { Database } from "../../shared/store/database.ts";
@@ -47,7 +47,7 @@ const base = { base: scriptedBase, adapter: null, adapterVersion: null };
 
 async function arms({ call }: OpenGateway): Promise<Arm[]> {
   const { status, json } = await call("GET", "/v1/experiments?alias=prospect");
-  assert.equal(status, 200);
+  assertEquals(status, 200);
   return json.data[0].arms;
 }
 
@@ -57,11 +57,11 @@ Deno.test("what another base model was told is no row of today's base", async ()
     await judge(database, base, 4, 4);
     await judge(database, { ...base, base: "older@0123" }, 10, 0);
     const [today, older, ...more] = await arms(open);
-    assert.deepEqual(more, []);
-    assert.deepEqual([today!.base, today!.current, today!.judged, today!.desirable], [scriptedBase, true, 4, 4]);
-    assert.deepEqual([older!.base, older!.current, older!.judged, older!.desirable], ["older@0123", false, 10, 0]);
-    assert.deepEqual([today!.weight, today!.reference, older!.weight, older!.reference], [100, true, 0, false]);
-    assert.equal(older!.verdict!.result, "cannot tell yet");
+    assertEquals(more, []);
+    assertEquals([today!.base, today!.current, today!.judged, today!.desirable], [scriptedBase, true, 4, 4]);
+    assertEquals([older!.base, older!.current, older!.judged, older!.desirable], ["older@0123", false, 10, 0]);
+    assertEquals([today!.weight, today!.reference, older!.weight, older!.reference], [100, true, 0, false]);
+    assertEquals(older!.verdict!.result, "cannot tell yet");
     assert(older!.difference!.high < 0, "at one look it can be told");
   });
 });
@@ -70,14 +70,14 @@ Deno.test("two versions of one adapter are two rows, and the one that answers no
   await withGateway({}, async (open) => {
     const { database } = open.gateway, { version } = await registerScripted(open.gateway, "new");
     const spread = [{ model: "base", weight: 3 }, { model: "base:new", weight: 1 }];
-    assert.equal((await open.call("PUT", "/v1/aliases/prospect", { arms: spread })).status, 200);
+    assertEquals((await open.call("PUT", "/v1/aliases/prospect", { arms: spread })).status, 200);
     await judge(database, base, 6, 3);
     await judge(database, { ...base, adapter: "new", adapterVersion: "before" }, 8, 1);
     await judge(database, { ...base, adapter: "new", adapterVersion: version }, 5, 5);
     const shown = (await arms(open)).map((
       arm,
     ) => [arm.model, arm.adapter_version, arm.weight, arm.judged, arm.desirable]);
-    assert.deepEqual(shown, [
+    assertEquals(shown, [
       ["base", null, 75, 6, 3],
       ["base:new", version, 25, 5, 5],
       ["base:new", "before", 0, 8, 1],
@@ -90,11 +90,11 @@ Deno.test("one person's twenty thumbs are one person's", async () => {
     const { database } = open.gateway;
     await judge(database, base, 20, 20, "ann");
     const [one] = await arms(open);
-    assert.deepEqual([one!.judged, one!.judges, one!.people, one!.answers], [20, 1, 1, 20]);
+    assertEquals([one!.judged, one!.judges, one!.people, one!.answers], [20, 1, 1, 20]);
     assert(Math.abs(one!.rate!.effective - 1) < 1e-9 && one!.rate!.low < 0.21, `${one!.rate!.low}`);
     for (let i = 0; i < 19; i++) await judge(database, base, 1, 1, `person ${i}`);
     const [many] = await arms(open);
-    assert.equal(many!.judges, 20);
+    assertEquals(many!.judges, 20);
     assert(many!.rate!.effective < 20 && many!.rate!.low > 0.3, JSON.stringify(many!.rate));
   });
 });
@@ -108,7 +108,7 @@ Deno.test("thumbs of nobody count by request, and it is said how many they are",
       for (const choice of [0, 1]) await putLabel(database, thumb(id, { choice, label: i < 10 }));
     }
     const [arm] = await arms(open);
-    assert.deepEqual([arm!.judged, arm!.judges, arm!.judged_by_nobody, arm!.people], [60, 0, 60, 0]);
+    assertEquals([arm!.judged, arm!.judges, arm!.judged_by_nobody, arm!.people], [60, 0, 60, 0]);
     assert(Math.abs(arm!.rate!.effective - 30) < 1e-9);
   });
 });
@@ -123,22 +123,22 @@ Deno.test("an arm is called better or worse than the reference once enough peopl
     const tuned = { ...base, adapter: "new", adapterVersion: version };
     const verdicts = async () => (await arms(open)).map(({ verdict }) => verdict?.result);
     await spread(50, 50);
-    assert.deepEqual(await verdicts(), [undefined, "cannot tell yet"]);
+    assertEquals(await verdicts(), [undefined, "cannot tell yet"]);
     await judge(database, base, 60, 20);
-    assert.match((await arms(open))[1]!.verdict!.message, /^Cannot tell yet: base:new has no thumbs\.$/);
+    assertMatch((await arms(open))[1]!.verdict!.message, /^Cannot tell yet: base:new has no thumbs\.$/);
     await judge(database, tuned, 5, 5);
-    assert.deepEqual(await verdicts(), [undefined, "cannot tell yet"]);
+    assertEquals(await verdicts(), [undefined, "cannot tell yet"]);
     for (let i = 0; i < 60; i++) await judge(database, tuned, 1, i % 6 ? 1 : 0, `person ${i}`);
     const [, arm] = await arms(open), { difference, verdict } = arm!;
-    assert.equal(verdict!.result, "better");
+    assertEquals(verdict!.result, "better");
     assert(verdict!.low > 0 && verdict!.low < difference!.low && verdict!.high > difference!.high, JSON.stringify(arm));
-    assert.match(
+    assertMatch(
       verdict!.message,
       /^Better than base: \+\d+\.\d to \+\d+\.\d points, .*; 55 of 65 thumbs up \(65 people\), against 20 of 60 thumbs up \(60 people\)\.$/,
     );
     // Where base answers nothing any more, what answers is what others are held against.
     await spread(0, 1);
-    assert.deepEqual(await verdicts(), ["worse", undefined]);
+    assertEquals(await verdicts(), ["worse", undefined]);
   });
 });
 
@@ -147,7 +147,7 @@ Deno.test("while no model is loaded the arms are those of the base that was serv
     await judge(open.gateway.database, base, 2, 1);
     open.gateway.engine = undefined;
     const [arm] = await arms(open);
-    assert.deepEqual([arm!.base, arm!.current, arm!.judged], [scriptedBase, true, 2]);
+    assertEquals([arm!.base, arm!.current, arm!.judged], [scriptedBase, true, 2]);
   });
 });
 
@@ -156,7 +156,7 @@ Deno.test("an alias spreads requests by weight, keeps a person on one arm, and i
     const { call, gateway } = open;
     await registerScripted(gateway, "new");
     const spread = [{ model: "base", weight: 3 }, { model: "base:new", weight: 1 }];
-    assert.equal((await call("PUT", "/v1/aliases/prospect", { arms: spread })).status, 200);
+    assertEquals((await call("PUT", "/v1/aliases/prospect", { arms: spread })).status, 200);
     const armOf: Record<string, string> = {};
     for (let i = 0; i < 80; i++) {
       const { json } = await call("POST", "/v1/chat/completions", {
@@ -164,17 +164,17 @@ Deno.test("an alias spreads requests by weight, keeps a person on one arm, and i
         messages: [{ role: "user", content: "hi" }],
         user: `user ${i % 40}`,
       });
-      assert.equal(armOf[`user ${i % 40}`] ??= json.model, json.model);
+      assertStrictEquals(armOf[`user ${i % 40}`] ??= json.model, json.model);
       await call("POST", "/v1/feedback", { completion_id: json.id, label: json.model === "base:new" });
     }
     const [reference, tuned] = await arms(open) as [Arm, Arm];
-    assert.deepEqual([reference.model, reference.weight, tuned.model, tuned.weight], ["base", 75, "base:new", 25]);
-    assert.equal(reference.answers + tuned.answers, 80);
-    assert.equal(reference.people + tuned.people, 40);
-    assert.equal(reference.judges + tuned.judges, 40);
-    assert.ok(tuned.answers >= 8 && tuned.answers <= 36, `${tuned.answers} of 80 went to a quarter's arm`);
-    assert.deepEqual([reference.rate!.value, tuned.rate!.value], [0, 1]);
-    assert.ok(tuned.rate!.low > reference.rate!.high);
+    assertEquals([reference.model, reference.weight, tuned.model, tuned.weight], ["base", 75, "base:new", 25]);
+    assertEquals(reference.answers + tuned.answers, 80);
+    assertEquals(reference.people + tuned.people, 40);
+    assertEquals(reference.judges + tuned.judges, 40);
+    assert(tuned.answers >= 8 && tuned.answers <= 36, `${tuned.answers} of 80 went to a quarter's arm`);
+    assertEquals([reference.rate!.value, tuned.rate!.value], [0, 1]);
+    assert(tuned.rate!.low > reference.rate!.high);
   });
 });
 
@@ -183,5 +183,5 @@ Deno.test("which arm a person gets of one alias says nothing of which one of ano
   const people = Array.from({ length: 1000 }, (_, i) => `person ${i}`);
   const same = people.filter((person) => drawArm("prospect", arms, person) === drawArm("trial", arms, person));
   // Binomial: 1000 people, half of them; 6 standard deviations.
-  assert.ok(Math.abs(same.length - 500) < 95, `${same.length} of 1000 have the same arm of both`);
+  assert(Math.abs(same.length - 500) < 95, `${same.length} of 1000 have the same arm of both`);
 });

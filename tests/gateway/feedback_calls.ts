@@ -1,6 +1,6 @@
 // What tests of thumbs do over and over: ask, press, export, import.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import type { OpenGateway } from "./open_gateway.ts";
 
 /** A question. */
@@ -11,14 +11,14 @@ export type Call = OpenGateway["call"];
 /** The id of a new answer. */
 export async function answer(call: Call, more: Record<string, unknown> = {}): Promise<string> {
   const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
-  assert.equal(status, 200);
+  assertEquals(status, 200);
   return json.id;
 }
 
 /** Presses a thumb that must be taken. */
 export async function press(call: Call, body: Record<string, unknown>, headers: Record<string, string> = {}) {
   const { status, json } = await call("POST", "/v1/feedback", body, headers);
-  assert.equal(status, 201, JSON.stringify(json));
+  assertEquals(status, 201, JSON.stringify(json));
   return json;
 }
 
@@ -26,7 +26,7 @@ export async function press(call: Call, body: Record<string, unknown>, headers: 
 // deno-lint-ignore no-explicit-any -- rows are looked into as trainers do
 export async function exported(call: Call, query = ""): Promise<any[]> {
   const { status, text } = await call("GET", `/v1/feedback/export${query}`);
-  assert.equal(status, 200);
+  assertEquals(status, 200);
   return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
 }
 

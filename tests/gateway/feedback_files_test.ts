@@ -1,6 +1,6 @@
 // Thumbs as whole files: taken in all or not at all, and from one gateway to another.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { answer, exported, press, take } from "./feedback_calls.ts";
 import { withGateway } from "./open_gateway.ts";
 
@@ -30,12 +30,12 @@ Deno.test("a file is taken in whole or not at all, and what is wrong is named by
     ];
     for (const [what, body, says] of refusals) {
       const { status, json } = await take(call, body);
-      assert.equal(status, 400, what);
-      assert.match(json.error.message, says, what);
-      assert.ok(!json.error.message.includes(folder), "a path of this machine is nobody's business");
-      assert.deepEqual(await exported(call), [], what);
+      assertEquals(status, 400, what);
+      assertMatch(json.error.message, says, what);
+      assert(!json.error.message.includes(folder), "a path of this machine is nobody's business");
+      assertEquals(await exported(call), [], what);
     }
-    assert.deepEqual([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith("scratch-")), []);
+    assertEquals([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith("scratch-")), []);
   });
 });
 
@@ -61,15 +61,15 @@ Deno.test("imports read every format of deno task train: CRLF, arrays, paired ro
     let rows = 0;
     for (const [body, up, down] of files) {
       const { status, json } = await take(call, body);
-      assert.equal(status, 201, body);
-      assert.deepEqual([json.rows, json.desirable, json.undesirable], [up + down, up, down]);
-      assert.match(json.notes[0], /^body: /);
+      assertEquals(status, 201, body);
+      assertEquals([json.rows, json.desirable, json.undesirable], [up + down, up, down]);
+      assertMatch(json.notes[0], /^body: /);
       rows += up + down;
-      assert.equal((await exported(call)).length, rows);
+      assertEquals((await exported(call)).length, rows);
     }
     const [, , , , , , , last] = await exported(call);
-    assert.deepEqual(last.prompt.map(({ content }: { content: string }) => content), ["a", "b", "c"]);
-    assert.equal(last.source, "import");
+    assertEquals(last.prompt.map(({ content }: { content: string }) => content), ["a", "b", "c"]);
+    assertEquals(last.source, "import");
   });
 });
 
@@ -77,16 +77,16 @@ Deno.test("an import names the fields that it does not use, and the records that
   await withGateway({}, async ({ call, folder }) => {
     const row = (further: object) => `${JSON.stringify({ prompt: "a", completion: "b", label: true, ...further })}\n`;
     const { status, json } = await take(call, row({ system: "s", score: 3 }) + row({ question: "q" }));
-    assert.deepEqual([status, json.rows], [201, 1]);
-    assert.match(
+    assertEquals([status, json.rows], [201, 1]);
+    assertMatch(
       json.notes.join("\n"),
       /^Not used: score \(1 record\)\.\n1 record left out: question .* \(body:2\)\.$/m,
     );
-    assert.ok(!JSON.stringify(json).includes(folder));
+    assert(!JSON.stringify(json).includes(folder));
     const [{ prompt }] = await exported(call);
-    assert.deepEqual(prompt.map(({ role }: { role: string }) => role), ["system", "user"]);
+    assertEquals(prompt.map(({ role }: { role: string }) => role), ["system", "user"]);
     const refused = await take(call, row({ question: "q" }));
-    assert.deepEqual([refused.status, /^body:1: question/.test(refused.json.error.message)], [400, true]);
+    assertEquals([refused.status, /^body:1: question/.test(refused.json.error.message)], [400, true]);
   });
 });
 
@@ -94,9 +94,9 @@ Deno.test("rows whose completion is empty are left out, and the answer says whic
   await withGateway({}, async ({ call, folder }) => {
     const row = (completion: string) => `${JSON.stringify({ prompt: "a", completion, label: true })}\n`;
     const { status, json } = await take(call, row("b") + row("") + row(" "));
-    assert.deepEqual([status, json.rows], [201, 1]);
-    assert.match(json.notes[1], /2 dropped.*body:2, 3/);
-    assert.ok(!JSON.stringify(json).includes(folder), "a path of this machine is nobody's business");
+    assertEquals([status, json.rows], [201, 1]);
+    assertMatch(json.notes[1], /2 dropped.*body:2, 3/);
+    assert(!JSON.stringify(json).includes(folder), "a path of this machine is nobody's business");
   });
 });
 
@@ -109,15 +109,15 @@ Deno.test("a thumb on an answer without a word comes through export and import a
     const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once" });
     await press(call, { completion_id: json.id, label: true });
     file = (await call("GET", "/v1/feedback/export")).text;
-    assert.equal(file.split("\n").length, 5);
+    assertEquals(file.split("\n").length, 5);
   });
   await withGateway({}, async ({ call }) => {
     const { status, json } = await take(call, file);
-    assert.deepEqual([status, json.rows, json.added, json.notes.length], [201, 4, 3, 1]);
-    assert.equal((await call("GET", "/v1/feedback/export")).text.replace(numbered, ""), file.replace(numbered, ""));
+    assertEquals([status, json.rows, json.added, json.notes.length], [201, 4, 3, 1]);
+    assertEquals((await call("GET", "/v1/feedback/export")).text.replace(numbered, ""), file.replace(numbered, ""));
     const again = (await call("GET", "/v1/feedback/export")).text;
-    assert.equal((await take(call, again)).json.unchanged, 3);
-    assert.equal((await call("GET", "/v1/feedback/export")).text, again);
+    assertEquals((await take(call, again)).json.unchanged, 3);
+    assertStrictEquals((await call("GET", "/v1/feedback/export")).text, again);
   });
 });
 
@@ -125,10 +125,10 @@ Deno.test("a file that is sent again under its key is taken in once", async () =
   await withGateway({}, async ({ call }) => {
     const body = '{"prompt":"a","completion":"b","label":true}\n', key = { "Idempotency-Key": "file 1" };
     const answers = await Promise.all([take(call, body, key), take(call, body, key), take(call, body, key)]);
-    assert.deepEqual(answers.map(({ status }) => status), [201, 201, 201]);
-    assert.equal((await exported(call)).length, 1);
-    assert.equal((await take(call, body + body, key)).status, 422);
-    assert.equal((await exported(call)).length, 1);
+    assertEquals(answers.map(({ status }) => status), [201, 201, 201]);
+    assertEquals((await exported(call)).length, 1);
+    assertEquals((await take(call, body + body, key)).status, 422);
+    assertEquals((await exported(call)).length, 1);
   });
 });
 
@@ -155,11 +155,11 @@ Deno.test("what one gateway exports another takes in: prompts, answers, labels, 
   });
   await withGateway({}, async ({ call }) => {
     const { status, json } = await take(call, file);
-    assert.deepEqual([status, json.rows], [201, 4]);
-    assert.deepEqual(essence(await exported(call)), before);
-    assert.equal((await call("GET", "/v1/feedback?tag=n%C3%A9")).json.data[0].end_user, "ann");
-    assert.equal((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted.labels, 1);
-    assert.equal((await exported(call)).length, 3);
+    assertEquals([status, json.rows], [201, 4]);
+    assertEquals(essence(await exported(call)), before);
+    assertEquals((await call("GET", "/v1/feedback?tag=n%C3%A9")).json.data[0].end_user, "ann");
+    assertEquals((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted.labels, 1);
+    assertEquals((await exported(call)).length, 3);
   });
 });
 
@@ -174,19 +174,19 @@ Deno.test("an export is taken in again without a change, and by an empty gateway
     await press(call, { completion_id: json.id, label: false, end_user: "bob" });
     file = (await call("GET", "/v1/feedback/export")).text;
     const { status, json: taken } = await take(call, file);
-    assert.deepEqual([status, taken.rows, taken.added, taken.unchanged, taken.notes.length], [201, 4, 0, 3, 1]);
-    assert.equal((await call("GET", "/v1/feedback/export")).text, file);
+    assertEquals([status, taken.rows, taken.added, taken.unchanged, taken.notes.length], [201, 4, 0, 3, 1]);
+    assertStrictEquals((await call("GET", "/v1/feedback/export")).text, file);
 
     const [first] = (await call("GET", "/v1/feedback")).json.data;
     await call("DELETE", `/v1/feedback/${first.id}`);
     const later = (await take(call, file)).json;
-    assert.equal(later.added, 0);
-    assert.match(later.notes[1], /1 thumb of the file .* stayed as it is here/);
+    assertStrictEquals(later.added, 0);
+    assertMatch(later.notes[1], /1 thumb of the file .* stayed as it is here/);
   });
   await withGateway({}, async ({ call }) => {
-    assert.equal((await take(call, file)).json.added, 3);
-    assert.equal((await call("GET", "/v1/feedback/export")).text.replace(numbered, ""), file.replace(numbered, ""));
-    assert.deepEqual(
+    assertEquals((await take(call, file)).json.added, 3);
+    assertEquals((await call("GET", "/v1/feedback/export")).text.replace(numbered, ""), file.replace(numbered, ""));
+    assertEquals(
       (await call("GET", "/v1/feedback")).json.data.map(({ correction }: { correction: string }) => correction),
       [
         null,
@@ -199,9 +199,9 @@ Deno.test("an export is taken in again without a change, and by an empty gateway
       call,
       [rows[0], { ...rows[1], end_user: "eve" }].map((row) => JSON.stringify(row)).join("\n"),
     );
-    assert.equal(status, 400);
-    assert.match(json.error.message, /^body:2: the id label-/);
+    assertEquals(status, 400);
+    assertMatch(json.error.message, /^body:2: the id label-/);
     const odd = await take(call, JSON.stringify({ ...rows[0], choice: -1 }));
-    assert.match(odd.json.error.message, /^body:1: choice/);
+    assertMatch(odd.json.error.message, /^body:1: choice/);
   });
 });

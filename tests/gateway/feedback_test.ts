@@ -1,6 +1,6 @@
 // Thumbs over the app: set, replaced, taken back, corrected, listed, exported, forgotten.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { startUpkeep } from "../../services/gateway/upkeep.ts";
 import { renderReport } from "../../services/trainer/report.ts";
 import { findCompletion } from "../../shared/store/completions.ts";
@@ -17,17 +17,17 @@ Deno.test("a label may be spelt in six ways, and in no other", async () => {
   await withGateway({}, async ({ call }) => {
     const completion_id = await answer(call);
     for (const label of [true, "desirable", 1]) {
-      assert.equal((await press(call, { completion_id, label, end_user: `up ${label}` })).label, true);
+      assertEquals((await press(call, { completion_id, label, end_user: `up ${label}` })).label, true);
     }
     for (const label of [false, "undesirable", -1]) {
-      assert.equal((await press(call, { completion_id, label, end_user: `down ${label}` })).label, false);
+      assertEquals((await press(call, { completion_id, label, end_user: `down ${label}` })).label, false);
     }
     for (const label of ["up", "true", 0, 2, null, "", [], {}, "Desirable"]) {
       const { status, json } = await call("POST", "/v1/feedback", { completion_id, label });
-      assert.deepEqual([status, json.error.param], [400, "label"], JSON.stringify(label));
+      assertEquals([status, json.error.param], [400, "label"], JSON.stringify(label));
     }
     const rows = await exported(call);
-    assert.deepEqual(rows.map(({ label }) => label), [true, true, true, false, false, false]);
+    assertEquals(rows.map(({ label }) => label), [true, true, true, false, false, false]);
   });
 });
 
@@ -36,19 +36,19 @@ Deno.test("a second thumb of the same person on the same choice replaces the fir
     const completion_id = await answer(call, { n: 2 });
     const first = await press(call, { completion_id, label: true, end_user: "ann", reason: "short", tags: ["tone"] });
     const second = await press(call, { completion_id, label: false, end_user: "ann" });
-    assert.equal(second.id, first.id);
-    assert.deepEqual([first.version, second.version], [1, 2]);
-    assert.deepEqual([second.reason, second.tags], [null, []], "what was said of the old thumb is not said of the new");
+    assertStrictEquals(second.id, first.id);
+    assertEquals([first.version, second.version], [1, 2]);
+    assertEquals([second.reason, second.tags], [null, []], "what was said of the old thumb is not said of the new");
     await press(call, { completion_id, label: true, end_user: "bob" });
     await press(call, { completion_id, label: true });
     await press(call, { completion_id, label: true, end_user: "ann", choice: 1 });
     const rows = await exported(call);
-    assert.deepEqual(
+    assertEquals(
       rows.map(({ end_user, choice, label }) => [end_user, choice, label]),
       [["ann", 0, false], ["bob", 0, true], ["", 0, true], ["ann", 1, true]],
     );
     const { data } = (await call("GET", `/v1/feedback/${first.id}/history`)).json;
-    assert.deepEqual(
+    assertEquals(
       data.map((event: Record<string, unknown>) => [event.kind, event.version, event.label, event.reason]),
       [["set", 1, true, "short"], ["replaced", 2, false, null]],
     );
@@ -59,15 +59,15 @@ Deno.test("a thumb that was taken back is in no list and no export, but in its h
   await withGateway({}, async ({ call }) => {
     const completion_id = await answer(call);
     const { id } = await press(call, { completion_id, label: true });
-    assert.deepEqual((await call("DELETE", `/v1/feedback/${id}`)).json, { id, object: "feedback", deleted: true });
-    assert.equal((await call("GET", `/v1/feedback/${id}`)).status, 404);
-    assert.equal((await call("DELETE", `/v1/feedback/${id}`)).status, 404);
-    assert.deepEqual((await call("GET", "/v1/feedback")).json.data, []);
-    assert.deepEqual(await exported(call), []);
+    assertEquals((await call("DELETE", `/v1/feedback/${id}`)).json, { id, object: "feedback", deleted: true });
+    assertEquals((await call("GET", `/v1/feedback/${id}`)).status, 404);
+    assertEquals((await call("DELETE", `/v1/feedback/${id}`)).status, 404);
+    assertEquals((await call("GET", "/v1/feedback")).json.data, []);
+    assertEquals(await exported(call), []);
     const { data } = (await call("GET", `/v1/feedback/${id}/history`)).json;
-    assert.deepEqual(data.map(({ kind }: { kind: string }) => kind), ["set", "deleted"]);
-    assert.notEqual((await press(call, { completion_id, label: false })).id, id);
-    assert.equal((await exported(call)).length, 1);
+    assertEquals(data.map(({ kind }: { kind: string }) => kind), ["set", "deleted"]);
+    assertNotStrictEquals((await press(call, { completion_id, label: false })).id, id);
+    assertEquals((await exported(call)).length, 1);
   });
 });
 
@@ -75,10 +75,10 @@ Deno.test("what is not there cannot be judged, and the refusal says which part i
   await withGateway({}, async ({ call }) => {
     const completion_id = await answer(call);
     const unknown = await call("POST", "/v1/feedback", { completion_id: "chatcmpl-none", label: true });
-    assert.deepEqual([unknown.status, unknown.json.error.code], [404, "completion_not_found"]);
+    assertEquals([unknown.status, unknown.json.error.code], [404, "completion_not_found"]);
     const choice = await call("POST", "/v1/feedback", { completion_id, label: true, choice: 1 });
-    assert.deepEqual([choice.status, choice.json.error.code], [404, "choice_not_found"]);
-    assert.equal((await call("GET", "/v1/feedback/none/history")).status, 404);
+    assertEquals([choice.status, choice.json.error.code], [404, "choice_not_found"]);
+    assertEquals((await call("GET", "/v1/feedback/none/history")).status, 404);
   });
 });
 
@@ -88,15 +88,15 @@ Deno.test("sixteen retries at once under one key are one thumb and one answer; a
     const key = { "Idempotency-Key": "press 1" };
     const body = { completion_id, label: true, end_user: "ann" };
     const answers = await Promise.all(Array.from({ length: 16 }, () => press(call, body, key)));
-    assert.equal(new Set(answers.map((answer) => JSON.stringify(answer))).size, 1);
-    assert.equal(answers[0]!.version, 1);
+    assertEquals(new Set(answers.map((answer) => JSON.stringify(answer))).size, 1);
+    assertEquals(answers[0]!.version, 1);
     await press(call, { ...body, label: false });
-    assert.deepEqual(await press(call, body, key), answers[0], "a retry does not undo what came between");
-    assert.deepEqual((await exported(call)).map(({ label }) => label), [false]);
+    assertEquals(await press(call, body, key), answers[0], "a retry does not undo what came between");
+    assertEquals((await exported(call)).map(({ label }) => label), [false]);
     const other = await call("POST", "/v1/feedback", { ...body, label: false }, key);
-    assert.deepEqual([other.status, other.json.error.code], [422, "idempotency_key_reused"]);
+    assertEquals([other.status, other.json.error.code], [422, "idempotency_key_reused"]);
     const refused = { "Idempotency-Key": "press 2" };
-    assert.equal((await call("POST", "/v1/feedback", { ...body, choice: 7 }, refused)).status, 404);
+    assertEquals((await call("POST", "/v1/feedback", { ...body, choice: 7 }, refused)).status, 404);
     await press(call, body, refused);
   });
 });
@@ -106,17 +106,17 @@ Deno.test("a correction makes a desirable row of what should have been said, bes
     const completion_id = await answer(call);
     await press(call, { completion_id, label: false, correction: "Hello, Ann." });
     const [original, correction] = await exported(call);
-    assert.deepEqual(original.completion, [{ role: "assistant", content: "Hello é😀!" }]);
-    assert.deepEqual(correction.completion, [{ role: "assistant", content: "Hello, Ann." }]);
-    assert.deepEqual([original.label, correction.label], [false, true]);
-    assert.deepEqual([original.is_correction, correction.is_correction], [false, true]);
-    assert.deepEqual([original.log_prob, correction.log_prob], [-3, null]);
-    assert.deepEqual([original.prompt, correction.prompt], [ask.messages, ask.messages]);
-    assert.deepEqual((await exported(call, "?label=desirable")).map(({ is_correction }) => is_correction), [true]);
+    assertEquals(original.completion, [{ role: "assistant", content: "Hello é😀!" }]);
+    assertEquals(correction.completion, [{ role: "assistant", content: "Hello, Ann." }]);
+    assertEquals([original.label, correction.label], [false, true]);
+    assertEquals([original.is_correction, correction.is_correction], [false, true]);
+    assertEquals([original.log_prob, correction.log_prob], [-3, null]);
+    assertEquals([original.prompt, correction.prompt], [ask.messages, ask.messages]);
+    assertEquals((await exported(call, "?label=desirable")).map(({ is_correction }) => is_correction), [true]);
     const good = await call("POST", "/v1/feedback", { completion_id, label: true, correction: "Hello." });
-    assert.deepEqual([good.status, good.json.error.param], [400, "correction"]);
+    assertEquals([good.status, good.json.error.param], [400, "correction"]);
     await press(call, { completion_id, label: false });
-    assert.equal((await exported(call)).length, 1, "without its correction the thumb is one row");
+    assertEquals((await exported(call)).length, 1, "without its correction the thumb is one row");
   });
 });
 
@@ -132,19 +132,19 @@ Deno.test("every row carries the exact prompt of its turn and who answered, so a
     const completion_id = await answer(call, { model: "base:new", messages: turns, temperature: 0 });
     await press(call, { completion_id, label: true });
     const [row] = await exported(call);
-    assert.deepEqual(row.prompt, [
+    assertEquals(row.prompt, [
       { role: "system", content: "Be kind." },
       { role: "user", content: "hello\u2028\u0000", name: "Ann" },
       { role: "assistant", content: "Hi." },
       { role: "user", content: "and you?" },
     ]);
-    assert.deepEqual(Object.keys(row).slice(0, 3), ["prompt", "completion", "label"]);
-    assert.deepEqual([row.model, row.adapter, row.adapter_version], ["base:new", "new", version]);
-    assert.equal(row.completion_id, completion_id);
+    assertEquals(Object.keys(row).slice(0, 3), ["prompt", "completion", "label"]);
+    assertEquals([row.model, row.adapter, row.adapter_version], ["base:new", "new", version]);
+    assertStrictEquals(row.completion_id, completion_id);
     const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once" });
     await press(call, { completion_id: json.id, label: false });
     const [, text] = await exported(call);
-    assert.deepEqual([text.prompt, text.completion, text.source], ["once", "Hello é😀!", "text"]);
+    assertEquals([text.prompt, text.completion, text.source], ["once", "Hello é😀!", "text"]);
   });
 });
 
@@ -176,16 +176,16 @@ Deno.test("each filter keeps what it says in lists and exports alike", async () 
       [`until=${later}`, 4],
     ];
     for (const [query, count] of cases) {
-      assert.equal((await exported(call, `?${query}`)).length, count, `export ${query}`);
-      assert.equal((await call("GET", `/v1/feedback?${query}`)).json.data.length, count, `list ${query}`);
+      assertEquals((await exported(call, `?${query}`)).length, count, `export ${query}`);
+      assertEquals((await call("GET", `/v1/feedback?${query}`)).json.data.length, count, `list ${query}`);
     }
     for (const query of ["label=maybe", "source=mail", "since=yesterday", "until=-1", "limit=0", "limit=1001"]) {
-      assert.equal((await call("GET", `/v1/feedback?${query}`)).status, 400, query);
+      assertEquals((await call("GET", `/v1/feedback?${query}`)).status, 400, query);
     }
     for (const cursor of ["x", btoa("{}"), btoa('["\\u0000"]'), btoa("[1e999]")]) {
       const { status, json } = await call("GET", `/v1/feedback?cursor=${cursor}`);
-      assert.equal(status, 400, cursor);
-      assert.ok(json.error.message.length > 0);
+      assertEquals(status, 400, cursor);
+      assert(json.error.message.length > 0);
     }
   });
 });
@@ -200,13 +200,13 @@ Deno.test("pages show every thumb once, newest first, while others are pressed a
     for (let page = 0;; page++) {
       const { json } = await call("GET", `/v1/feedback${query}`);
       seen.push(...json.data.map(({ end_user }: { end_user: string }) => end_user));
-      assert.equal(json.has_more, json.next_cursor !== null);
+      assertStrictEquals(json.has_more, json.next_cursor !== null);
       if (!json.has_more) break;
       query = `?limit=5&cursor=${encodeURIComponent(json.next_cursor)}`;
       await press(call, { completion_id, label: true, end_user: `late ${page}` });
       await press(call, { completion_id, label: false, end_user: "user 1" });
     }
-    assert.deepEqual(seen, people.toReversed());
+    assertEquals(seen, people.toReversed());
   });
 });
 
@@ -220,16 +220,16 @@ Deno.test("a person who is forgotten leaves no thumb, no history, no answer, and
     await press(call, { completion_id: theirs, label: true, end_user: "bob" });
     await press(call, { completion_id: ours, label: true, end_user: "bob" });
     const { status, json } = await call("DELETE", "/v1/feedback?end_user=ann");
-    assert.equal(status, 200);
-    assert.deepEqual(json, { end_user: "ann", deleted: { labels: 2, completions: 1 } });
-    assert.equal((await call("GET", `/v1/feedback/${thumb.id}/history`)).status, 404);
-    assert.equal(await findCompletion(gateway.database, theirs), undefined);
-    assert.deepEqual((await exported(call)).map(({ end_user, completion_id }) => [end_user, completion_id]), [
+    assertEquals(status, 200);
+    assertEquals(json, { end_user: "ann", deleted: { labels: 2, completions: 1 } });
+    assertEquals((await call("GET", `/v1/feedback/${thumb.id}/history`)).status, 404);
+    assertEquals(await findCompletion(gateway.database, theirs), undefined);
+    assertEquals((await exported(call)).map(({ end_user, completion_id }) => [end_user, completion_id]), [
       ["bob", ours],
     ]);
-    assert.deepEqual((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted, { labels: 0, completions: 0 });
-    assert.equal((await call("DELETE", "/v1/feedback?end_user=")).status, 400);
-    assert.equal((await call("DELETE", "/v1/feedback")).status, 400);
+    assertEquals((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted, { labels: 0, completions: 0 });
+    assertEquals((await call("DELETE", "/v1/feedback?end_user=")).status, 400);
+    assertEquals((await call("DELETE", "/v1/feedback")).status, 400);
   });
 });
 
@@ -270,20 +270,20 @@ Deno.test("a person who is forgotten is quoted by no report of a run, however li
     const shown = async (file: string) => {
       const { text, headers } = await call("GET", `${file}/content`);
       const { bytes } = (await call("GET", file)).json;
-      assert.deepEqual([headers.get("Content-Length"), bytes], [String(lengthOf(text)), lengthOf(text)]);
+      assertEquals([headers.get("Content-Length"), bytes], [String(lengthOf(text)), lengthOf(text)]);
       return text.includes(secret);
     };
-    assert.deepEqual([await shown(first), await shown(second)], [true, true]);
+    assertEquals([await shown(first), await shown(second)], [true, true]);
     // A gateway that died as soon as the store had forgotten.
     await deleteEndUser(database, "ann");
     const stop = startUpkeep(gateway);
     await stop();
-    assert.deepEqual([await shown(first), await shown(second)], [false, false]);
+    assertEquals([await shown(first), await shown(second)], [false, false]);
     const more = await answer(call, { user: "bob" });
     await press(call, { completion_id: more, label: true, end_user: "bob" });
     const third = await addRun();
-    assert.equal((await call("DELETE", "/v1/feedback?end_user=bob")).status, 200);
-    assert.equal(await shown(third), false);
+    assertEquals((await call("DELETE", "/v1/feedback?end_user=bob")).status, 200);
+    assertEquals(await shown(third), false);
   });
 });
 
@@ -295,16 +295,16 @@ Deno.test("a key of yesterday is free again for another request, and upkeep leav
       database.run("UPDATE idempotent_answers SET created_at = created_at - $1", [hours * 3_600_000]);
     const first = await press(call, { completion_id, label: true, end_user: "ann" }, key);
     await age(23);
-    assert.deepEqual(await press(call, { completion_id, label: true, end_user: "ann" }, key), first);
+    assertEquals(await press(call, { completion_id, label: true, end_user: "ann" }, key), first);
     const other = { completion_id, label: false, end_user: "ann" };
-    assert.equal((await call("POST", "/v1/feedback", other, key)).status, 422);
+    assertEquals((await call("POST", "/v1/feedback", other, key)).status, 422);
     await startUpkeep(open)();
-    assert.equal((await kept()).length, 1);
+    assertEquals((await kept()).length, 1);
     await age(2);
-    assert.equal((await press(call, other, key)).version, 2);
-    assert.equal((await call("POST", "/v1/feedback", { ...other, label: true }, key)).status, 422, "it counts anew");
+    assertEquals((await press(call, other, key)).version, 2);
+    assertEquals((await call("POST", "/v1/feedback", { ...other, label: true }, key)).status, 422, "it counts anew");
     await age(25);
     await startUpkeep(open)();
-    assert.deepEqual(await kept(), []);
+    assertEquals(await kept(), []);
   });
 });

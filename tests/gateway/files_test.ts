@@ -1,6 +1,6 @@
 // /v1/files over the app: uploads as OpenAI's clients send them, lists, contents that no browser shows, deletion.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { addFile, newFileId } from "../../shared/store/files.ts";
 import { addJob, cancelJob } from "../../shared/store/jobs.ts";
@@ -23,24 +23,24 @@ Deno.test("an upload is listed, told of and comes back byte for byte, as an atta
   await withGateway({}, async (open) => {
     const bytes = new Uint8Array(70_000).map((_, i) => i * 31);
     const { status, json } = await upload(open, bytes, "thumbs.jsonl");
-    assert.equal(status, 200);
+    assertEquals(status, 200);
     const { id, created_at, ...rest } = json;
-    assert.match(id, /^file-[0-9a-f]+$/);
-    assert.ok(Math.abs(created_at - Date.now() / 1000) < 60, "seconds since 1970, as OpenAI has them");
-    assert.deepEqual(rest, {
+    assertMatch(id, /^file-[0-9a-f]+$/);
+    assert(Math.abs(created_at - Date.now() / 1000) < 60, "seconds since 1970, as OpenAI has them");
+    assertEquals(rest, {
       object: "file",
       bytes: 70_000,
       filename: "thumbs.jsonl",
       purpose: "fine-tune",
       status: "processed",
     });
-    assert.deepEqual((await open.call("GET", `/v1/files/${id}`)).json, json);
-    assert.deepEqual((await open.call("GET", "/v1/files")).json, { object: "list", data: [json], has_more: false });
+    assertEquals((await open.call("GET", `/v1/files/${id}`)).json, json);
+    assertEquals((await open.call("GET", "/v1/files")).json, { object: "list", data: [json], has_more: false });
     const content = await open.fetch(new Request(`http://localhost/v1/files/${id}/content`));
-    assert.equal(content.headers.get("Content-Type"), "application/octet-stream");
-    assert.equal(content.headers.get("Content-Disposition"), 'attachment; filename="thumbs.jsonl"');
-    assert.equal(content.headers.get("Content-Length"), "70000");
-    assert.deepEqual(new Uint8Array(await content.arrayBuffer()), bytes);
+    assertEquals(content.headers.get("Content-Type"), "application/octet-stream");
+    assertEquals(content.headers.get("Content-Disposition"), 'attachment; filename="thumbs.jsonl"');
+    assertEquals(content.headers.get("Content-Length"), "70000");
+    assertEquals(new Uint8Array(await content.arrayBuffer()), bytes);
   });
 });
 
@@ -57,29 +57,29 @@ Deno.test("no file name reaches the disk or breaks out of a header", async () =>
     ];
     for (const name of names) {
       const { status, json } = await upload(open, rows, name);
-      assert.equal(status, 200, name);
-      assert.match(json.filename, /^[\p{L}\p{M}\p{N} ._()-]{1,200}$/u, name);
+      assertEquals(status, 200, name);
+      assertMatch(json.filename, /^[\p{L}\p{M}\p{N} ._()-]{1,200}$/u, name);
       const content = await open.call("GET", `/v1/files/${json.id}/content`);
       const disposition = /^attachment; filename="[\w. ()-]+"(; filename\*=UTF-8''[\w.~%!-]+)?$/;
-      assert.match(content.headers.get("Content-Disposition")!, disposition);
-      assert.equal(content.headers.get("X-Evil"), null);
-      assert.equal(content.text, rows);
+      assertMatch(content.headers.get("Content-Disposition")!, disposition);
+      assertEquals(content.headers.get("X-Evil"), null);
+      assertStrictEquals(content.text, rows);
     }
     const kept = [...Deno.readDirSync(`${open.folder}/files`)].map(({ name }) => name);
-    assert.equal(kept.length, names.length);
-    assert.ok(kept.every((name) => /^file-[0-9a-f]+$/.test(name)), kept.join());
+    assertEquals(kept.length, names.length);
+    assert(kept.every((name) => /^file-[0-9a-f]+$/.test(name)), kept.join());
   });
 });
 
 Deno.test("an upload for another purpose, without a file or too large is refused, and nothing of it is kept", async () => {
   await withGateway({}, async (open) => {
     const other = await upload(open, rows, "a.jsonl", "assistants");
-    assert.deepEqual([other.status, other.json.error.param], [400, "purpose"]);
+    assertEquals([other.status, other.json.error.param], [400, "purpose"]);
     const form = new FormData();
     form.set("purpose", "fine-tune");
     form.set("file", "no file but a text");
     const bare = await open.fetch(new Request("http://localhost/v1/files", { method: "POST", body: form }));
-    assert.deepEqual([bare.status, (await bare.json()).error.param], [400, "file"]);
+    assertEquals([bare.status, (await bare.json()).error.param], [400, "file"]);
     let sent = 0;
     const endless = new ReadableStream({
       pull(controller) {
@@ -90,10 +90,10 @@ Deno.test("an upload for another purpose, without a file or too large is refused
     });
     const headers = { "Content-Type": "multipart/form-data; boundary=x" };
     const large = await open.call("POST", "/v1/files", endless, headers);
-    assert.deepEqual([large.status, large.json.error.code], [413, "body_too_large"]);
-    assert.ok(sent < 300 * 2 ** 20, `${sent} bytes were taken`);
-    assert.deepEqual((await open.call("GET", "/v1/files")).json.data, []);
-    assert.equal(existsSync(`${open.folder}/files`), false);
+    assertEquals([large.status, large.json.error.code], [413, "body_too_large"]);
+    assert(sent < 300 * 2 ** 20, `${sent} bytes were taken`);
+    assertEquals((await open.call("GET", "/v1/files")).json.data, []);
+    assertEquals(existsSync(`${open.folder}/files`), false);
   });
 });
 
@@ -124,15 +124,15 @@ Deno.test("forms that are broken anywhere are refused and leave nothing, and wha
     ];
     for (const [what, body, type, status] of refused) {
       const answer = await send(body, type);
-      assert.equal(answer.status, status, `${what}: ${answer.text}`);
-      assert.ok(answer.json.error.message && !answer.text.includes(folder), answer.text);
-      assert.deepEqual(left(), [], what);
+      assertEquals(answer.status, status, `${what}: ${answer.text}`);
+      assert(answer.json.error.message && !answer.text.includes(folder), answer.text);
+      assertEquals(left(), [], what);
     }
     const breaking = new ReadableStream({
       start: (controller) => controller.enqueue(new TextEncoder().encode(purpose + file.slice(0, -20))),
       pull: () => Promise.reject(new Error("the client is gone")),
     });
-    assert.deepEqual([(await send(breaking, type)).json.error.code, left()], ["broken_body", []]);
+    assertEquals([(await send(breaking, type)).json.error.code, left()], ["broken_body", []]);
     // Whatever the order, and however it is cut into pieces.
     const bytes = new TextEncoder().encode(file + file.replaceAll("a", "b") + purpose + end + "an epilogue");
     let at = 0;
@@ -140,8 +140,12 @@ Deno.test("forms that are broken anywhere are refused and leave nothing, and wha
       pull: (controller) => at < bytes.length ? controller.enqueue(bytes.slice(at, at += 7)) : controller.close(),
     });
     const { status, json } = await send(slow, type);
-    assert.deepEqual([status, json.filename, json.bytes], [200, "a.jsonl", rows.length]);
-    assert.equal((await open.call("GET", `/v1/files/${json.id}/content`)).text, rows, "the first file is the file");
+    assertEquals([status, json.filename, json.bytes], [200, "a.jsonl", rows.length]);
+    assertStrictEquals(
+      (await open.call("GET", `/v1/files/${json.id}/content`)).text,
+      rows,
+      "the first file is the file",
+    );
   });
 });
 
@@ -159,9 +163,9 @@ Deno.test("pages hold every file of a purpose once, however many others lie betw
       if (!json.has_more) break;
       after = `&after=${json.data.at(-1).id}`;
     }
-    assert.deepEqual(seen, ["5", "0"]);
+    assertEquals(seen, ["5", "0"]);
     for (const query of ["limit=0", "limit=x", "limit=10001"]) {
-      assert.equal((await open.call("GET", `/v1/files?${query}`)).status, 400, query);
+      assertEquals((await open.call("GET", `/v1/files?${query}`)).status, 400, query);
     }
   });
 });
@@ -170,12 +174,12 @@ Deno.test("a deleted file is gone from the list and the disk", async () => {
   await withGateway({}, async (open) => {
     const { json: { id } } = await upload(open, rows, "a.jsonl");
     const path = `${open.folder}/files/${id}`;
-    assert.ok(existsSync(path));
-    assert.deepEqual((await open.call("DELETE", `/v1/files/${id}`)).json, { id, object: "file", deleted: true });
-    assert.equal(existsSync(path), false);
+    assert(existsSync(path));
+    assertEquals((await open.call("DELETE", `/v1/files/${id}`)).json, { id, object: "file", deleted: true });
+    assertEquals(existsSync(path), false);
     for (const [method, path] of [["GET", ""], ["GET", "/content"], ["DELETE", ""]]) {
       const { status, json } = await open.call(method!, `/v1/files/${id}${path}`);
-      assert.deepEqual([status, json.error.code], [404, "file_not_found"]);
+      assertEquals([status, json.error.code], [404, "file_not_found"]);
     }
   });
 });
@@ -186,19 +190,19 @@ Deno.test("a file is kept for as long as an open job trains on it or an adapter 
     const { json: { id } } = await upload(open, rows, "a.jsonl");
     const job = await addJob(database, { ...jobRequest, trainingFile: id }, null);
     const needed = await open.call("DELETE", `/v1/files/${id}`);
-    assert.deepEqual([needed.status, needed.json.error.code], [409, "in_use"]);
-    assert.ok(needed.json.error.message.includes(job.id));
+    assertEquals([needed.status, needed.json.error.code], [409, "in_use"]);
+    assert(needed.json.error.message.includes(job.id));
     await cancelJob(database, job.id);
-    assert.equal((await open.call("DELETE", `/v1/files/${id}`)).status, 200);
+    assertEquals((await open.call("DELETE", `/v1/files/${id}`)).status, 200);
 
     const result = { createdAt: 1, filename: "new-metrics.jsonl", purpose: "fine-tune-results", bytes: 1 } as const;
     await addFile(database, { ...result, id: "file-result", path: "runs/x/metrics.jsonl" });
     await registerAdapter(database, adapterNamed("new", { files: { metrics: "file-result" } }));
     const owned = await open.call("DELETE", "/v1/files/file-result");
-    assert.deepEqual([owned.status, owned.json.error.code], [409, "in_use"]);
-    assert.match(owned.json.error.message, /base:new; remove the adapter first/);
+    assertEquals([owned.status, owned.json.error.code], [409, "in_use"]);
+    assertMatch(owned.json.error.message, /base:new; remove the adapter first/);
     await deleteAdapter(database, "new");
-    assert.equal((await open.call("DELETE", "/v1/files/file-result")).status, 200);
+    assertEquals((await open.call("DELETE", "/v1/files/file-result")).status, 200);
   });
 });
 
@@ -207,10 +211,10 @@ Deno.test("content that someone took from the data folder is 404 and says so", a
     const { json: { id } } = await upload(open, rows, "a.jsonl");
     await Deno.remove(`${open.folder}/files/${id}`);
     const { status, json } = await open.call("GET", `/v1/files/${id}/content`);
-    assert.equal(status, 404);
-    assert.match(json.error.message, /a\.jsonl is gone from the data folder/);
+    assertEquals(status, 404);
+    assertMatch(json.error.message, /a\.jsonl is gone from the data folder/);
     const job = await open.call("POST", "/v1/fine_tuning/jobs", { training_file: id, model: "base" });
-    assert.deepEqual([job.status, job.json.error.code], [404, "file_not_found"]);
+    assertEquals([job.status, job.json.error.code], [404, "file_not_found"]);
   });
 });
 
@@ -218,9 +222,9 @@ Deno.test("an upload that cannot be written is 503 with the reason and without t
   await withGateway({}, async (open) => {
     Deno.writeTextFileSync(`${open.folder}/files`, "in the way");
     const { status, json } = await upload(open, rows, "a.jsonl");
-    assert.deepEqual([status, json.error.code, json.error.type], [503, "storage_failure", "server_error"]);
-    assert.match(json.error.message, /^a\.jsonl could not be kept here: /);
-    assert.ok(!json.error.message.includes(open.folder));
-    assert.deepEqual((await open.call("GET", "/v1/files")).json.data, []);
+    assertEquals([status, json.error.code, json.error.type], [503, "storage_failure", "server_error"]);
+    assertMatch(json.error.message, /^a\.jsonl could not be kept here: /);
+    assert(!json.error.message.includes(open.folder));
+    assertEquals((await open.call("GET", "/v1/files")).json.data, []);
   });
 });

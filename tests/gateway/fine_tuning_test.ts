@@ -1,7 +1,7 @@
 // /v1/fine_tuning/jobs over the app: what is refused and in which words, the queue as clients see it, events page by page
 // and live, and who may train at all.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { addEvent, addJob, findJob, finishJob, listJobs, noteProgress, takeJob } from "../../shared/store/jobs.ts";
 import { createKey } from "../../shared/store/keys.ts";
 import { noteTrainer } from "../../shared/store/presence.ts";
@@ -18,7 +18,7 @@ async function upload({ fetch }: OpenGateway, text: string, name = "thumbs.jsonl
   form.set("purpose", "fine-tune");
   form.set("file", new File([text], name));
   const response = await fetch(new Request("http://localhost/v1/files", { method: "POST", body: form }));
-  assert.equal(response.status, 200);
+  assertEquals(response.status, 200);
   return (await response.json()).id;
 }
 
@@ -26,7 +26,7 @@ async function upload({ fetch }: OpenGateway, text: string, name = "thumbs.jsonl
 async function press({ call }: OpenGateway): Promise<void> {
   const ask = { model: "base", messages: [{ role: "user", content: "hello" }] };
   const { json } = await call("POST", "/v1/chat/completions", ask);
-  assert.equal((await call("POST", "/v1/feedback", { completion_id: json.id, label: true })).status, 201);
+  assertEquals((await call("POST", "/v1/feedback", { completion_id: json.id, label: true })).status, 201);
 }
 
 const queued = async ({ gateway }: OpenGateway) => (await listJobs(gateway.database, 100)).length;
@@ -44,11 +44,11 @@ Deno.test("a job over a file is OpenAI's job object, waits its turn, and is ther
       metadata: { who: "ann" },
     };
     const { status, json } = await open.call("POST", jobs, body);
-    assert.equal(status, 200, JSON.stringify(json));
+    assertEquals(status, 200, JSON.stringify(json));
     const { id, created_at, ...rest } = json;
-    assert.match(id, /^ftjob-/);
-    assert.ok(Math.abs(created_at - Date.now() / 1000) < 60);
-    assert.deepEqual(rest, {
+    assertMatch(id, /^ftjob-/);
+    assert(Math.abs(created_at - Date.now() / 1000) < 60);
+    assertEquals(rest, {
       object: "fine_tuning.job",
       started_at: null,
       finished_at: null,
@@ -75,12 +75,12 @@ Deno.test("a job over a file is OpenAI's job object, waits its turn, and is ther
       gate: null,
     });
     const second = (await open.call("POST", jobs, { training_file, model: "base", seed: null, suffix: null })).json;
-    assert.deepEqual([second.position, second.seed], [1, 0]);
+    assertEquals([second.position, second.seed], [1, 0]);
     const page = (await open.call("GET", `${jobs}?limit=1`)).json;
-    assert.deepEqual([page.data.map((job: { id: string }) => job.id), page.has_more], [[second.id], true]);
+    assertEquals([page.data.map((job: { id: string }) => job.id), page.has_more], [[second.id], true]);
     const next = (await open.call("GET", `${jobs}?limit=1&after=${second.id}`)).json;
-    assert.deepEqual([next.data, next.has_more], [[json], false]);
-    assert.deepEqual((await open.call("GET", `${jobs}/${id}`)).json, json);
+    assertEquals([next.data, next.has_more], [[json], false]);
+    assertEquals((await open.call("GET", `${jobs}/${id}`)).json, json);
   });
 });
 
@@ -96,11 +96,11 @@ Deno.test("rows that cannot be trained on are refused before the job is queued, 
       const training_file = await upload(open, text, "my.jsonl");
       const { status, json } = await open.call("POST", jobs, { training_file, model: "base" });
       const { param, code, message: said } = json.error;
-      assert.deepEqual([status, param, code], [400, "training_file", "invalid_training_file"], JSON.stringify(text));
-      assert.match(said, message);
-      assert.ok(!said.includes(open.folder) && !said.includes(training_file), said);
+      assertEquals([status, param, code], [400, "training_file", "invalid_training_file"], JSON.stringify(text));
+      assertMatch(said, message);
+      assert(!said.includes(open.folder) && !said.includes(training_file), said);
     }
-    assert.equal(await queued(open), 0);
+    assertStrictEquals(await queued(open), 0);
   });
 });
 
@@ -145,17 +145,17 @@ Deno.test("each field that cannot be used is refused by its name, and nothing is
     ];
     for (const [body, status, param] of refused) {
       const answer = await open.call("POST", jobs, body);
-      assert.deepEqual([answer.status, answer.json.error.param], [status, param], JSON.stringify(body));
+      assertEquals([answer.status, answer.json.error.param], [status, param], JSON.stringify(body));
     }
     const none = await open.call("POST", jobs, { ...good, training_file: "labels" });
-    assert.match(none.json.error.message, /no labels to train on yet; press some thumbs first/);
+    assertMatch(none.json.error.message, /no labels to train on yet; press some thumbs first/);
     const alias = await open.call("POST", jobs, { ...good, model: "prospect" });
-    assert.match(alias.json.error.message, /starts from base or from base:ADAPTER/);
+    assertMatch(alias.json.error.message, /starts from base or from base:ADAPTER/);
     const other = await open.call("POST", jobs, { ...good, method: { type: "dpo" } });
-    assert.match(other.json.error.message, /only "kto" can be trained/);
-    assert.equal(await queued(open), 0);
+    assertMatch(other.json.error.message, /only "kto" can be trained/);
+    assertStrictEquals(await queued(open), 0);
     const nothing = { integrations: [], hyperparameters: { n_epochs: "auto" }, validation_file: null };
-    assert.equal((await open.call("POST", jobs, { ...good, ...nothing })).status, 200);
+    assertEquals((await open.call("POST", jobs, { ...good, ...nothing })).status, 200);
   });
 });
 
@@ -164,14 +164,14 @@ Deno.test("a job over the labels trains on those that were there when it was mad
     await press(open);
     const labels = { max_age_days: 30, drop_contradictions: true };
     const { status, json } = await open.call("POST", jobs, { training_file: "labels", model: "base", labels });
-    assert.equal(status, 200);
+    assertEquals(status, 200);
     await press(open);
     const later = (await open.call("POST", jobs, { training_file: "labels", model: "base" })).json;
     const first = (await findJob(open.gateway.database, json.id))!;
     const second = (await findJob(open.gateway.database, later.id))!;
-    assert.ok(second.watermark! > first.watermark!);
-    assert.deepEqual(first.request.labels, labels);
-    assert.equal(first.request.promote, false, "no client's job promotes by itself");
+    assert(second.watermark! > first.watermark!);
+    assertEquals(first.request.labels, labels);
+    assertEquals(first.request.promote, false, "no client's job promotes by itself");
   });
 });
 
@@ -182,15 +182,15 @@ Deno.test("a waiting job is cancelled at once, and one that is over cannot be", 
     await takeJob(database);
     const cancel = (id: string) => open.call("POST", `${jobs}/${id}/cancel`);
     const cancelled = (await cancel(waiting.id)).json;
-    assert.deepEqual([cancelled.status, cancelled.position], ["cancelled", null]);
-    assert.ok(cancelled.finished_at !== null);
-    assert.deepEqual([(await cancel(running.id)).json.status, (await cancel(running.id)).status], ["running", 200]);
-    assert.equal((await findJob(database, running.id))!.cancelling, true);
+    assertEquals([cancelled.status, cancelled.position], ["cancelled", null]);
+    assert(cancelled.finished_at !== null);
+    assertEquals([(await cancel(running.id)).json.status, (await cancel(running.id)).status], ["running", 200]);
+    assertEquals((await findJob(database, running.id))!.cancelling, true);
     const over = await cancel(waiting.id);
-    assert.deepEqual([over.status, over.json.error.code], [400, "job_over"]);
+    assertEquals([over.status, over.json.error.code], [400, "job_over"]);
     for (const [method, path] of [["GET", ""], ["POST", "/cancel"], ["GET", "/events"], ["GET", "/checkpoints"]]) {
       const { status, json } = await open.call(method!, `${jobs}/ftjob-none${path}`);
-      assert.deepEqual([status, json.error.code], [404, "job_not_found"], path!);
+      assertEquals([status, json.error.code], [404, "job_not_found"], path!);
     }
   });
 });
@@ -203,17 +203,17 @@ Deno.test("whoever asks for a job while no trainer is at work is told so, in the
     const told = async (id: string) =>
       (await open.call("GET", `${jobs}/${id}/events`)).json.data.map(({ message }: { message: string }) => message);
     const first = await create();
-    assert.match(first.notice, /^No trainer has been seen yet/);
-    assert.deepEqual(await told(first.id), [first.notice, "The job waits for its turn."]);
+    assertMatch(first.notice, /^No trainer has been seen yet/);
+    assertEquals(await told(first.id), [first.notice, "The job waits for its turn."]);
     await noteTrainer(database);
-    assert.equal((await open.call("GET", `${jobs}/${first.id}`)).json.notice, null);
+    assertEquals((await open.call("GET", `${jobs}/${first.id}`)).json.notice, null);
     const second = await create();
-    assert.deepEqual([second.notice, await told(second.id)], [null, ["The job waits for its turn."]]);
+    assertEquals([second.notice, await told(second.id)], [null, ["The job waits for its turn."]]);
     await takeJob(database);
     await database.run("UPDATE presence SET seen_at = seen_at - 3600000 WHERE service = 'trainer'");
-    for (const { notice } of (await open.call("GET", jobs)).json.data) assert.match(notice, /seen for 360\d s/);
+    for (const { notice } of (await open.call("GET", jobs)).json.data) assertMatch(notice, /seen for 360\d s/);
     const cancelled = await open.call("POST", `${jobs}/${second.id}/cancel`);
-    assert.deepEqual([cancelled.json.status, cancelled.json.notice], ["cancelled", null]);
+    assertEquals([cancelled.json.status, cancelled.json.notice], ["cancelled", null]);
   });
 });
 
@@ -231,10 +231,10 @@ Deno.test("pages of events go from the newest to the oldest, each event once, al
       if (!json.has_more) break;
       after = `&after=${json.data.at(-1).id}`;
     }
-    assert.deepEqual(seen, [5, 4, 3, 2, 1, 0].map((i) => `news ${i}`).concat("The job waits for its turn."));
+    assertEquals(seen, [5, 4, 3, 2, 1, 0].map((i) => `news ${i}`).concat("The job waits for its turn."));
     for (const after of ["nonsense", "ftevent-", "ftevent-1e9", "ftevent-9999999999999999"]) {
       const { status, json } = await open.call("GET", `${jobs}/${id}/events?after=${after}`);
-      assert.deepEqual([status, json.error.param], [400, "after"], after);
+      assertEquals([status, json.error.param], [400, "after"], after);
     }
   });
 });
@@ -245,7 +245,7 @@ Deno.test("live events tell all that was, then what comes, how far it is, and en
     const { id } = await addJob(database, jobRequest, 1);
     await takeJob(database);
     const response = await open.fetch(new Request(`http://localhost${jobs}/${id}/events?stream=true`));
-    assert.match(response.headers.get("Content-Type")!, /^text\/event-stream/);
+    assertMatch(response.headers.get("Content-Type")!, /^text\/event-stream/);
     const text = response.text();
     const step = (step: number) =>
       addEvent(database, id, { level: "info", type: "metrics", step, message: `Step ${step}`, data: { step } });
@@ -257,15 +257,15 @@ Deno.test("live events tell all that was, then what comes, how far it is, and en
     await database.write((queries) => finishJob(queries, id, "succeeded", {}));
     // deno-lint-ignore no-explicit-any -- events as clients read them
     const events = eventsOf(await text) as any[];
-    assert.equal(events.pop(), "[DONE]");
-    assert.deepEqual(events.map(({ type, message }) => `${type} ${message}`), [
+    assertEquals(events.pop(), "[DONE]");
+    assertEquals(events.map(({ type, message }) => `${type} ${message}`), [
       "message The job waits for its turn.",
       "metrics Step 1",
       "progress training: 1 of 2 steps",
       "metrics Step 2",
       "message The job succeeded.",
     ]);
-    assert.deepEqual(events[2].data, {
+    assertEquals(events[2].data, {
       label: "training",
       done: 1,
       total: 2,
@@ -274,7 +274,7 @@ Deno.test("live events tell all that was, then what comes, how far it is, and en
       eta_seconds: 0.5,
     });
     const again = await open.call("GET", `${jobs}/${id}/events?stream=true`);
-    assert.equal(eventsOf(again.text).at(-1), "[DONE]", "of a job that is over they end at once");
+    assertEquals(eventsOf(again.text).at(-1), "[DONE]", "of a job that is over they end at once");
   });
 });
 
@@ -286,12 +286,12 @@ Deno.test("live events of a job that goes on end when the client hangs up, and w
       open.fetch(new Request(`http://localhost${jobs}/${id}/events?stream=true`, { signal: signal ?? null }));
     const left = (await follow(gone.signal)).text();
     gone.abort();
-    assert.equal(eventsOf(await left).length, 2, "one event, and the end");
+    assertEquals(eventsOf(await left).length, 2, "one event, and the end");
     const text = (await follow()).text();
     open.gateway.engine = undefined;
     // deno-lint-ignore no-explicit-any -- events as clients read them
     const last = eventsOf(await text).at(-1) as any;
-    assert.match(last.error.message, /gateway is ending/);
+    assertMatch(last.error.message, /gateway is ending/);
   });
 });
 
@@ -299,7 +299,7 @@ Deno.test("a job that succeeded has its model as a checkpoint and the gate's ver
   await withGateway({}, async (open) => {
     const { database } = open.gateway;
     const job = await addJob(database, jobRequest, 1), bad = await addJob(database, jobRequest, 1);
-    assert.deepEqual((await open.call("GET", `${jobs}/${job.id}/checkpoints`)).json.data, []);
+    assertEquals((await open.call("GET", `${jobs}/${job.id}/checkpoints`)).json.data, []);
     const adapter = adapterNamed("mine", { jobId: job.id });
     await database.write(async (queries) => {
       await registerAdapter(queries, adapter);
@@ -310,14 +310,14 @@ Deno.test("a job that succeeded has its model as a checkpoint and the gate's ver
       await finishJob(queries, bad.id, "failed", { error });
     });
     const { json } = await open.call("GET", `${jobs}/${job.id}`);
-    assert.deepEqual([json.status, json.fine_tuned_model, json.trained_tokens], ["succeeded", "base:mine", 99]);
-    assert.deepEqual([json.result_files, json.gate, json.position], [["file-1", "file-2"], adapter.gate, null]);
+    assertEquals([json.status, json.fine_tuned_model, json.trained_tokens], ["succeeded", "base:mine", 99]);
+    assertEquals([json.result_files, json.gate, json.position], [["file-1", "file-2"], adapter.gate, null]);
     const [checkpoint, ...more] = (await open.call("GET", `${jobs}/${job.id}/checkpoints`)).json.data;
-    assert.deepEqual(more, []);
-    assert.deepEqual([checkpoint.fine_tuned_model_checkpoint, checkpoint.step_number], ["base:mine", 6]);
+    assertEquals(more, []);
+    assertEquals([checkpoint.fine_tuned_model_checkpoint, checkpoint.step_number], ["base:mine", 6]);
     const failed = (await open.call("GET", `${jobs}/${bad.id}`)).json;
-    assert.equal(failed.status, "failed");
-    assert.deepEqual(failed.error, {
+    assertEquals(failed.status, "failed");
+    assertEquals(failed.error, {
       code: "invalid_training_data",
       message: "Every row is desirable.",
       param: null,
@@ -366,16 +366,16 @@ Deno.test("keys for inference and for feedback, also both in one, can neither tr
         // Spellings that a router might take for the same.
         for (const spelt of [path, path.replace("/v1/", "/v1//"), path.replace("/v1/", "/V1/")]) {
           const { status } = await open.call(method, spelt, body, { Authorization: `Bearer ${secret}` });
-          assert.ok(spelt === path ? status === 403 : [403, 404].includes(status), `${method} ${spelt}: ${status}`);
+          assert(spelt === path ? status === 403 : [403, 404].includes(status), `${method} ${spelt}: ${status}`);
         }
       }
     }
-    assert.equal(await state(), before);
+    assertStrictEquals(await state(), before);
     const { secret } = await createKey(database, { scopes: ["admin"] });
     for (const [method, path, body] of adminOnly) {
       const { status } = await open.call(method, path, body, { Authorization: `Bearer ${secret}` });
-      assert.ok(![401, 403, 500].includes(status), `${method} ${path}: ${status}`);
+      assert(![401, 403, 500].includes(status), `${method} ${path}: ${status}`);
     }
-    assert.notEqual(await state(), before);
+    assertNotStrictEquals(await state(), before);
   });
 });

@@ -1,6 +1,6 @@
 // Deleted is deleted: also what is under way, in scratch, and in uploads.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { openScratch } from "../../services/gateway/data_folder.ts";
 import { openDatabase } from "../../shared/store/database.ts";
@@ -26,13 +26,13 @@ for (const stream of [false, true]) {
         const beside = call("POST", "/v1/chat/completions", { ...ask, user: "bob", stream });
         await waiting;
         if (elsewhere) await deleteEndUser(other, "ann");
-        else assert.equal((await call("DELETE", "/v1/feedback?end_user=ann")).status, 200);
+        else assertEquals((await call("DELETE", "/v1/feedback?end_user=ann")).status, 200);
         open();
-        assert.equal((await asking).status, 200);
+        assertEquals((await asking).status, 200);
         await beside;
         const kept = await gateway.database.all<{ user: string }>('SELECT end_user AS "user" FROM completions');
-        assert.deepEqual(kept, [{ user: "bob" }]);
-        assert.equal((await call("GET", `/v1/answers/${await answer(call, { user: "ann" })}`)).json.end_user, "ann");
+        assertEquals(kept, [{ user: "bob" }]);
+        assertEquals((await call("GET", `/v1/answers/${await answer(call, { user: "ann" })}`)).json.end_user, "ann");
         await other.close();
       });
     }
@@ -63,12 +63,12 @@ Deno.test("a deletion removes scratch of processes that are gone, and leaves wha
     await Deno.writeTextFile(living.path, "words of a file under way");
     const forget = () => call("DELETE", "/v1/feedback?end_user=ann");
     await forget();
-    assert.ok(existsSync(path), "its process is at work");
+    assert(existsSync(path), "its process is at work");
     dead.kill("SIGKILL");
     await dead.status;
     await reader.cancel();
     await forget();
-    assert.ok(!existsSync(path) && existsSync(living.path));
+    assert(!existsSync(path) && existsSync(living.path));
   });
 });
 
@@ -88,8 +88,8 @@ Deno.test("rows of a file that is being sent while a person is deleted are not t
       },
     });
     const { status } = await take(call, file as never);
-    assert.equal(status, 201);
-    assert.deepEqual(new Set((await exported(call)).map(({ end_user }) => end_user)), new Set(["bob"]));
+    assertEquals(status, 201);
+    assertEquals(new Set((await exported(call)).map(({ end_user }) => end_user)), new Set(["bob"]));
   });
 });
 
@@ -118,7 +118,7 @@ Deno.test("a person's rows are taken out of uploaded files, whole files of other
       });
       const headers = { "Content-Type": `multipart/form-data; boundary=${boundary}` };
       const response = await fetch(new Request("http://localhost/v1/files", { method: "POST", body, headers }));
-      assert.equal(response.status, 200);
+      assertEquals(response.status, 200);
       return (await response.json()).id as string;
     };
     const late = lines([row("bob"), row("ann")]);
@@ -128,11 +128,11 @@ Deno.test("a person's rows are taken out of uploaded files, whole files of other
       await upload(JSON.stringify([row("ann"), row("bob")])),
       await upload(others),
     ];
-    assert.equal((await call("DELETE", "/v1/feedback?end_user=ann")).status, 200);
+    assertEquals((await call("DELETE", "/v1/feedback?end_user=ann")).status, 200);
     ids.push(await upload(late));
     const contents = await Promise.all(ids.map(async (id) => (await call("GET", `/v1/files/${id}/content`)).text));
-    assert.deepEqual(contents, [lines([row("bob")]), `[${JSON.stringify(row("bob"))}]\n`, others, lines([row("bob")])]);
+    assertEquals(contents, [lines([row("bob")]), `[${JSON.stringify(row("bob"))}]\n`, others, lines([row("bob")])]);
     const { json } = await call("GET", `/v1/files/${ids[0]}`);
-    assert.equal(json.bytes, contents[0]!.length);
+    assertEquals(json.bytes, contents[0]!.length);
   });
 });

@@ -1,6 +1,6 @@
 // The front as clients meet it: deadlines, places and refusals, over real connections before a service that is told what to do.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { addressOf, frontLimits } from "../../services/gateway/front.ts";
 import { InputError } from "../../shared/errors.ts";
 import { get, RawClient, withFront } from "./raw_client.ts";
@@ -15,16 +15,16 @@ Deno.test("heads that do not come and connections that say nothing are ended, ea
     );
     using silent = await RawClient.open(port);
     using kept = await RawClient.open(port, get("/"));
-    assert.match(await kept.hear(answered), /^HTTP\/1.1 200/);
+    assertMatch(await kept.hear(answered), /^HTTP\/1.1 200/);
     for (const half of halves) {
       const said = await half.hear();
-      assert.match(said, /^HTTP\/1.1 408 /);
-      assert.equal(JSON.parse(said.split("\r\n\r\n")[1]!).error.code, "request_timeout");
+      assertMatch(said, /^HTTP\/1.1 408 /);
+      assertEquals(JSON.parse(said.split("\r\n\r\n")[1]!).error.code, "request_timeout");
       half[Symbol.dispose]();
     }
-    assert.equal(await silent.hear(), "");
-    assert.equal(await kept.hear(), "");
-    assert.equal((await front.counts()).timedOut, 102);
+    assertEquals(await silent.hear(), "");
+    assertEquals(await kept.hear(), "");
+    assertEquals((await front.counts()).timedOut, 102);
   });
 });
 
@@ -37,7 +37,7 @@ Deno.test("a head that comes byte by byte has no longer than any other", async (
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     })();
-    assert.match(await client.hear(), /^HTTP\/1.1 408 /);
+    assertMatch(await client.hear(), /^HTTP\/1.1 408 /);
     await dripping.catch(() => {});
   });
 });
@@ -47,10 +47,10 @@ Deno.test("a head of more than 32 KiB is refused, however it comes", async () =>
     for (const length of [40_000, 200_000]) {
       using client = await RawClient.open(port);
       client.say(get("/", `X: ${"a".repeat(length)}\r\n`)).catch(() => {});
-      assert.match(await client.hear(), /^HTTP\/1.1 431 /);
+      assertMatch(await client.hear(), /^HTTP\/1.1 431 /);
     }
     using client = await RawClient.open(port, get("/", `X: ${"a".repeat(30_000)}\r\n`));
-    assert.match(await client.hear(answered), /^HTTP\/1.1 200 /);
+    assertMatch(await client.hear(answered), /^HTTP\/1.1 200 /);
   });
 });
 
@@ -71,10 +71,10 @@ Deno.test("a body that stands still or drips is ended, and one that moves is not
       }
     };
     const drips = send(dripping, 1).catch(() => {}), moves = send(moving, 2500);
-    assert.match(await still.hear(), /^HTTP\/1.1 408 /);
-    assert.match(await dripping.hear(), /^HTTP\/1.1 408 /);
+    assertMatch(await still.hear(), /^HTTP\/1.1 408 /);
+    assertMatch(await dripping.hear(), /^HTTP\/1.1 408 /);
     await moves;
-    assert.match(await moving.hear(answered), /100000 hello$/);
+    assertMatch(await moving.hear(answered), /100000 hello$/);
     dripping[Symbol.dispose]();
     await drips;
   });
@@ -88,7 +88,7 @@ Deno.test("an answer may take its time where the client waits for it", async () 
   const limits = { headTime: 200, idleTime: 200, bodyPause: 200, standingTime: 200 };
   await withFront({ limits, answer }, async ({ port }) => {
     using client = await RawClient.open(port, get("/"));
-    assert.match(await client.hear(answered), /^HTTP\/1.1 200 /);
+    assertMatch(await client.hear(answered), /^HTTP\/1.1 200 /);
   });
 });
 
@@ -97,16 +97,16 @@ Deno.test("whoever has no place is told so with 503 and when to come again, and 
     const held = await Promise.all(Array.from({ length: 8 }, () => RawClient.open(port, "GET / HT")));
     const others = await Promise.all(Array.from({ length: 40 }, () => RawClient.open(port, "GET / HT")));
     using probe = await RawClient.open(port, get("/healthz"));
-    assert.match(await probe.hear(), /^HTTP\/1.1 200 /);
+    assertMatch(await probe.hear(), /^HTTP\/1.1 200 /);
     using whole = await RawClient.open(port, get("/v1/models"));
     const said = await whole.hear();
-    assert.match(said, /^HTTP\/1.1 503 .*\r\nRetry-After: \d/s);
-    assert.equal(JSON.parse(said.split("\r\n\r\n")[1]!).error.type, "server_error");
+    assertMatch(said, /^HTTP\/1.1 503 .*\r\nRetry-After: \d/s);
+    assertEquals(JSON.parse(said.split("\r\n\r\n")[1]!).error.type, "server_error");
     for (const other of others) {
-      assert.match(await other.hear(), /^HTTP\/1.1 503 /);
+      assertMatch(await other.hear(), /^HTTP\/1.1 503 /);
       other[Symbol.dispose]();
     }
-    assert.ok((await front.counts()).connections <= 8 + 4);
+    assert((await front.counts()).connections <= 8 + 4);
     for (const each of held) each[Symbol.dispose]();
     // Places that became free are given again.
     let answer = "";
@@ -122,7 +122,7 @@ Deno.test("one address does not take all places", async () => {
     using _one = await RawClient.open(port, "GET");
     using _two = await RawClient.open(port, "GET");
     using three = await RawClient.open(port, get("/"));
-    assert.match(await three.hear(), /^HTTP\/1.1 503 .*from this address/s);
+    assertMatch(await three.hear(), /^HTTP\/1.1 503 .*from this address/s);
   });
 });
 
@@ -145,9 +145,9 @@ Deno.test("behind a trusted proxy, requests under way are counted for the client
       third = await client.hear((text) => /hello$|503/.test(text));
     }
     using other = await ask("/", "5.6.7.8");
-    assert.match(await other.hear(answered), /5\.6\.7\.8 hello$/);
+    assertMatch(await other.hear(answered), /5\.6\.7\.8 hello$/);
     under.resolve();
-    for (const client of [one, two]) assert.match(await client.hear(answered), /1\.2\.3\.4 hello$/);
+    for (const client of [one, two]) assertMatch(await client.hear(answered), /1\.2\.3\.4 hello$/);
   });
 });
 
@@ -155,7 +155,7 @@ Deno.test("a client cannot say in the front's place where it comes from", async 
   const answer = (request: Request) => new Response(`${addressOf(request)} hello`);
   await withFront({ answer }, async ({ port }) => {
     using client = await RawClient.open(port, get("/", "X-Prospect-Address: 8.8.8.8\r\nX-Forwarded-For: 7.7.7.7\r\n"));
-    assert.match(await client.hear(answered), /127\.0\.0\.1 hello$/);
+    assertMatch(await client.hear(answered), /127\.0\.0\.1 hello$/);
   });
 });
 
@@ -171,7 +171,7 @@ Deno.test("requests on one connection are answered one after another, also where
         "\r\n" + post("/d", "Content-Length: 1", "D"),
     );
     const heard = await client.hear((text) => text.includes("/d D;"));
-    assert.deepEqual(heard.match(/\/\w \w*;/g), ["/a AA;", "/b ;", "/c CCC;", "/d D;"]);
+    assertEquals(heard.match(/\/\w \w*;/g), ["/a AA;", "/b ;", "/c CCC;", "/d D;"]);
   });
 });
 
@@ -183,8 +183,8 @@ Deno.test("a body of megabytes arrives whole, and so does an answer of megabytes
     for (const body of [large, ReadableStream.from([large, large])]) {
       const response = await fetch(`http://127.0.0.1:${port}`, { method: "POST", body });
       const received = await response.bytes(), times = body === large ? 1 : 2;
-      assert.equal(received.length, times * large.length);
-      assert.ok(received.subarray(-large.length).every((byte, i) => byte === large[i]));
+      assertEquals(received.length, times * large.length);
+      assert(received.subarray(-large.length).every((byte, i) => byte === large[i]));
     }
   });
 });
@@ -208,8 +208,8 @@ Deno.test("an early answer reaches a client that is still sending", async () => 
   const answer = () => Response.json({ refused: true }, { status: 413 });
   await withFront({ answer }, async ({ port }) => {
     const response = await fetch(`http://127.0.0.1:${port}`, { method: "POST", body: new Uint8Array(2 ** 21) });
-    assert.equal(response.status, 413);
-    assert.deepEqual(await response.json(), { refused: true });
+    assertEquals(response.status, 413);
+    assertEquals(await response.json(), { refused: true });
   });
 });
 
@@ -220,7 +220,7 @@ Deno.test("an early answer also reaches a client that looks for it only once it 
       head = `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n`;
     using client = await RawClient.open(port, head);
     await client.say(body);
-    assert.match(await client.hear(), /^HTTP\/1.1 413 .*"refused":true/s);
+    assertMatch(await client.hear(), /^HTTP\/1.1 413 .*"refused":true/s);
   });
 });
 
@@ -249,11 +249,11 @@ Deno.test("dozens of clients that never read take little of the server and are e
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
     // The systems' buffers of both ends, and nothing that grows with the answer.
-    assert.ok(made / clients.length < 16 * 2 ** 20, `${made / clients.length} bytes were made for each`);
+    assert(made / clients.length < 16 * 2 ** 20, `${made / clients.length} bytes were made for each`);
     using other = await RawClient.open(port, get("/"));
-    assert.match(await other.hear(answered), /^HTTP\/1.1 200/);
+    assertMatch(await other.hear(answered), /^HTTP\/1.1 200/);
     while (ended < clients.length) await new Promise((resolve) => setTimeout(resolve, 50));
-    assert.ok((await front.counts()).connections <= 1);
+    assert((await front.counts()).connections <= 1);
     for (const client of clients) client[Symbol.dispose]();
   });
 });
@@ -263,9 +263,9 @@ Deno.test("the most connections are as many as the process may have files, and a
     frontLimits({ maxConnections, maxConnectionsPerAddress: undefined }, descriptors);
   for (const descriptors of [1024, 4096, 65536]) {
     const { connections, overflow } = limits(descriptors);
-    assert.ok(3 * (connections + overflow) < descriptors - 100, `${connections} of ${descriptors}`);
-    assert.ok(connections > 100);
+    assert(3 * (connections + overflow) < descriptors - 100, `${connections} of ${descriptors}`);
+    assert(connections > 100);
   }
-  assert.throws(() => limits(1024, 1000), InputError);
-  assert.equal(limits(1024, 100).connections, 100);
+  assertThrows(() => limits(1024, 1000), InputError);
+  assertEquals(limits(1024, 100).connections, 100);
 });

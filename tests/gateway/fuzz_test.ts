@@ -1,7 +1,7 @@
 // Ten thousand requests, valid and malformed, out of the gateway's own OpenAPI document: none may be answered with a 5xx,
 // and every refusal has the shape of an error. FUZZ_SEED tries another ten thousand.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotMatch } from "@std/assert";
 import * as fc from "fast-check";
 import { withFolder } from "../commands/run_task.ts";
 import { startGatewayProcess } from "./gateway_process.ts";
@@ -106,7 +106,7 @@ async function fuzz(address: string, send: Send, count: number): Promise<Record<
       const what = `FUZZ_SEED=${seed}, request ${number}: ${method} ${path} ${
         JSON.stringify(headers)
       } ${body}\n${fault}`;
-      assert.equal(fault, undefined, what);
+      assertEquals(fault, undefined, what);
       const hundred = `${Math.floor(response.status / 100)}xx`;
       seen[hundred] = (seen[hundred] ?? 0) + 1;
     }
@@ -120,9 +120,9 @@ Deno.test("ten thousand mixed valid and malformed requests give no 5xx, and ever
     const seen = await fuzz("http://localhost", fetch, 10_000);
     console.log(seen);
     // Were all of them refused at the door, nothing would have been tried.
-    assert.ok(seen["2xx"]! > 2000 && seen["4xx"]! > 2000);
-    assert.deepEqual(logged.filter(({ level }) => level === "error"), []);
-    assert.equal((await call("GET", "/readyz")).status, 200);
+    assert(seen["2xx"]! > 2000 && seen["4xx"]! > 2000);
+    assertEquals(logged.filter(({ level }) => level === "error"), []);
+    assertEquals((await call("GET", "/readyz")).status, 200);
     const { text } = await call("GET", "/v1/feedback/export");
     for (const line of text.trimEnd().split("\n")) JSON.parse(line);
   });
@@ -132,18 +132,18 @@ Deno.test("hundreds of them over real HTTP leave the process and its model well"
   await withFolder(async (folder) => {
     const gateway = await startGatewayProcess(folder, { args: ["--queue", 1000] });
     const seen = await fuzz(gateway.address, fetch, 300);
-    assert.ok(seen["2xx"]! > 50 && seen["4xx"]! > 50);
+    assert(seen["2xx"]! > 50 && seen["4xx"]! > 50);
     for (const words of malformed) {
       const answer = await sendRaw(gateway.address, words);
       // 505 is what another version of HTTP is told.
-      assert.doesNotMatch(answer, /^HTTP\/1\.1 5(?!05)/, words.slice(0, 80));
+      assertNotMatch(answer, /^HTTP\/1\.1 5(?!05)/, words.slice(0, 80));
     }
     const { choices } = await (await fetch(`${gateway.address}/v1/chat/completions`, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ model: "base", messages: [{ role: "user", content: "hello" }], max_tokens: 4 }),
     })).json();
-    assert.ok(choices[0].message.content.length > 0);
+    assert(choices[0].message.content.length > 0);
     await gateway.stop();
   });
 });

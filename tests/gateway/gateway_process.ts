@@ -1,6 +1,6 @@
 // A gateway as people run it: a process of its own on the embedded model, asked over real HTTP.
 
-import assert from "node:assert/strict";
+import { assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import { loadChatTokenizer } from "../../shared/runtime/chat_tokenizer.ts";
 import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
@@ -51,7 +51,7 @@ export async function startGatewayProcess(folder: string, options: ProcessOption
     async stop() {
       running.process.kill("SIGTERM");
       const { code, stderr } = await running.ended;
-      assert.equal(code, 0, stderr.split("\n").slice(-5).join("\n"));
+      assertStrictEquals(code, 0, stderr.split("\n").slice(-5).join("\n"));
     },
   };
 }

@@ -1,6 +1,6 @@
 // What is the matter with the labels, over HTTP: a store of any size is looked through as a whole, and a little at a time.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { take } from "./feedback_calls.ts";
 import { withGateway } from "./open_gateway.ts";
 
@@ -12,7 +12,7 @@ Deno.test("labels are looked through together and handed over little by little: 
       completion: [{ role: "assistant", content: `answer ${i % 1100}` }],
       label: i < 1100 || i % 2 === 0,
     }));
-    assert.equal((await take(call, rows.map((row) => JSON.stringify(row)).join("\n"))).status, 201);
+    assertEquals((await take(call, rows.map((row) => JSON.stringify(row)).join("\n"))).status, 201);
     let longest = 0;
     const { postMessage } = Worker.prototype;
     Worker.prototype.postMessage = function (message: unknown, options?: StructuredSerializeOptions | Transferable[]) {
@@ -21,10 +21,10 @@ Deno.test("labels are looked through together and handed over little by little: 
     };
     try {
       const { status, json } = await call("GET", "/v1/feedback/hygiene");
-      assert.equal(status, 200);
+      assertEquals(status, 200);
       // The last hundred rows repeat the first hundred, every second with the other label.
       const { rows, truncated, exact_duplicates, contradictions } = json;
-      assert.deepEqual({ rows, truncated, exact_duplicates, contradictions }, {
+      assertEquals({ rows, truncated, exact_duplicates, contradictions }, {
         rows: 1200,
         truncated: false,
         exact_duplicates: 50,

@@ -1,6 +1,6 @@
 // Idempotency-Key: what is sent again under its key is done once, whatever route it is, and answered without the work.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { listFiles } from "../../shared/store/files.ts";
 import { listJobs } from "../../shared/store/jobs.ts";
 import { listPromotions } from "../../shared/store/promotions.ts";
@@ -23,7 +23,7 @@ Deno.test("every POST that makes or changes something takes an Idempotency-Key; 
     const without = Object.entries<{ post?: { parameters?: { name: string }[] } }>(paths)
       .filter(([, { post }]) => post && !post.parameters?.some(({ name }) => name === "idempotency-key"))
       .map(([path]) => path);
-    assert.deepEqual(without, ["/v1/chat/completions", "/v1/completions"]);
+    assertEquals(without, ["/v1/chat/completions", "/v1/completions"]);
   });
 });
 
@@ -33,19 +33,19 @@ Deno.test("a job that is asked for again under its key is the same job, also at 
     const body = { training_file: "labels", model: "base", suffix: "one" };
     const ask = (name: string, more = {}) => call("POST", "/v1/fine_tuning/jobs", { ...body, ...more }, key(name));
     const answers = await Promise.all([ask("a"), ask("a"), ask("a")]);
-    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200]);
-    assert.equal(new Set(answers.map(({ json }) => json.id)).size, 1);
+    assertEquals(answers.map(({ status }) => status), [200, 200, 200]);
+    assertEquals(new Set(answers.map(({ json }) => json.id)).size, 1);
     await call("DELETE", "/v1/feedback?end_user=ann");
     const { status, json } = await ask("a");
-    assert.deepEqual([status, json.id], [200, answers[0]!.json.id]);
+    assertEquals([status, json.id], [200, answers[0]!.json.id]);
     const other = await ask("a", { suffix: "two" });
-    assert.deepEqual([other.status, other.json.error.code], [422, "idempotency_key_reused"]);
-    assert.equal((await ask("b")).status, 400, "no labels are left for a new one");
-    assert.equal((await listJobs(gateway.database, 9)).length, 1);
-    assert.ok(thumb);
+    assertEquals([other.status, other.json.error.code], [422, "idempotency_key_reused"]);
+    assertEquals((await ask("b")).status, 400, "no labels are left for a new one");
+    assertEquals((await listJobs(gateway.database, 9)).length, 1);
+    assert(thumb);
 
     const cancel = () => call("POST", `/v1/fine_tuning/jobs/${json.id}/cancel`, undefined, key("c"));
-    assert.deepEqual([(await cancel()).json.status, (await cancel()).json.status], ["cancelled", "cancelled"]);
+    assertEquals([(await cancel()).json.status, (await cancel()).json.status], ["cancelled", "cancelled"]);
   });
 });
 
@@ -55,17 +55,17 @@ Deno.test("a file that is uploaded again under its key is one file, though each 
     const responses = await Promise.all([upload(open, rows, key("a")), upload(open, rows, key("a"))]);
     responses.push(await upload(open, rows, key("a")));
     const files = await Promise.all(responses.map((response) => response.json()));
-    assert.equal(files[0].object, "file");
-    for (const file of files) assert.deepEqual(file, files[0]);
-    assert.deepEqual((await listFiles(open.gateway.database, 9)).map(({ id }) => id), [files[0].id]);
-    assert.deepEqual([...Deno.readDirSync(`${open.folder}/files`)].map(({ name }) => name), [files[0].id]);
+    assertEquals(files[0].object, "file");
+    for (const file of files) assertEquals(file, files[0]);
+    assertEquals((await listFiles(open.gateway.database, 9)).map(({ id }) => id), [files[0].id]);
+    assertEquals([...Deno.readDirSync(`${open.folder}/files`)].map(({ name }) => name), [files[0].id]);
     for (const [other, name] of [[rows + rows, "thumbs.jsonl"], [rows, "other.jsonl"]] as const) {
       const response = await upload(open, other, key("a"), name);
-      assert.equal(response.status, 422);
+      assertEquals(response.status, 422);
       await response.body?.cancel();
     }
     const long = await upload(open, rows, key("k".repeat(256)));
-    assert.equal((await long.json()).error.param, "idempotency-key");
+    assertEquals((await long.json()).error.param, "idempotency-key");
   });
 });
 
@@ -75,13 +75,13 @@ Deno.test("a promotion and a way back that are sent again under their key happen
     const promote = (name: string, again: string) =>
       call("POST", "/v1/registry/promote", { model: `base:${name}`, reason: "better" }, key(again));
     const goBack = () => call("POST", "/v1/registry/rollback", {}, key("back"));
-    assert.equal((await promote("a", "1")).json.current, "base:a");
-    assert.equal((await promote("b", "2")).json.current, "base:b");
-    assert.equal((await promote("a", "1")).json.current, "base:b", "done long ago, not done again");
-    assert.equal((await promote("b", "1")).status, 422);
-    assert.deepEqual([(await goBack()).json.current, (await goBack()).json.current], ["base:a", "base:a"]);
+    assertEquals((await promote("a", "1")).json.current, "base:a");
+    assertEquals((await promote("b", "2")).json.current, "base:b");
+    assertEquals((await promote("a", "1")).json.current, "base:b", "done long ago, not done again");
+    assertEquals((await promote("b", "1")).status, 422);
+    assertEquals([(await goBack()).json.current, (await goBack()).json.current], ["base:a", "base:a"]);
     const kinds = (await listPromotions(gateway.database, "prospect")).map(({ kind, to }) => `${kind} ${to}`);
-    assert.deepEqual(kinds, ["promote base:a", "promote base:b", "rollback base:a"]);
+    assertEquals(kinds, ["promote base:a", "promote base:b", "rollback base:a"]);
   });
 });
 
@@ -89,7 +89,7 @@ Deno.test("an import that is sent again is answered with the same words without 
   await withGateway({}, async ({ call, gateway }) => {
     const file = '{"prompt":"a","completion":"b","label":true}\n{"prompt":"a","completion":"","label":true}\n';
     const first = await take(call, file, key("file"));
-    assert.deepEqual([first.status, first.json.notes.length], [201, 2]);
+    assertEquals([first.status, first.json.notes.length], [201, 2]);
     let writes = 0;
     const { database } = gateway, { write, run } = database;
     Object.assign(database, {
@@ -97,8 +97,8 @@ Deno.test("an import that is sent again is answered with the same words without 
       run: (...given: Parameters<typeof run>) => (writes++, run.apply(database, given)),
     });
     const again = await take(call, file, key("file"));
-    assert.deepEqual([again.status, again.json], [201, first.json]);
-    assert.equal(writes, 0);
-    assert.equal((await exported(call)).length, 1);
+    assertEquals([again.status, again.json], [201, first.json]);
+    assertStrictEquals(writes, 0);
+    assertEquals((await exported(call)).length, 1);
   });
 });

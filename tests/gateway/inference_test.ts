@@ -1,4 +1,11 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertNotStrictEquals,
+  assertStrictEquals,
+} from "@std/assert";
 import { findCompletion, listCompletions } from "../../shared/store/completions.ts";
 import { eventsOf, withGateway } from "./open_gateway.ts";
 import { writeScriptedAdapter } from "./registered.ts";
@@ -10,20 +17,20 @@ const chunksOf = (text: string) => eventsOf(text).slice(0, -1) as any[];
 Deno.test("a chat answer has OpenAI's shape, and is kept with the exact prompt before it is sent", async () => {
   await withGateway({}, async ({ call, gateway }) => {
     const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, user: "ann", temperature: 0.5 });
-    assert.equal(status, 200);
-    assert.equal(json.object, "chat.completion");
-    assert.deepEqual(json.choices, [{
+    assertEquals(status, 200);
+    assertEquals(json.object, "chat.completion");
+    assertEquals(json.choices, [{
       index: 0,
       message: { role: "assistant", content: "Hello é😀!", refusal: null },
       logprobs: null,
       finish_reason: "stop",
     }]);
-    assert.equal(json.usage.total_tokens, json.usage.prompt_tokens + json.usage.completion_tokens);
+    assertStrictEquals(json.usage.total_tokens, json.usage.prompt_tokens + json.usage.completion_tokens);
     const kept = await findCompletion(gateway.database, json.id);
-    assert.deepEqual(kept?.prompt, ask.messages);
-    assert.deepEqual(kept?.choices.map(({ content, logProb }) => [content, logProb]), [["Hello é😀!", -3]]);
-    assert.equal(kept?.endUser, "ann");
-    assert.deepEqual(kept?.parameters, { temperature: 0.5 });
+    assertEquals(kept?.prompt, ask.messages);
+    assertEquals(kept?.choices.map(({ content, logProb }) => [content, logProb]), [["Hello é😀!", -3]]);
+    assertEquals(kept?.endUser, "ann");
+    assertEquals(kept?.parameters, { temperature: 0.5 });
   });
 });
 
@@ -35,19 +42,19 @@ Deno.test("streamed chunks join to the whole answer for every choice, with usage
       stream: true,
       stream_options: { include_usage: true },
     });
-    assert.match(headers.get("Content-Type")!, /^text\/event-stream/);
-    assert.equal(eventsOf(text).at(-1), "[DONE]");
+    assertMatch(headers.get("Content-Type")!, /^text\/event-stream/);
+    assertEquals(eventsOf(text).at(-1), "[DONE]");
     const chunks = chunksOf(text);
     for (const index of [0, 1]) {
       const mine = chunks.flatMap(({ choices }) => choices).filter((choice) => choice.index === index);
-      assert.equal(mine[0].delta.role, "assistant");
-      assert.equal(mine.map(({ delta }) => delta.content ?? "").join(""), "Hello é😀!");
-      assert.deepEqual(mine.map(({ finish_reason }) => finish_reason).filter(Boolean), ["stop"]);
+      assertEquals(mine[0].delta.role, "assistant");
+      assertEquals(mine.map(({ delta }) => delta.content ?? "").join(""), "Hello é😀!");
+      assertEquals(mine.map(({ finish_reason }) => finish_reason).filter(Boolean), ["stop"]);
     }
-    assert.deepEqual(chunks.at(-1).choices, []);
-    assert.equal(chunks.at(-1).usage.completion_tokens, 6);
-    assert.ok(chunks.slice(0, -1).every(({ usage }) => usage === null));
-    assert.equal(new Set(chunks.map(({ id }) => id)).size, 1);
+    assertEquals(chunks.at(-1).choices, []);
+    assertEquals(chunks.at(-1).usage.completion_tokens, 6);
+    assert(chunks.slice(0, -1).every(({ usage }) => usage === null));
+    assertEquals(new Set(chunks.map(({ id }) => id)).size, 1);
   });
 });
 
@@ -65,9 +72,9 @@ Deno.test("a streamed answer is in the store before its end is sent", async () =
       seen += text;
       if (!/"finish_reason":"stop"/.test(seen)) continue;
       const [, id] = /"id":"([^"]+)"/.exec(seen)!;
-      assert.equal((await findCompletion(gateway.database, id!))?.choices[0]?.content, "Hello é😀!");
+      assertEquals((await findCompletion(gateway.database, id!))?.choices[0]?.content, "Hello é😀!");
     }
-    assert.match(seen, /\[DONE\]/);
+    assertMatch(seen, /\[DONE\]/);
   });
 });
 
@@ -87,7 +94,7 @@ Deno.test("a client that hangs up frees its place, and what it had read can stil
       const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
       let seen = "";
       while (!seen.includes('"a "')) seen += (await reader.read()).value;
-      assert.equal(scripted.active(), 1);
+      assertEquals(scripted.active(), 1);
       await reader.cancel();
       while (scripted.active() > 0) await new Promise((resolve) => setTimeout(resolve, 1));
       const [, id] = /"id":"([^"]+)"/.exec(seen)!;
@@ -95,8 +102,8 @@ Deno.test("a client that hangs up frees its place, and what it had read can stil
       while (!(kept = await findCompletion(gateway.database, id!))) {
         await new Promise((resolve) => setTimeout(resolve, 1));
       }
-      assert.equal(kept.choices[0]?.finishReason, "cancelled");
-      assert.match(kept.choices[0]!.content, /^(a )+$/);
+      assertEquals(kept.choices[0]?.finishReason, "cancelled");
+      assertMatch(kept.choices[0]!.content, /^(a )+$/);
     },
   );
 });
@@ -106,23 +113,23 @@ Deno.test("an answer that breaks off says so in the stream, and never says [DONE
     const { text } = await call("POST", "/v1/chat/completions", { ...ask, stream: true });
     // deno-lint-ignore no-explicit-any -- as clients read it
     const last = eventsOf(text).at(-1) as any;
-    assert.equal(last.error.type, "server_error");
-    assert.doesNotMatch(text, /worker 1/);
-    assert.ok(logged.some(({ level, fields }) => level === "error" && /worker 1/.test(String(fields.error))));
-    assert.equal(scripted.active(), 0);
+    assertEquals(last.error.type, "server_error");
+    assertNotMatch(text, /worker 1/);
+    assert(logged.some(({ level, fields }) => level === "error" && /worker 1/.test(String(fields.error))));
+    assertStrictEquals(scripted.active(), 0);
     const { status, json } = await call("POST", "/v1/chat/completions", ask);
-    assert.equal(status, 500);
-    assert.equal(json.error.type, "server_error");
+    assertEquals(status, 500);
+    assertEquals(json.error.type, "server_error");
   });
 });
 
 Deno.test("a full queue is 429 with Retry-After, before anything is computed", async () => {
   await withGateway({ script: { capacity: 2 } }, async ({ call, scripted }) => {
     const { status, headers, json } = await call("POST", "/v1/chat/completions", { ...ask, n: 3 });
-    assert.equal(status, 429);
-    assert.equal(headers.get("Retry-After"), "2");
-    assert.equal(json.error.type, "rate_limit_error");
-    assert.equal(scripted.requests.length, 0);
+    assertEquals(status, 429);
+    assertEquals(headers.get("Retry-After"), "2");
+    assertEquals(json.error.type, "rate_limit_error");
+    assertEquals(scripted.requests.length, 0);
   });
 });
 
@@ -133,7 +140,7 @@ Deno.test("sampling reaches the engine as it was asked for, and each choice has 
     await call("POST", "/v1/chat/completions", body);
     await call("POST", "/v1/chat/completions", body);
     const [one, two, again] = scripted.requests;
-    assert.deepEqual(one?.sampling, {
+    assertEquals<unknown>(one?.sampling, {
       temperature: 0.3,
       topP: 0.8,
       frequencyPenalty: 0.5,
@@ -141,19 +148,19 @@ Deno.test("sampling reaches the engine as it was asked for, and each choice has 
       logitBias: new Map([[7, -100]]),
       seed: one?.sampling.seed,
     });
-    assert.deepEqual([one?.stop, one?.maxTokens, one?.topLogProbs], [["\n", "END"], 9, undefined]);
-    assert.notEqual(one?.sampling.seed, two?.sampling.seed);
-    assert.equal(one?.sampling.seed, again?.sampling.seed);
+    assertEquals([one?.stop, one?.maxTokens, one?.topLogProbs], [["\n", "END"], 9, undefined]);
+    assertNotStrictEquals(one?.sampling.seed, two?.sampling.seed);
+    assertStrictEquals(one?.sampling.seed, again?.sampling.seed);
     await call("POST", "/v1/chat/completions", ask);
     await call("POST", "/v1/chat/completions", ask);
-    assert.notEqual(scripted.requests.at(-1)?.sampling.seed, scripted.requests.at(-2)?.sampling.seed);
+    assertNotStrictEquals(scripted.requests.at(-1)?.sampling.seed, scripted.requests.at(-2)?.sampling.seed);
   });
 });
 
 Deno.test("log-probs come in the shape of each endpoint", async () => {
   await withGateway({}, async ({ call }) => {
     const chat = await call("POST", "/v1/chat/completions", { ...ask, logprobs: true, top_logprobs: 1 });
-    assert.deepEqual(chat.json.choices[0].logprobs.content[0], {
+    assertEquals(chat.json.choices[0].logprobs.content[0], {
       token: "Hel",
       logprob: -1,
       bytes: [72, 101, 108],
@@ -161,10 +168,10 @@ Deno.test("log-probs come in the shape of each endpoint", async () => {
     });
     const text = { model: "base", prompt: "once", logprobs: 1 };
     const { json } = await call("POST", "/v1/completions", text);
-    assert.deepEqual(json.choices[0].logprobs.text_offset, [0, 3, 9]);
-    assert.deepEqual(json.choices[0].logprobs.top_logprobs[0], { Hel: -1 });
+    assertEquals(json.choices[0].logprobs.text_offset, [0, 3, 9]);
+    assertEquals(json.choices[0].logprobs.top_logprobs[0], { Hel: -1 });
     const streamed = await call("POST", "/v1/completions", { ...text, stream: true });
-    assert.deepEqual(chunksOf(streamed.text).flatMap(({ choices }) => choices[0].logprobs?.text_offset ?? []), [
+    assertEquals(chunksOf(streamed.text).flatMap(({ choices }) => choices[0].logprobs?.text_offset ?? []), [
       0,
       3,
       9,
@@ -175,10 +182,10 @@ Deno.test("log-probs come in the shape of each endpoint", async () => {
 Deno.test("text completions go on from the text as it is, and keep it as a text", async () => {
   await withGateway({}, async ({ call, gateway, scripted }) => {
     const { json } = await call("POST", "/v1/completions", { model: "base", prompt: "once upon" });
-    assert.equal(json.object, "text_completion");
-    assert.equal(json.choices[0].text, "Hello é😀!");
-    assert.deepEqual(scripted.requests[0]?.promptIds, scripted.engine.tokenizer.encode("once upon"));
-    assert.equal((await findCompletion(gateway.database, json.id))?.prompt, "once upon");
+    assertEquals(json.object, "text_completion");
+    assertEquals(json.choices[0].text, "Hello é😀!");
+    assertEquals(scripted.requests[0]?.promptIds, scripted.engine.tokenizer.encode("once upon"));
+    assertEquals((await findCompletion(gateway.database, json.id))?.prompt, "once upon");
   });
 });
 
@@ -186,14 +193,14 @@ Deno.test("a prompt that leaves no room in the context is refused with both numb
   await withGateway({}, async ({ call }) => {
     const long = { ...ask, messages: [{ role: "user", content: "hello ".repeat(100) }] };
     const { status, json } = await call("POST", "/v1/chat/completions", long);
-    assert.equal(status, 400);
-    assert.equal(json.error.code, "context_length_exceeded");
-    assert.match(json.error.message, /64 tokens/);
+    assertEquals(status, 400);
+    assertEquals(json.error.code, "context_length_exceeded");
+    assertMatch(json.error.message, /64 tokens/);
     const huge = { ...ask, messages: [{ role: "user", content: "a".repeat(2_000_000) }] };
-    assert.match((await call("POST", "/v1/chat/completions", huge)).json.error.message, /20000\d\d characters/);
+    assertMatch((await call("POST", "/v1/chat/completions", huge)).json.error.message, /20000\d\d characters/);
     const much = await call("POST", "/v1/chat/completions", { ...ask, max_tokens: 64 });
-    assert.equal(much.json.error.code, "context_length_exceeded");
-    assert.equal((await call("POST", "/v1/completions", { model: "base", prompt: "hello ".repeat(29) })).status, 200);
+    assertEquals(much.json.error.code, "context_length_exceeded");
+    assertEquals((await call("POST", "/v1/completions", { model: "base", prompt: "hello ".repeat(29) })).status, 200);
   });
 });
 
@@ -222,14 +229,14 @@ Deno.test("what is not built is refused by its name, and so is what OpenAI does 
     ];
     for (const [more, param, code] of refusals) {
       const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
-      assert.deepEqual([status, json.error?.param, json.error?.code], [400, param, code], JSON.stringify(more));
-      assert.ok(json.error.message.includes(param), json.error.message);
+      assertEquals([status, json.error?.param, json.error?.code], [400, param, code], JSON.stringify(more));
+      assert(json.error.message.includes(param), json.error.message);
     }
     for (
       const [more, param] of [[{ echo: true }, "echo"], [{ suffix: "z" }, "suffix"], [{ best_of: 3, n: 2 }, "best_of"]]
     ) {
       const { status, json } = await call("POST", "/v1/completions", { model: "base", prompt: "a", ...more as object });
-      assert.deepEqual([status, json.error?.param, json.error?.code], [400, param, unsupported]);
+      assertEquals([status, json.error?.param, json.error?.code], [400, param, unsupported]);
     }
   });
 });
@@ -266,9 +273,9 @@ Deno.test("a refusal names the innermost field that is wrong", async () => {
     ];
     for (const [more, param, message] of refusals) {
       const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
-      assert.deepEqual([status, json.error?.param], [400, param], JSON.stringify(more));
-      assert.match(json.error.message, message);
-      assert.ok(json.error.message.includes(param), json.error.message);
+      assertEquals([status, json.error?.param], [400, param], JSON.stringify(more));
+      assertMatch(json.error.message, message);
+      assert(json.error.message.includes(param), json.error.message);
     }
   });
 });
@@ -285,14 +292,14 @@ Deno.test("what changes nothing is taken, changes nothing, and is not kept as a 
     const text = [{ best_of: 1, echo: false, suffix: null }, { best_of: 2, n: 2, suffix: "", logprobs: null }];
     for (const more of chat) {
       const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more, seed: 1 });
-      assert.equal(status, 200, JSON.stringify([more, json]));
+      assertEquals(status, 200, JSON.stringify([more, json]));
       const { parameters } = (await findCompletion(gateway.database, json.id))!;
-      for (const name of ["tools", "functions", "response_format"]) assert.ok(!(name in parameters), name);
+      for (const name of ["tools", "functions", "response_format"]) assert(!(name in parameters), name);
     }
-    assert.equal(new Set(scripted.requests.map(({ sampling }) => JSON.stringify(sampling))).size, 1);
+    assertEquals(new Set(scripted.requests.map(({ sampling }) => JSON.stringify(sampling))).size, 1);
     for (const more of text) {
       const { status, json } = await call("POST", "/v1/completions", { model: "base", prompt: "once", ...more });
-      assert.equal(status, 200, JSON.stringify([more, json]));
+      assertEquals(status, 200, JSON.stringify([more, json]));
     }
   });
 });
@@ -309,16 +316,16 @@ Deno.test("answers of this server and of others are history, and reach the promp
     ];
     for (const more of extras) {
       const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, messages: answeredWith(more) });
-      assert.equal(status, 200, JSON.stringify([more, json]));
-      assert.equal(json.usage.prompt_tokens, plain.json.usage.prompt_tokens);
+      assertEquals(status, 200, JSON.stringify([more, json]));
+      assertStrictEquals(json.usage.prompt_tokens, plain.json.usage.prompt_tokens);
       const { prompt } = (await findCompletion(gateway.database, json.id))!;
       const { reasoning_content } = more;
-      assert.deepEqual(prompt, reasoning_content ? answeredWith({ reasoning_content }) : history);
+      assertEquals<unknown>(prompt, reasoning_content ? answeredWith({ reasoning_content }) : history);
     }
-    assert.equal(new Set(scripted.requests.map(({ promptIds }) => promptIds.join())).size, 1);
+    assertEquals(new Set(scripted.requests.map(({ promptIds }) => promptIds.join())).size, 1);
     const { json } = await call("POST", "/v1/chat/completions", ask);
     const turns = [...ask.messages, json.choices[0].message, ...ask.messages];
-    assert.equal((await call("POST", "/v1/chat/completions", { ...ask, messages: turns })).status, 200);
+    assertEquals((await call("POST", "/v1/chat/completions", { ...ask, messages: turns })).status, 200);
   });
 });
 
@@ -327,8 +334,8 @@ Deno.test("padded chunks have lengths that are multiples of 64, and the same wor
     const stream_options = { include_obfuscation: true, include_usage: true };
     const { text } = await call("POST", "/v1/chat/completions", { ...ask, stream: true, stream_options });
     const chunks = chunksOf(text), lengths = chunks.map((chunk) => JSON.stringify(chunk).length);
-    assert.equal(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""), "Hello é😀!");
-    assert.equal(new Set(lengths.map((length) => length % 64)).size, 1, lengths.join());
+    assertEquals(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""), "Hello é😀!");
+    assertEquals(new Set(lengths.map((length) => length % 64)).size, 1, lengths.join());
   });
 });
 
@@ -346,30 +353,30 @@ Deno.test("a thumb on an answer whose stream is under way is taken, and is a row
     let seen = (await reader.read()).value!;
     const [, completion_id] = /"id":"([^"]+)"/.exec(seen)!;
     const thumb = await call("POST", "/v1/feedback", { completion_id, label: false, correction: "Hello!" });
-    assert.equal(thumb.status, 201, thumb.text);
-    assert.equal((await call("GET", `/v1/answers/${completion_id}`)).json.choices[0].finish_reason, "in_progress");
-    assert.deepEqual((await call("GET", "/v1/answers?unlabelled=false")).json.data, []);
-    assert.equal((await call("GET", "/v1/feedback/export")).text, "");
+    assertEquals(thumb.status, 201, thumb.text);
+    assertEquals((await call("GET", `/v1/answers/${completion_id}`)).json.choices[0].finish_reason, "in_progress");
+    assertEquals((await call("GET", "/v1/answers?unlabelled=false")).json.data, []);
+    assertEquals((await call("GET", "/v1/feedback/export")).text, "");
     gate.resolve();
     for (let piece; !(piece = await reader.read()).done;) seen += piece.value;
-    assert.match(seen, /\[DONE\]/);
+    assertMatch(seen, /\[DONE\]/);
     const rows = (await call("GET", "/v1/feedback/export")).text.trimEnd().split("\n").map((row) => JSON.parse(row));
-    assert.deepEqual(rows.map(({ completion, label }) => [completion[0].content, label]), [
+    assertEquals(rows.map(({ completion, label }) => [completion[0].content, label]), [
       ["Hello é😀!", false],
       ["Hello!", true],
     ]);
-    assert.deepEqual((await call("GET", `/v1/feedback/${thumb.json.id}`)).json, thumb.json);
+    assertEquals((await call("GET", `/v1/feedback/${thumb.json.id}`)).json, thumb.json);
   });
 });
 
 Deno.test("a stream that breaks off before its first word, or is not kept, leaves nothing in the store", async () => {
   await withGateway({ script: { failAfter: 0 } }, async ({ call, gateway }) => {
     await call("POST", "/v1/chat/completions", { ...ask, stream: true });
-    assert.deepEqual(await gateway.database.all("SELECT id FROM completions"), []);
+    assertEquals(await gateway.database.all("SELECT id FROM completions"), []);
   });
   await withGateway({}, async ({ call, gateway }) => {
     await call("POST", "/v1/chat/completions", { ...ask, stream: true, store: false });
-    assert.deepEqual(await gateway.database.all("SELECT id FROM completions"), []);
+    assertEquals(await gateway.database.all("SELECT id FROM completions"), []);
   });
 });
 
@@ -394,25 +401,25 @@ Deno.test("answers that are broken off count the tokens that they had, in the st
     let items: Awaited<ReturnType<typeof listCompletions>>["items"];
     do ({ items } = await listCompletions(gateway.database, { limit: 9 })); while (items.length < 2);
     for (const { choices: [choice] } of items) {
-      assert.equal(choice!.finishReason, "cancelled");
-      assert.ok(choice!.tokens > 0);
-      assert.deepEqual([choice!.content.length, choice!.logProb], [choice!.tokens * 2, -choice!.tokens]);
+      assertEquals(choice!.finishReason, "cancelled");
+      assert(choice!.tokens > 0);
+      assertEquals([choice!.content.length, choice!.logProb], [choice!.tokens * 2, -choice!.tokens]);
     }
     const { text } = await call("GET", "/metrics");
     const tokens = items.reduce((sum, { choices }) => sum + choices[0]!.tokens, 0);
-    assert.match(text, new RegExp(`prospect_completion_tokens_total{model="base"} ${tokens}$`, "m"));
-    assert.match(text, /prospect_answers_total{model="base",finish_reason="cancelled"} 2$/m);
+    assertMatch(text, new RegExp(`prospect_completion_tokens_total{model="base"} ${tokens}$`, "m"));
+    assertMatch(text, /prospect_answers_total{model="base",finish_reason="cancelled"} 2$/m);
   });
 });
 
 Deno.test("a bias for a token that the model has not is refused by name", async () => {
   await withGateway({}, async ({ call, scripted }) => {
     const last = scripted.engine.vocabularySize - 1, biased = (id: number) => ({ ...ask, logit_bias: { [id]: 1 } });
-    assert.equal((await call("POST", "/v1/chat/completions", biased(last))).status, 200);
+    assertEquals((await call("POST", "/v1/chat/completions", biased(last))).status, 200);
     for (const id of [last + 1, 2 ** 53]) {
       const { status, json } = await call("POST", "/v1/chat/completions", biased(id));
-      assert.deepEqual([status, json.error.param, json.error.code], [400, "logit_bias", "invalid_value"]);
-      assert.ok(json.error.message.includes(`0 to ${last}`), json.error.message);
+      assertEquals([status, json.error.param, json.error.code], [400, "logit_bias", "invalid_value"]);
+      assert(json.error.message.includes(`0 to ${last}`), json.error.message);
     }
   });
 });
@@ -430,25 +437,25 @@ Deno.test("metadata and safety_identifier are kept with the answer, shown with i
     const trace = find({ "metadata[trace]": "a b&c=1" }), safety = find({ safety_identifier: "person 7" });
     for (const query of [trace, safety, find({ "metadata[odd [key]]": "", "metadata[trace]": "a b&c=1" })]) {
       const { json } = await call("GET", `/v1/answers${query}`);
-      assert.deepEqual(json.data.map(({ id }: { id: string }) => id), both, query);
-      for (const { metadata, safety_identifier } of json.data) assert.deepEqual({ metadata, safety_identifier }, kept);
+      assertEquals(json.data.map(({ id }: { id: string }) => id), both, query);
+      for (const { metadata, safety_identifier } of json.data) assertEquals({ metadata, safety_identifier }, kept);
     }
     for (const completion_id of [id, other.json.id]) await call("POST", "/v1/feedback", { completion_id, label: true });
     for (const query of [trace, safety]) {
       const { data } = (await call("GET", `/v1/feedback${query}`)).json;
-      assert.deepEqual(data.map(({ completion_id }: { completion_id: string }) => completion_id), [id]);
+      assertEquals(data.map(({ completion_id }: { completion_id: string }) => completion_id), [id]);
       const row = JSON.parse((await call("GET", `/v1/feedback/export${query}`)).text);
-      assert.deepEqual([row.completion_id, row.metadata, row.safety_identifier], [id, ...Object.values(kept)]);
+      assertEquals([row.completion_id, row.metadata, row.safety_identifier], [id, ...Object.values(kept)]);
     }
-    assert.equal(
+    assertEquals(
       (await findCompletion(gateway.database, id))!.endUser,
       "person 7",
       "as `user`, where that is not sent",
     );
-    assert.equal((await findCompletion(gateway.database, other.json.id))!.endUser, "ann");
+    assertEquals((await findCompletion(gateway.database, other.json.id))!.endUser, "ann");
     const forgotten = await call("DELETE", `/v1/feedback${find({ end_user: "person 7" })}`);
-    assert.equal(forgotten.json.deleted.completions, 2);
-    assert.deepEqual((await call("GET", `/v1/answers${trace}`)).json.data, []);
+    assertEquals(forgotten.json.deleted.completions, 2);
+    assertEquals((await call("GET", `/v1/answers${trace}`)).json.data, []);
     const refused: [Record<string, unknown>, string][] = [
       [{ metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [i, ""])) }, "metadata"],
       [{ metadata: { ["k".repeat(65)]: "" } }, "metadata"],
@@ -459,7 +466,7 @@ Deno.test("metadata and safety_identifier are kept with the answer, shown with i
     ];
     for (const [more, param] of refused) {
       const { status, json } = await call("POST", "/v1/chat/completions", { ...ask, ...more });
-      assert.deepEqual([status, json.error.param], [400, param]);
+      assertEquals([status, json.error.param], [400, param]);
     }
   });
 });
@@ -467,8 +474,8 @@ Deno.test("metadata and safety_identifier are kept with the answer, shown with i
 Deno.test("store: false keeps nothing, and such an answer cannot be judged", async () => {
   await withGateway({}, async ({ call, gateway }) => {
     const { json } = await call("POST", "/v1/chat/completions", { ...ask, store: false });
-    assert.equal(await findCompletion(gateway.database, json.id), undefined);
-    assert.equal((await call("POST", "/v1/feedback", { completion_id: json.id, label: true })).status, 404);
+    assertEquals(await findCompletion(gateway.database, json.id), undefined);
+    assertEquals((await call("POST", "/v1/feedback", { completion_id: json.id, label: true })).status, 404);
   });
 });
 
@@ -478,24 +485,24 @@ Deno.test("models are listed with their versions, loaded while answers go on, an
     const spread = (model: string) =>
       call("PUT", "/v1/aliases/prospect", { arms: [{ model: "base", weight: 1 }, { model, weight: 0 }] });
     const put = await call("PUT", "/v1/adapters/new", { path });
-    assert.equal(put.json.model, "base:new");
+    assertEquals(put.json.model, "base:new");
     const { json } = await call("GET", "/v1/models");
-    assert.deepEqual(json.data.map(({ id }: { id: string }) => id), ["base", "base:new", "prospect"]);
-    assert.equal((await call("GET", "/v1/models/base:new")).json.id, "base:new");
-    assert.equal((await call("GET", "/v1/models/base:old")).status, 404);
+    assertEquals(json.data.map(({ id }: { id: string }) => id), ["base", "base:new", "prospect"]);
+    assertEquals((await call("GET", "/v1/models/base:new")).json.id, "base:new");
+    assertEquals((await call("GET", "/v1/models/base:old")).status, 404);
     const answer = await call("POST", "/v1/chat/completions", { ...ask, model: "base:new" });
-    assert.equal(answer.json.choices[0].message.content, "new: Hello é😀!");
-    assert.equal((await findCompletion(gateway.database, answer.json.id))?.adapterVersion, put.json.version);
-    assert.equal((await spread("base:new")).status, 200);
-    assert.equal((await call("DELETE", "/v1/adapters/new")).status, 409);
-    assert.equal(
+    assertEquals(answer.json.choices[0].message.content, "new: Hello é😀!");
+    assertStrictEquals((await findCompletion(gateway.database, answer.json.id))?.adapterVersion, put.json.version);
+    assertEquals((await spread("base:new")).status, 200);
+    assertEquals((await call("DELETE", "/v1/adapters/new")).status, 409);
+    assertEquals(
       (await call("PUT", "/v1/aliases/prospect", { arms: [{ model: "base", weight: 1 }] })).status,
       200,
     );
-    assert.equal((await call("DELETE", "/v1/adapters/new")).status, 200);
-    assert.equal((await call("DELETE", "/v1/adapters/new")).status, 404);
-    assert.equal((await call("POST", "/v1/chat/completions", { ...ask, model: "base:new" })).status, 404);
-    assert.equal((await call("PUT", "/v1/adapters/new", { path: "nowhere" })).status, 400);
-    assert.equal((await call("PUT", "/v1/adapters/a:b", { path })).status, 400);
+    assertEquals((await call("DELETE", "/v1/adapters/new")).status, 200);
+    assertEquals((await call("DELETE", "/v1/adapters/new")).status, 404);
+    assertEquals((await call("POST", "/v1/chat/completions", { ...ask, model: "base:new" })).status, 404);
+    assertEquals((await call("PUT", "/v1/adapters/new", { path: "nowhere" })).status, 400);
+    assertEquals((await call("PUT", "/v1/adapters/a:b", { path })).status, 400);
   });
 });

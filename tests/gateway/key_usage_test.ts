@@ -1,6 +1,6 @@
 // What a key may use in a day: requests and bytes, told in words, and counted over restarts, gateways and clocks.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { KeyUsage } from "../../services/gateway/key_usage.ts";
 import { createKey, type NewKey } from "../../shared/store/keys.ts";
 import { answer } from "./feedback_calls.ts";
@@ -26,13 +26,13 @@ Deno.test("a key's requests above its day are 429 with the limit's name and when
       while (taken < 9 && (await ask("GET", "/v1/me")).status === 200) taken++;
       return taken;
     };
-    assert.deepEqual(await Promise.all([usual, own, free, admin].map(taken)), [2, 4, 9, 9]);
+    assertEquals(await Promise.all([usual, own, free, admin].map(taken)), [2, 4, 9, 9]);
     const { status, json, headers } = await own.ask("GET", "/v1/models");
-    assert.deepEqual([status, json.error.code, json.error.type], [429, "quota_exceeded", "rate_limit_error"]);
-    assert.match(json.error.message, /4 requests of the day \(--requests-per-day\)/);
+    assertEquals([status, json.error.code, json.error.type], [429, "quota_exceeded", "rate_limit_error"]);
+    assertMatch(json.error.message, /4 requests of the day \(--requests-per-day\)/);
     const seconds = Number(headers.get("Retry-After"));
-    assert.ok(seconds > 0 && seconds <= 86_400);
-    assert.equal((await own.ask("GET", "/healthz")).status, 200);
+    assert(seconds > 0 && seconds <= 86_400);
+    assertEquals((await own.ask("GET", "/healthz")).status, 200);
   });
 });
 
@@ -50,8 +50,8 @@ Deno.test("a key cannot replace its thumb for ever: bodies count, whether their 
         refused = await ask("POST", "/v1/feedback", sent, { "Content-Type": "application/json", ...length });
         if (refused.status === 429) break;
       }
-      assert.equal(taken, 3, `told: ${told}`);
-      assert.match(refused!.json.error.message, /200000 bytes of request bodies of the day \(--bytes-per-day\)/);
+      assertEquals(taken, 3, `told: ${told}`);
+      assertMatch(refused!.json.error.message, /200000 bytes of request bodies of the day \(--bytes-per-day\)/);
       await open.call("DELETE", "/v1/feedback", undefined, {});
       const { json } = await admin.ask("GET", "/v1/feedback");
       await admin.ask("DELETE", `/v1/feedback/${json.data[0].id}`);
@@ -73,27 +73,27 @@ Deno.test("use counts over a restart and over two gateways, and a clock that is 
       return taken;
     };
     const one = start(), other = start();
-    assert.deepEqual([await use(one, 2), await use(other, 1)], [2, 1]);
+    assertEquals([await use(one, 2), await use(other, 1)], [2, 1]);
     await one.close();
     await other.close();
     const again = start();
-    assert.equal(await use(again, 1), 1);
+    assertEquals(await use(again, 1), 1);
     await again.close();
     const now = Date.now;
     try {
       Date.now = () => now() - 3 * 86_400_000;
       const back = start();
-      assert.equal(await use(back, 9), 1);
-      assert.ok((await back.count(key, 0))!.seconds > 86_400);
+      assertEquals(await use(back, 9), 1);
+      assert((await back.count(key, 0))!.seconds > 86_400);
       await back.close();
       Date.now = () => now() + 86_400_000;
       const tomorrow = start();
-      assert.equal(await use(tomorrow, 9), 5);
+      assertEquals(await use(tomorrow, 9), 5);
       await tomorrow.close();
     } finally {
       Date.now = now;
     }
-    assert.equal((await database.all("SELECT 1 AS one FROM key_usage")).length, 1, "days that are over are not kept");
+    assertEquals((await database.all("SELECT 1 AS one FROM key_usage")).length, 1, "days that are over are not kept");
   });
 });
 
@@ -102,11 +102,11 @@ Deno.test("requests of a minute are counted by a clock that nobody sets", async 
     const { ask } = await keyFor(open, { scopes });
     const now = Date.now, clock = performance.now;
     try {
-      for (const expected of [200, 200, 429]) assert.equal((await ask("GET", "/v1/me")).status, expected);
+      for (const expected of [200, 200, 429]) assertEquals((await ask("GET", "/v1/me")).status, expected);
       Date.now = () => now() - 3_600_000;
       const passed = clock.call(performance) + 61_000;
       performance.now = () => passed;
-      assert.equal((await ask("GET", "/v1/me")).status, 200);
+      assertEquals((await ask("GET", "/v1/me")).status, 200);
     } finally {
       Date.now = now;
       performance.now = clock;
@@ -117,8 +117,8 @@ Deno.test("requests of a minute are counted by a clock that nobody sets", async 
 Deno.test("where no key is needed nothing is counted", async () => {
   await withGateway({}, async (open) => {
     const { ask } = await keyFor(open, { scopes });
-    for (let i = 0; i < 5; i++) assert.equal((await ask("GET", "/v1/me")).status, 200);
+    for (let i = 0; i < 5; i++) assertEquals((await ask("GET", "/v1/me")).status, 200);
     await open.gateway.usage.close();
-    assert.deepEqual(await open.gateway.database.all("SELECT * FROM key_usage"), []);
+    assertEquals(await open.gateway.database.all("SELECT * FROM key_usage"), []);
   });
 });

@@ -1,7 +1,7 @@
 // SIGKILL at random moments under load, over and over the same store: what was acknowledged is there afterwards.
 // KILLS says how often (default 6).
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { findCompletion } from "../../shared/store/completions.ts";
 import { openDatabase } from "../../shared/store/database.ts";
 import { getLabel, labelHistory } from "../../shared/store/labels.ts";
@@ -74,7 +74,7 @@ function startLoad(address: string, completion: string) {
       const response = await post("/v1/chat/completions", { ...ask, stream: true });
       // deno-lint-ignore no-explicit-any -- chunks as clients read them
       const events = eventsOf(await response.text()) as any[];
-      assert.equal(events.pop(), "[DONE]");
+      assertEquals(events.pop(), "[DONE]");
       told.answers.set(events[0].id, events.map(({ choices }) => choices[0].delta.content ?? "").join(""));
     });
   const clients = [...["ann", "bob", "cid", "dot"].map(pressing), asking(), asking(), streaming(), streaming()];
@@ -109,26 +109,26 @@ Deno.test(`${kills} kills under load lose no acknowledged thumb, double none, an
     await untilReady(address, running);
     await load.stop();
     running.process.kill("SIGTERM");
-    assert.equal((await running.ended).code, 0);
+    assertEquals((await running.ended).code, 0);
 
     const { labels, answers, unexpected } = load.told;
-    assert.deepEqual(unexpected, []);
+    assertEquals(unexpected, []);
     console.log(`${kills} kills, ${labels.size} thumbs and ${answers.size} answers acknowledged`);
-    assert.ok(labels.size > kills && answers.size > kills);
+    assert(labels.size > kills && answers.size > kills);
     const database = await openDatabase(`${folder}/data/prospect.sqlite`);
     for (const [id, { label, version }] of labels) {
       const kept = await getLabel(database, id);
-      assert.ok(kept, `the thumb ${id} is lost`);
+      assert(kept, `the thumb ${id} is lost`);
       // A client that is stopped between tries may have pressed once more than it was told.
-      if (kept.version === version) assert.equal(kept.label, label);
-      else assert.equal(kept.version, version + 1);
-      assert.ok((await labelHistory(database, id)).length <= 2, "a retry was taken for a new thumb");
+      if (kept.version === version) assertStrictEquals(kept.label, label);
+      else assertStrictEquals(kept.version, version + 1);
+      assert((await labelHistory(database, id)).length <= 2, "a retry was taken for a new thumb");
     }
     for (const [id, text] of answers) {
-      assert.equal((await findCompletion(database, id))?.choices[0]?.content, text, `the answer ${id} is lost`);
+      assertStrictEquals((await findCompletion(database, id))?.choices[0]?.content, text, `the answer ${id} is lost`);
     }
     const [integrity] = await database.all<Record<string, string>>("PRAGMA integrity_check");
-    assert.deepEqual(Object.values(integrity!), ["ok"]);
+    assertEquals(Object.values(integrity!), ["ok"]);
     await database.close();
   });
 });

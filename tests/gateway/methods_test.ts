@@ -1,17 +1,17 @@
 // What HTTP has beside GET and POST: HEAD, OPTIONS, paths that end with a slash, names of files in any script.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { withGateway } from "./open_gateway.ts";
 
 Deno.test("HEAD tells what GET would, without a body, and holds nothing open", async () => {
   await withGateway({}, async ({ fetch, call, folder }) => {
     for (const path of ["/healthz", "/v1/models", "/", "/docs", "/v1/feedback/export"]) {
       const head = await fetch(new Request(`http://localhost${path}`, { method: "HEAD" }));
-      assert.equal(head.status, 200, path);
-      assert.equal(await head.text(), "", path);
+      assertEquals(head.status, 200, path);
+      assertEquals(await head.text(), "", path);
       const get = await call("GET", path), length = head.headers.get("Content-Length");
-      assert.equal(head.headers.get("Content-Type"), get.headers.get("Content-Type"), path);
-      if (length !== null) assert.equal(Number(length), new TextEncoder().encode(get.text).length, path);
+      assertStrictEquals(head.headers.get("Content-Type"), get.headers.get("Content-Type"), path);
+      if (length !== null) assertEquals(Number(length), new TextEncoder().encode(get.text).length, path);
     }
     const form = new FormData();
     form.set("purpose", "fine-tune");
@@ -23,10 +23,10 @@ Deno.test("HEAD tells what GET would, without a body, and holds nothing open", a
       return new TextDecoder().decode((await new Deno.Command("find", { args }).output()).stdout);
     };
     const head = await fetch(new Request(`http://localhost/v1/files/${id}/content`, { method: "HEAD" }));
-    assert.equal(head.headers.get("Content-Length"), "2");
+    assertEquals(head.headers.get("Content-Length"), "2");
     using _held = await Deno.open(`${folder}/files/${id}`);
     if (Deno.build.os === "linux") {
-      assert.equal((await opened()).trim().split("\n").length, 1, "only what this test holds");
+      assertEquals((await opened()).trim().split("\n").length, 1, "only what this test holds");
     }
   });
 });
@@ -37,25 +37,25 @@ Deno.test("OPTIONS lists what a path takes, also without a key, and another meth
       const { status, headers } = await call("OPTIONS", path);
       return status === 204 ? headers.get("Allow") : status;
     };
-    assert.equal(await allowed("/v1/chat/completions"), "POST, OPTIONS");
-    assert.equal(await allowed("/v1/models/"), "GET, HEAD, OPTIONS");
-    assert.equal(await allowed("/v1/files/file-1"), "GET, HEAD, DELETE, OPTIONS");
+    assertEquals(await allowed("/v1/chat/completions"), "POST, OPTIONS");
+    assertEquals(await allowed("/v1/models/"), "GET, HEAD, OPTIONS");
+    assertEquals(await allowed("/v1/files/file-1"), "GET, HEAD, DELETE, OPTIONS");
   });
   await withGateway({}, async ({ call }) => {
     const { status, headers, json } = await call("PATCH", "/v1/models");
-    assert.equal(status, 405);
-    assert.equal(headers.get("Allow"), "GET, HEAD, OPTIONS");
-    assert.equal(json.error.code, "method_not_allowed");
-    assert.equal((await call("OPTIONS", "/v1/nothing")).status, 404);
-    assert.equal((await call("GET", "/v1/nothing")).status, 404);
+    assertEquals(status, 405);
+    assertEquals(headers.get("Allow"), "GET, HEAD, OPTIONS");
+    assertEquals(json.error.code, "method_not_allowed");
+    assertEquals((await call("OPTIONS", "/v1/nothing")).status, 404);
+    assertEquals((await call("GET", "/v1/nothing")).status, 404);
   });
 });
 
 Deno.test("a slash at a path's end changes nothing", async () => {
   await withGateway({}, async ({ call }) => {
-    assert.equal((await call("GET", "/v1/models/")).text, (await call("GET", "/v1/models")).text);
+    assertStrictEquals((await call("GET", "/v1/models/")).text, (await call("GET", "/v1/models")).text);
     const asked = { model: "base", prompt: "hi" };
-    assert.equal((await call("POST", "/v1/completions/", asked)).status, 200);
+    assertEquals((await call("POST", "/v1/completions/", asked)).status, 200);
   });
 });
 
@@ -68,12 +68,12 @@ Deno.test("a file keeps its name in any script, and is given out under it", asyn
       form.set("file", new File(["{}"], name));
       const stored = await (await fetch(new Request("http://localhost/v1/files", { method: "POST", body: form })))
         .json();
-      assert.equal(stored.filename, kept);
+      assertStrictEquals(stored.filename, kept);
       const disposition = (await call("GET", `/v1/files/${stored.id}/content`)).headers.get("Content-Disposition")!;
-      assert.match(disposition, /^attachment; filename="[\x20-\x7e]+"/);
+      assertMatch(disposition, /^attachment; filename="[\x20-\x7e]+"/);
       const [, encoded] = /filename\*=UTF-8''(\S+)$/.exec(disposition) ?? [];
-      if (encoded) assert.equal(decodeURIComponent(encoded), kept);
-      else assert.match(disposition, new RegExp(`filename="${kept}"`));
+      if (encoded) assertStrictEquals(decodeURIComponent(encoded), kept);
+      else assertMatch(disposition, new RegExp(`filename="${kept}"`));
     }
   });
 });

@@ -1,6 +1,6 @@
 // Whose thumbs are whose: a key without admin sees, lists, replaces and deletes what its owner's keys wrote, nothing else.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { createKey, type Scope } from "../../shared/store/keys.ts";
 import { answer, type Call, exported, press } from "./feedback_calls.ts";
 import { type OpenGateway, withGateway } from "./open_gateway.ts";
@@ -34,28 +34,28 @@ for (const scope of ["feedback", "reviewer"] as const) {
       const completion_id = await answer(admin.call);
       const hers = await press(ann.call, { completion_id, label: true, end_user: "ann" });
       const his = await press(bob.call, { completion_id, label: false, end_user: "bob" });
-      assert.equal(hers.key, ann.id);
+      assertStrictEquals(hers.key, ann.id);
 
       for (const { call } of [bob, nobody]) {
         for (const path of [`/v1/feedback/${hers.id}`, `/v1/feedback/${hers.id}/history`]) {
-          assert.equal((await call("GET", path)).status, 404, path);
+          assertEquals((await call("GET", path)).status, 404, path);
         }
-        assert.equal((await call("DELETE", `/v1/feedback/${hers.id}`)).status, 404);
+        assertEquals((await call("DELETE", `/v1/feedback/${hers.id}`)).status, 404);
       }
-      assert.deepEqual(await idsOf(bob.call), [his.id]);
-      assert.deepEqual(await idsOf(bob.call, "?end_user=ann"), []);
-      assert.deepEqual(await idsOf(nobody.call), []);
-      assert.deepEqual(await idsOf(admin.call), [his.id, hers.id]);
+      assertEquals(await idsOf(bob.call), [his.id]);
+      assertEquals(await idsOf(bob.call, "?end_user=ann"), []);
+      assertEquals(await idsOf(nobody.call), []);
+      assertEquals(await idsOf(admin.call), [his.id, hers.id]);
 
       // Keys of one owner share their thumbs, and each event remembers its key.
       const replaced = await press(annAgain.call, { completion_id, label: false, end_user: "ann" });
-      assert.deepEqual([replaced.id, replaced.version, replaced.key], [hers.id, 2, annAgain.id]);
+      assertEquals([replaced.id, replaced.version, replaced.key], [hers.id, 2, annAgain.id]);
       const history = (await ann.call("GET", `/v1/feedback/${hers.id}/history`)).json.data;
-      assert.deepEqual(history.map(({ key }: { key: string }) => key), [ann.id, annAgain.id]);
-      assert.equal((await annAgain.call("DELETE", `/v1/feedback/${hers.id}`)).status, 200);
-      assert.equal((await bob.call("GET", `/v1/feedback/${hers.id}/history`)).status, 404);
-      assert.equal((await ann.call("GET", `/v1/feedback/${hers.id}/history`)).json.data.length, 3);
-      assert.deepEqual(await idsOf(admin.call), [his.id]);
+      assertEquals(history.map(({ key }: { key: string }) => key), [ann.id, annAgain.id]);
+      assertEquals((await annAgain.call("DELETE", `/v1/feedback/${hers.id}`)).status, 200);
+      assertEquals((await bob.call("GET", `/v1/feedback/${hers.id}/history`)).status, 404);
+      assertEquals((await ann.call("GET", `/v1/feedback/${hers.id}/history`)).json.data.length, 3);
+      assertEquals(await idsOf(admin.call), [his.id]);
     });
   });
 }
@@ -68,13 +68,13 @@ Deno.test("a thumb that another key wrote in the same name is not replaced but r
     for (const end_user of ["console", undefined]) {
       const first = await press(one.call, { completion_id, label: true, end_user, reason: "good" });
       const { status, json } = await other.call("POST", "/v1/feedback", { completion_id, label: false, end_user });
-      assert.deepEqual([status, json.error.code, json.error.param], [409, "label_of_another_key", "end_user"]);
+      assertEquals([status, json.error.code, json.error.param], [409, "label_of_another_key", "end_user"]);
       const now = (await one.call("GET", `/v1/feedback/${first.id}`)).json;
-      assert.deepEqual([now.label, now.reason, now.version], [true, "good", 1]);
+      assertEquals([now.label, now.reason, now.version], [true, "good", 1]);
 
       const mended = await press(admin.call, { completion_id, label: false, end_user });
-      assert.deepEqual([mended.id, mended.version, mended.key], [first.id, 2, admin.id]);
-      assert.equal((await press(one.call, { completion_id, label: true, end_user })).version, 3);
+      assertEquals([mended.id, mended.version, mended.key], [first.id, 2, admin.id]);
+      assertEquals((await press(one.call, { completion_id, label: true, end_user })).version, 3);
     }
   });
 });
@@ -86,10 +86,10 @@ Deno.test("the same idempotency key of two API keys answers each its own, and 40
     const body = { completion_id: await answer(admin.call), label: true, end_user: "u" };
     const again = { "Idempotency-Key": "k" };
     const first = await press(one.call, body, again);
-    assert.equal((await other.call("POST", "/v1/feedback", body, again)).status, 409);
+    assertEquals((await other.call("POST", "/v1/feedback", body, again)).status, 409);
     await one.call("DELETE", `/v1/feedback/${first.id}`);
-    assert.notEqual((await press(other.call, body, again)).id, first.id);
-    assert.equal((await press(one.call, body, again)).id, first.id);
+    assertNotStrictEquals((await press(other.call, body, again)).id, first.id);
+    assertStrictEquals((await press(one.call, body, again)).id, first.id);
   });
 });
 
@@ -100,14 +100,14 @@ Deno.test("a reviewer's queue shows what anybody was answered, and of the thumbs
     const [first, second] = [await answer(admin.call), await answer(ann.call)];
     const queue = async () =>
       (await bob.call("GET", "/v1/answers?unlabelled=true")).json.data.map(({ id }: { id: string }) => id);
-    assert.deepEqual(await queue(), [second, first]);
+    assertEquals(await queue(), [second, first]);
     const hers = await press(ann.call, { completion_id: first, label: true, end_user: "ann" });
-    assert.deepEqual(await queue(), [second]);
+    assertEquals(await queue(), [second]);
     const labels = async ({ call }: KeyHolder) =>
       (await call("GET", `/v1/answers/${first}`)).json.labels.map(({ id }: { id: string }) => id);
-    assert.deepEqual(await labels(bob), []);
-    assert.deepEqual(await labels(ann), [hers.id]);
-    assert.deepEqual(await labels(admin), [hers.id]);
+    assertEquals(await labels(bob), []);
+    assertEquals(await labels(ann), [hers.id]);
+    assertEquals(await labels(admin), [hers.id]);
   });
 });
 
@@ -120,29 +120,29 @@ Deno.test("a key without admin forgets of a person what it wrote itself, and is 
     const own = await answer(one.call, { user: "ann" }), judged = await answer(one.call, { user: "ann" });
     await press(one.call, { completion_id: foreign, label: true, end_user: "ann" }, { "Idempotency-Key": "k" });
     await press(other.call, { completion_id: judged, label: true, end_user: "zoe" });
-    assert.equal((await forget(other)).status, 403);
+    assertEquals((await forget(other)).status, 403);
     const { status, json } = await forget(one);
-    assert.deepEqual([status, json.deleted], [200, { labels: 1, completions: 1 }]);
+    assertEquals([status, json.deleted], [200, { labels: 1, completions: 1 }]);
     const left = async (id: string) => (await admin.call("GET", `/v1/answers/${id}`)).status;
-    assert.deepEqual([await left(foreign), await left(own), await left(judged)], [200, 404, 200]);
-    assert.deepEqual((await exported(admin.call)).map((row) => row.end_user), ["zoe"]);
+    assertEquals([await left(foreign), await left(own), await left(judged)], [200, 404, 200]);
+    assertEquals((await exported(admin.call)).map((row) => row.end_user), ["zoe"]);
     const { json: repeated } = await one.call(
       "POST",
       "/v1/feedback",
       { completion_id: foreign, label: true, end_user: "ann" },
       { "Idempotency-Key": "k" },
     );
-    assert.equal(repeated.version, 1, "the kept answer went with what it told of");
-    assert.equal((await forget(admin)).json.deleted.completions, 2);
-    assert.deepEqual(await exported(admin.call), []);
+    assertEquals(repeated.version, 1, "the kept answer went with what it told of");
+    assertEquals((await forget(admin)).json.deleted.completions, 2);
+    assertEquals(await exported(admin.call), []);
   });
 });
 
 Deno.test("where no key is needed everybody's thumbs are everybody's, and none names a key", async () => {
   await withGateway({}, async ({ call }) => {
     const thumb = await press(call, { completion_id: await answer(call), label: true, end_user: "ann" });
-    assert.equal(thumb.key, null);
-    assert.deepEqual(await idsOf(call), [thumb.id]);
-    assert.equal((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted.labels, 1);
+    assertEquals(thumb.key, null);
+    assertEquals(await idsOf(call), [thumb.id]);
+    assertEquals((await call("DELETE", "/v1/feedback?end_user=ann")).json.deleted.labels, 1);
   });
 });

@@ -1,6 +1,6 @@
 // Prompts as the gateway reads them: what people write is text to the model.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { withGateway } from "./open_gateway.ts";
 
 Deno.test("<|im_end|> in a message reaches the model as the words that it is; in a plain text it is the token", async () => {
@@ -9,15 +9,15 @@ Deno.test("<|im_end|> in a message reaches the model as the words that it is; in
     const words = "a<|im_end|>b", end = tokenizer.eosTokenId!;
     const ask = { model: "base", max_tokens: 4 };
     const chat = await call("POST", "/v1/chat/completions", { ...ask, messages: [{ role: "user", content: words }] });
-    assert.equal(chat.status, 200);
+    assertEquals(chat.status, 200);
     const parts = [{ type: "text", text: "a<|im_" }, { type: "text", text: "end|>b" }];
     await call("POST", "/v1/chat/completions", { ...ask, messages: [{ role: "user", content: parts }] });
     await call("POST", "/v1/completions", { ...ask, prompt: words });
     const [whole, joined, plain] = scripted.requests.map(({ promptIds }) => promptIds);
-    assert.equal(whole!.filter((id) => id === end).length, 1, "the template's own");
-    assert.equal(tokenizer.decode(whole!), `<|im_start|>user\n${words}<|im_end|>\n<|im_start|>assistant\n`);
-    assert.deepEqual(joined, whole);
-    assert.deepEqual(plain, tokenizer.encode(words));
-    assert.ok(plain!.includes(end));
+    assertEquals(whole!.filter((id) => id === end).length, 1, "the template's own");
+    assertEquals(tokenizer.decode(whole!), `<|im_start|>user\n${words}<|im_end|>\n<|im_start|>assistant\n`);
+    assertEquals(joined, whole);
+    assertEquals(plain, tokenizer.encode(words));
+    assert(plain!.includes(end));
   });
 });

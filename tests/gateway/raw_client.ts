@@ -1,6 +1,6 @@
 // A front over real connections before a service that is told what to do, and a client that says what it likes.
 
-import assert from "node:assert/strict";
+import { fail } from "@std/assert";
 import { frontLimits, type OpenFront, openFront } from "../../services/gateway/front.ts";
 import type { FrontLimits } from "../../workers/front/settings.ts";
 
@@ -33,7 +33,7 @@ export async function withFront(
     limits: { ...patientLimits, ...limits },
     probes: ["/healthz"],
   };
-  const front = await openFront(options, answer, (error) => assert.fail(error.message));
+  const front = await openFront(options, answer, (error) => fail(error.message));
   try {
     await use({ front, port: front.port });
   } finally {

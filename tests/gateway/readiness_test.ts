@@ -1,7 +1,7 @@
 // /readyz: true only if this process can answer for every alias that it publishes. What it cannot answer with is refused
 // by name, promoted by nobody, and never answered with something else.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { keepAdapter, keptFolder } from "../../shared/runtime/kept_adapters.ts";
 import { setAlias } from "../../shared/store/aliases.ts";
 import { deleteAdapter, type RegisteredAdapter } from "../../shared/store/registry.ts";
@@ -42,12 +42,12 @@ Deno.test("an adapter that an alias asks for is loaded before anyone asks, whoev
   await withGateway({}, async (open) => {
     await registerScripted(open.gateway, "a");
     await only(open, "a");
-    assert.deepEqual(await readiness(open), [200, []]);
-    assert.deepEqual(open.scripted.engine.adapters().map(({ name }) => name), ["a"]);
+    assertEquals(await readiness(open), [200, []]);
+    assertEquals(open.scripted.engine.adapters().map(({ name }) => name), ["a"]);
     await deleteAdapter(open.gateway.database, "a");
     await setAlias(open.gateway.database, "prospect", [{ model: "base", weight: 1 }]);
-    assert.deepEqual(await readiness(open), [200, []]);
-    assert.deepEqual(open.scripted.engine.adapters(), [], "what left the registry is loaded no more");
+    assertEquals(await readiness(open), [200, []]);
+    assertEquals(open.scripted.engine.adapters(), [], "what left the registry is loaded no more");
   });
 });
 
@@ -55,47 +55,47 @@ Deno.test("an alias without an adapter, with a foreign one, or with one whose fi
   await withGateway({}, async (open) => {
     const { gateway } = open;
     await only(open, "never");
-    assert.deepEqual(await readiness(open), [503, [
+    assertEquals(await readiness(open), [503, [
       "This process cannot answer for prospect: base:never is not in the registry; load it, or point the alias elsewhere.",
     ]]);
-    assert.deepEqual([(await chat(open, "prospect")).status, (await chat(open, "base")).status], [404, 200]);
+    assertEquals([(await chat(open, "prospect")).status, (await chat(open, "base")).status], [404, 200]);
 
     await registerScripted(gateway, "foreign", { base: "another@ffff" });
     await only(open, "foreign");
     const [status, [reason]] = await readiness(open) as [number, string[]];
-    assert.equal(status, 503);
-    assert.match(reason!, /base:foreign is for the base model another@ffff; this gateway serves scripted@/);
-    assert.equal((await chat(open, "prospect")).status, 404);
+    assertEquals(status, 503);
+    assertMatch(reason!, /base:foreign is for the base model another@ffff; this gateway serves scripted@/);
+    assertEquals((await chat(open, "prospect")).status, 404);
 
     const gone = await registerScripted(gateway, "gone");
     await Deno.rename(kept(open, gone), `${open.folder}/taken`);
     await only(open, "gone");
-    assert.deepEqual(await readiness(open), [503, [
+    assertEquals(await readiness(open), [503, [
       "This process cannot answer for prospect: base:gone cannot answer here: its files are not in this process's data folder.",
     ]]);
     const refused = await chat(open, "prospect");
-    assert.deepEqual([refused.status, refused.json.error.code], [503, "model_unusable"]);
+    assertEquals([refused.status, refused.json.error.code], [503, "model_unusable"]);
 
     const altered = await registerScripted(gateway, "altered");
     await alter(open, altered);
     await point(open, "altered", 0);
-    assert.deepEqual(await readiness(open), [200, []], "an arm without weight is asked nothing");
+    assertEquals(await readiness(open), [200, []], "an arm without weight is asked nothing");
     await point(open, "altered");
     const said = await readiness(open) as [number, string[]];
-    assert.equal(said[0], 503);
-    assert.match(
+    assertEquals(said[0], 503);
+    assertMatch(
       said[1][0]!,
       /prospect: base:altered cannot answer: its files are no longer those that were registered/,
     );
-    assert.equal((await chat(open, "base:altered")).status, 503);
-    assert.ok(!said[1][0]!.includes(open.folder), "whoever probes is told no path");
+    assertEquals((await chat(open, "base:altered")).status, 503);
+    assert(!said[1][0]!.includes(open.folder), "whoever probes is told no path");
     const told = open.logged.filter(({ event }) => event === "an adapter could not be loaded");
-    assert.deepEqual(told.map(({ fields }) => fields.model), ["base:gone", "base:altered"], "once each");
+    assertEquals(told.map(({ fields }) => fields.model), ["base:gone", "base:altered"], "once each");
 
     const path = `${open.folder}/brought/altered`;
-    assert.equal((await open.call("PUT", "/v1/adapters/altered", { path })).status, 200);
-    assert.deepEqual(await readiness(open), [200, []]);
-    assert.match((await chat(open, "base:altered")).json.choices[0].message.content, /^altered: /);
+    assertEquals((await open.call("PUT", "/v1/adapters/altered", { path })).status, 200);
+    assertEquals(await readiness(open), [200, []]);
+    assertMatch((await chat(open, "base:altered")).json.choices[0].message.content, /^altered: /);
   });
 });
 
@@ -108,25 +108,25 @@ Deno.test("what was overwritten is not promoted, loaded or not, nor gone back to
     ];
     await registerScripted(open.gateway, "now");
     for (const name of ["before", "now"]) {
-      assert.equal((await open.call("POST", "/v1/registry/promote", { model: `base:${name}` })).status, 200);
+      assertEquals((await open.call("POST", "/v1/registry/promote", { model: `base:${name}` })).status, 200);
     }
-    assert.equal((await chat(open, "base:loaded")).status, 200);
+    assertEquals((await chat(open, "base:loaded")).status, 200);
     for (const adapter of [fresh, loaded, before]) await alter(open, adapter);
     for (const name of ["fresh", "loaded"]) {
       const { status, json } = await open.call("POST", "/v1/registry/promote", { model: `base:${name}` });
-      assert.deepEqual([status, json.error.code], [409, "model_unusable"], name);
-      assert.match(json.error.message, new RegExp(`base:${name} cannot answer`));
+      assertEquals([status, json.error.code], [409, "model_unusable"], name);
+      assertMatch(json.error.message, new RegExp(`base:${name} cannot answer`));
     }
     const arms = [{ model: "base:fresh", weight: 1 }];
-    assert.equal((await open.call("PUT", "/v1/aliases/trial", { arms })).status, 409);
-    assert.equal((await open.call("POST", "/v1/registry/rollback", {})).status, 409);
-    assert.equal((await chat(open, "prospect")).json.model, "base:now");
-    assert.match(
+    assertEquals((await open.call("PUT", "/v1/aliases/trial", { arms })).status, 409);
+    assertEquals((await open.call("POST", "/v1/registry/rollback", {})).status, 409);
+    assertEquals((await chat(open, "prospect")).json.model, "base:now");
+    assertMatch(
       (await chat(open, "base:loaded")).json.choices[0].message.content,
       /^loaded: /,
       "it is in memory as it was",
     );
     await keepAdapter(open.folder, `${open.folder}/brought/before`);
-    assert.equal((await open.call("POST", "/v1/registry/rollback", {})).json.current, "base:before");
+    assertEquals((await open.call("POST", "/v1/registry/rollback", {})).json.current, "base:before");
   });
 });

@@ -1,7 +1,7 @@
 // What a gateway serves against what the registry says, over kills, overwritten files, other gateways and clocks that are
 // set back: real processes on the embedded model.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import { keptFolder } from "../../shared/runtime/kept_adapters.ts";
 import { openDatabase } from "../../shared/store/database.ts";
@@ -45,7 +45,7 @@ async function overwrite(from: string, to: string): Promise<void> {
 
 async function stop({ process, ended }: Running): Promise<void> {
   process.kill("SIGTERM");
-  assert.equal((await ended).code, 0);
+  assertEquals((await ended).code, 0);
 }
 
 Deno.test("what was brought and promoted answers after a kill, whatever became of its folder; overwritten where it is kept it never does", () =>
@@ -57,35 +57,35 @@ Deno.test("what was brought and promoted answers after a kill, whatever became o
     const { version } = await client.ask("PUT", "/v1/adapters/new", { path: `${brought}/a` });
     await client.ask("POST", "/v1/registry/promote", overridden("base:new"));
     const text = await textOf(client, "prospect");
-    assert.notEqual(text, await textOf(client, "base"));
+    assertNotStrictEquals(text, await textOf(client, "base"));
 
     await crash(gateway.running);
     await Deno.rename(`${brought}/a`, `${brought}/true`);
     gateway = await start(folder, { args });
     client = clientOf(gateway.address);
-    assert.equal(await textOf(client, "prospect"), text);
+    assertStrictEquals(await textOf(client, "prospect"), text);
     const other = await client.call("PUT", "/v1/adapters/new", { path: `${brought}/b` });
-    assert.deepEqual([other.status, other.body.error.code], [409, "name_taken"]);
-    assert.equal(await textOf(client, "prospect"), text);
+    assertEquals([other.status, other.body.error.code], [409, "name_taken"]);
+    assertStrictEquals(await textOf(client, "prospect"), text);
 
     await crash(gateway.running);
     const kept = `${folder}/data/${keptFolder(version)}/${weights}`;
     await overwrite(`${brought}/b/${weights}`, kept);
     const { client: wronged, running } = await startUnready(folder, { args });
     const { status, body } = await wronged.call("GET", "/readyz");
-    assert.equal(status, 503);
-    assert.match(body.reasons.join(), /cannot answer for prospect: base:new cannot answer: its files are no longer/);
+    assertEquals(status, 503);
+    assertMatch(body.reasons.join(), /cannot answer for prospect: base:new cannot answer: its files are no longer/);
     for (const [path, status] of [["/healthz", 200], ["/v1/models", 200]] as const) {
-      assert.equal((await wronged.call("GET", path)).status, status);
+      assertEquals((await wronged.call("GET", path)).status, status);
     }
     for (const model of ["prospect", "base:new"]) {
       const refused = await wronged.call("POST", "/v1/chat/completions", { model, ...question });
-      assert.deepEqual([refused.status, refused.body.error.code], [503, "model_unusable"]);
+      assertEquals([refused.status, refused.body.error.code], [503, "model_unusable"]);
     }
-    assert.equal((await wronged.call("POST", "/v1/registry/promote", overridden("base:new"))).status, 409);
+    assertEquals((await wronged.call("POST", "/v1/registry/promote", overridden("base:new"))).status, 409);
     await wronged.ask("PUT", "/v1/adapters/new", { path: `${brought}/true` });
-    assert.equal((await wronged.call("GET", "/readyz")).status, 200);
-    assert.equal(await textOf(wronged, "prospect"), text);
+    assertEquals((await wronged.call("GET", "/readyz")).status, 200);
+    assertStrictEquals(await textOf(wronged, "prospect"), text);
     await stop(running);
   }));
 
@@ -100,25 +100,25 @@ Deno.test("no database keeps a gateway from starting, and words on its command l
     const first = await start(folder);
     await clientOf(first.address).ask("POST", "/v1/registry/promote", { model: "base:a" });
     const taken = await ended(["--adapter", `a=${data}/runs/b`]);
-    assert.equal(taken[0], 2);
-    assert.match(
+    assertEquals(taken[0], 2);
+    assertMatch(
       String(taken[1]),
       /--adapter a=\S+: The alias "prospect" sends requests to base:a, which has other files/,
     );
     const nowhere = await ended(["--alias", "trial=base:never"]);
-    assert.equal(nowhere[0], 2);
-    assert.match(String(nowhere[1]), /alias trial sends requests to base:never, but there is no such adapter/);
+    assertEquals(nowhere[0], 2);
+    assertMatch(String(nowhere[1]), /alias trial sends requests to base:never, but there is no such adapter/);
     await first.stop();
     // As a crash in the midst of an older Prospect's removal, or a person with a database's console, left it.
     await deleteAdapter(database, "a");
     const { client, running } = await startUnready(folder);
     const { status, body } = await client.call("GET", "/readyz");
-    assert.equal(status, 503);
-    assert.match(body.reasons.join(), /cannot answer for prospect: base:a is not in the registry/);
-    assert.equal((await client.call("POST", "/v1/chat/completions", { model: "prospect", ...question })).status, 404);
-    assert.notEqual(await textOf(client, "base:b"), "");
+    assertEquals(status, 503);
+    assertMatch(body.reasons.join(), /cannot answer for prospect: base:a is not in the registry/);
+    assertEquals((await client.call("POST", "/v1/chat/completions", { model: "prospect", ...question })).status, 404);
+    assertNotEquals(await textOf(client, "base:b"), "");
     await client.ask("POST", "/v1/registry/promote", { model: "base:b" });
-    assert.equal((await client.call("GET", "/readyz")).status, 200);
+    assertEquals((await client.call("GET", "/readyz")).status, 200);
     await stop(running);
     await database.close();
   }));
@@ -142,7 +142,7 @@ Deno.test("a promotion beats the command's alias though the clock was set back b
       await pause(50);
       ({ data: [{ arms }] } = await client.ask("GET", "/v1/aliases"));
     }
-    assert.deepEqual(arms, [{ model: "base:a", weight: 1 }]);
+    assertEquals(arms, [{ model: "base:a", weight: 1 }]);
     await gateway.stop();
   }));
 
@@ -158,14 +158,14 @@ placeTest(
       const text = await textOf(client, "prospect");
       const { client: second, running } = await startUnready(`${folder}/second`, { env, args });
       const { status, body } = await second.call("GET", "/readyz");
-      assert.deepEqual([status, body.reasons], [503, [
+      assertEquals([status, body.reasons], [503, [
         "This process cannot answer for prospect: base:new cannot answer here: its files are not in this process's data folder.",
       ]]);
-      assert.equal((await second.call("POST", "/v1/chat/completions", { model: "prospect", ...question })).status, 503);
-      assert.equal((await second.call("PUT", "/v1/adapters/new", { path: `${brought}/b` })).status, 409);
+      assertEquals((await second.call("POST", "/v1/chat/completions", { model: "prospect", ...question })).status, 503);
+      assertEquals((await second.call("PUT", "/v1/adapters/new", { path: `${brought}/b` })).status, 409);
       await second.ask("PUT", "/v1/adapters/new", { path: `${brought}/a` });
-      assert.equal((await second.call("GET", "/readyz")).status, 200);
-      assert.equal(await textOf(second, "prospect"), text);
+      assertEquals((await second.call("GET", "/readyz")).status, 200);
+      assertStrictEquals(await textOf(second, "prospect"), text);
       await stop(running);
       await first.stop();
     }),

@@ -1,7 +1,7 @@
 // /v1/registry and /v1/aliases over the app: the gate stands before promotion, the way back is open, and nothing that is
 // asked for can be taken away.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { mostLoaded } from "../../services/gateway/registered_models.ts";
 import { InputError } from "../../shared/errors.ts";
 import type { RegisteredAdapter } from "../../shared/store/registry.ts";
@@ -24,7 +24,7 @@ const register = ({ gateway }: OpenGateway, name: string, changes: Partial<Regis
 /** Who answers for the alias: the scripted engine begins with its adapter's name. */
 async function answering({ call }: OpenGateway): Promise<string> {
   const { status, json } = await call("POST", "/v1/chat/completions", ask);
-  assert.equal(status, 200, JSON.stringify(json));
+  assertEquals(status, 200, JSON.stringify(json));
   const [, adapter] = /^(\w+): /.exec(json.choices[0].message.content) ?? [];
   return adapter === undefined ? "base" : `base:${adapter}`;
 }
@@ -37,39 +37,39 @@ Deno.test("promotion and rollback change who answers at once, and the registry s
     await register(open, "a", { createdAt: 1 });
     await register(open, "b", { createdAt: 2, parent: "base:a" });
     await register(open, "c", { createdAt: 3 });
-    assert.equal(await answering(open), "base");
+    assertEquals(await answering(open), "base");
     for (const name of ["a", "b"]) {
       const { status, json } = await promote(open, { model: `base:${name}`, reason: "better" });
-      assert.equal(status, 200);
-      assert.equal(json.current, `base:${name}`);
-      assert.equal(await answering(open), `base:${name}`);
+      assertEquals(status, 200);
+      assertEquals(json.current, `base:${name}`);
+      assertEquals(await answering(open), `base:${name}`);
     }
     const { json } = await open.call("GET", "/v1/registry");
-    assert.deepEqual([json.alias, json.current, json.previous], ["prospect", "base:b", "base:a"]);
+    assertEquals([json.alias, json.current, json.previous], ["prospect", "base:b", "base:a"]);
     const shown = json.adapters.map(({ name, state, parent, fits }: RegisteredAdapter & Record<string, unknown>) => [
       name,
       state,
       parent,
       fits,
     ]);
-    assert.deepEqual(shown, [
+    assertEquals(shown, [
       ["c", "candidate", "base", true],
       ["b", "current", "base:a", true],
       ["a", "retired", "base", true],
     ]);
-    assert.deepEqual(json.promotions.map(({ from, to, reason }: Record<string, unknown>) => [from, to, reason]), [
+    assertEquals(json.promotions.map(({ from, to, reason }: Record<string, unknown>) => [from, to, reason]), [
       ["base", "base:a", "better"],
       ["base:a", "base:b", "better"],
     ]);
     for (const model of ["base:a", "base"]) {
-      assert.equal((await goBack(open)).json.current, model);
-      assert.equal(await answering(open), model);
+      assertStrictEquals((await goBack(open)).json.current, model);
+      assertStrictEquals(await answering(open), model);
     }
     const end = await goBack(open);
-    assert.equal(end.status, 409);
-    assert.match(end.json.error.message, /nothing to go back to/);
-    assert.equal((await promote(open, { model: "base:a" })).status, 200);
-    assert.equal((await promote(open, { model: "base" })).json.current, "base", "the base needs no gate");
+    assertEquals(end.status, 409);
+    assertMatch(end.json.error.message, /nothing to go back to/);
+    assertEquals((await promote(open, { model: "base:a" })).status, 200);
+    assertEquals((await promote(open, { model: "base" })).json.current, "base", "the base needs no gate");
   });
 });
 
@@ -79,23 +79,23 @@ Deno.test("what has not passed the gate is 409 with its findings, and is promote
     await register(open, "unmeasured", { gate: null });
     for (const [body, gate] of [[{ model: "base:bad" }, failedGate], [{ model: "base:unmeasured" }, null]] as const) {
       const { status, json } = await promote(open, { ...body, reason: "I like it" });
-      assert.deepEqual([status, json.error.code, json.gate], [409, "gate_not_passed", gate]);
+      assertEquals([status, json.error.code, json.gate], [409, "gate_not_passed", gate]);
     }
     const { json } = await promote(open, { model: "base:bad" });
-    assert.match(json.error.message, /Nobody knows the AUC\. Send override: true and a reason/);
-    assert.doesNotMatch(json.error.message, /KL is small/);
+    assertMatch(json.error.message, /Nobody knows the AUC\. Send override: true and a reason/);
+    assertNotMatch(json.error.message, /KL is small/);
     const bare = await promote(open, { model: "base:bad", override: true });
-    assert.deepEqual([bare.status, bare.json.error.param], [400, "reason"]);
-    assert.equal((await promote(open, { model: "base:bad", override: true, reason: "" })).status, 400);
-    assert.equal(await answering(open), "base");
+    assertEquals([bare.status, bare.json.error.param], [400, "reason"]);
+    assertEquals((await promote(open, { model: "base:bad", override: true, reason: "" })).status, 400);
+    assertEquals(await answering(open), "base");
     const forced = await promote(open, { model: "base:bad", override: true, reason: "a demonstration" });
-    assert.equal(forced.status, 200);
+    assertEquals(forced.status, 200);
     const [{ override, reason }] = forced.json.promotions;
-    assert.deepEqual([override, reason], [true, "a demonstration"]);
-    assert.equal(await answering(open), "base:bad");
+    assertEquals([override, reason], [true, "a demonstration"]);
+    assertEquals(await answering(open), "base:bad");
     await register(open, "good");
     const good = await promote(open, { model: "base:good", override: true, reason: "not needed" });
-    assert.equal(good.json.promotions.at(-1).override, false, "nothing had to be overridden");
+    assertEquals(good.json.promotions.at(-1).override, false, "nothing had to be overridden");
   });
 });
 
@@ -106,10 +106,10 @@ Deno.test("the alias moves only once the adapter is loaded: one that cannot be l
     const setAdapter = engine.setAdapter;
     engine.setAdapter = () => Promise.reject(new InputError("adapter_model.safetensors is gone."));
     const { status, json } = await promote(open, { model: "base:broken" });
-    assert.deepEqual([status, json.error.code], [409, "model_unusable"]);
-    assert.match(json.error.message, /is gone/);
-    assert.equal(await answering(open), "base");
-    assert.deepEqual((await open.call("GET", "/v1/registry")).json.promotions, []);
+    assertEquals([status, json.error.code], [409, "model_unusable"]);
+    assertMatch(json.error.message, /is gone/);
+    assertEquals(await answering(open), "base");
+    assertEquals((await open.call("GET", "/v1/registry")).json.promotions, []);
     const loaded = Promise.withResolvers<void>(), begun = Promise.withResolvers<void>();
     engine.setAdapter = async (...adapter) => {
       begun.resolve();
@@ -119,10 +119,10 @@ Deno.test("the alias moves only once the adapter is loaded: one that cannot be l
     await register(open, "slow");
     const promoting = promote(open, { model: "base:slow" });
     await begun.promise;
-    assert.equal(await answering(open), "base", "it answers while the new one is loaded");
+    assertEquals(await answering(open), "base", "it answers while the new one is loaded");
     loaded.resolve();
-    assert.equal((await promoting).status, 200);
-    assert.equal(await answering(open), "base:slow");
+    assertEquals((await promoting).status, 200);
+    assertEquals(await answering(open), "base:slow");
   });
 });
 
@@ -131,16 +131,16 @@ Deno.test("an adapter of another base is in the registry, fits nothing here, and
     await register(open, "foreign", { base: "another@ffff" });
     await open.gateway.models.refresh();
     const { json } = await open.call("GET", "/v1/registry");
-    assert.deepEqual(json.adapters.map(({ fits }: { fits: boolean }) => fits), [false]);
+    assertEquals(json.adapters.map(({ fits }: { fits: boolean }) => fits), [false]);
     const ids = (await open.call("GET", "/v1/models")).json.data.map(({ id }: { id: string }) => id);
-    assert.deepEqual(ids, ["base", "prospect"]);
-    assert.equal((await open.call("POST", "/v1/chat/completions", { ...ask, model: "base:foreign" })).status, 404);
+    assertEquals(ids, ["base", "prospect"]);
+    assertEquals((await open.call("POST", "/v1/chat/completions", { ...ask, model: "base:foreign" })).status, 404);
     const promoted = await promote(open, { model: "base:foreign" });
-    assert.equal(promoted.status, 404);
-    assert.match(promoted.json.error.message, /for the base model another@ffff; this gateway serves another/);
+    assertEquals(promoted.status, 404);
+    assertMatch(promoted.json.error.message, /for the base model another@ffff; this gateway serves another/);
     const arms = [{ model: "base:foreign", weight: 1 }];
-    assert.equal((await open.call("PUT", "/v1/aliases/prospect", { arms })).status, 404);
-    assert.equal(await answering(open), "base");
+    assertEquals((await open.call("PUT", "/v1/aliases/prospect", { arms })).status, 404);
+    assertEquals(await answering(open), "base");
   });
 });
 
@@ -150,24 +150,24 @@ Deno.test("an adapter that an alias asks for cannot be removed; one that is gone
     await register(open, "b");
     await promote(open, { model: "base:a" });
     const arms = [{ model: "base", weight: 9 }, { model: "base:b", weight: 0 }];
-    assert.equal((await open.call("PUT", "/v1/aliases/trial", { arms })).status, 200);
+    assertEquals((await open.call("PUT", "/v1/aliases/trial", { arms })).status, 200);
     for (const [name, alias] of [["a", "prospect"], ["b", "trial"]]) {
       const { status, json } = await open.call("DELETE", `/v1/registry/${name}`);
-      assert.deepEqual([status, json.error.code], [409, "in_use"]);
-      assert.ok(json.error.message.includes(`"${alias}"`));
+      assertEquals([status, json.error.code], [409, "in_use"]);
+      assert(json.error.message.includes(`"${alias}"`));
     }
     await promote(open, { model: "base" });
     const removed = await open.call("DELETE", "/v1/registry/a");
-    assert.equal(removed.status, 200);
-    assert.deepEqual(removed.json.adapters.map(({ name }: { name: string }) => name), ["b"]);
-    assert.equal((await open.call("DELETE", "/v1/registry/a")).status, 404);
+    assertEquals(removed.status, 200);
+    assertEquals(removed.json.adapters.map(({ name }: { name: string }) => name), ["b"]);
+    assertEquals((await open.call("DELETE", "/v1/registry/a")).status, 404);
     await register(open, "never-asked");
-    assert.equal((await open.call("DELETE", "/v1/registry/never-asked")).status, 200);
-    assert.equal((await open.call("POST", "/v1/chat/completions", { ...ask, model: "base:a" })).status, 404);
+    assertEquals((await open.call("DELETE", "/v1/registry/never-asked")).status, 200);
+    assertEquals((await open.call("POST", "/v1/chat/completions", { ...ask, model: "base:a" })).status, 404);
     const back = await goBack(open);
-    assert.equal(back.status, 409);
-    assert.match(back.json.error.message, /base:a, which was promoted before, cannot answer any more/);
-    assert.equal(await answering(open), "base");
+    assertEquals(back.status, 409);
+    assertMatch(back.json.error.message, /base:a, which was promoted before, cannot answer any more/);
+    assertEquals(await answering(open), "base");
   });
 });
 
@@ -176,14 +176,14 @@ Deno.test("traffic by hand is drawn by weight, kept in the store, and refused wh
     await register(open, "a");
     const set = (name: string, arms: unknown) => open.call("PUT", `/v1/aliases/${name}`, { arms });
     const arms = [{ model: "base", weight: 1 }, { model: "base:a", weight: 3 }];
-    assert.deepEqual((await set("prospect", arms)).json, { name: "prospect", arms });
+    assertEquals((await set("prospect", arms)).json, { name: "prospect", arms });
     const seen = { base: 0, "base:a": 0 } as Record<string, number>;
     for (let i = 0; i < 200; i++) {
       const model = await answering(open);
       seen[model] = seen[model]! + 1;
     }
     // A fair draw of 200 misses these bounds less than once in a million runs.
-    assert.ok(seen["base:a"]! > 115 && seen["base:a"]! < 182, JSON.stringify(seen));
+    assert(seen["base:a"]! > 115 && seen["base:a"]! < 182, JSON.stringify(seen));
     const refused: [string, unknown, number][] = [
       ["prospect", [], 400],
       ["prospect", [{ model: "base", weight: 0 }], 400],
@@ -195,11 +195,11 @@ Deno.test("traffic by hand is drawn by weight, kept in the store, and refused wh
       ["a:b", [{ model: "base", weight: 1 }], 400],
     ];
     for (const [name, arms, status] of refused) {
-      assert.equal((await set(name, arms)).status, status, `${name} ${JSON.stringify(arms)}`);
+      assertEquals((await set(name, arms)).status, status, `${name} ${JSON.stringify(arms)}`);
     }
-    assert.deepEqual((await open.call("GET", "/v1/aliases")).json.data, [{ name: "prospect", arms }]);
-    assert.equal((await promote(open, { model: "base:a" })).status, 200);
-    assert.deepEqual((await open.call("GET", "/v1/aliases")).json.data[0].arms, [{ model: "base:a", weight: 1 }]);
+    assertEquals((await open.call("GET", "/v1/aliases")).json.data, [{ name: "prospect", arms }]);
+    assertEquals((await promote(open, { model: "base:a" })).status, 200);
+    assertEquals((await open.call("GET", "/v1/aliases")).json.data[0].arms, [{ model: "base:a", weight: 1 }]);
   });
 });
 
@@ -212,26 +212,26 @@ Deno.test("adapters that were not asked for in a long time are unloaded and come
     const ask = async (name: string) => {
       const body = { model: `base:${name}`, messages: [{ role: "user", content: "hello" }] };
       const { status, json } = await open.call("POST", "/v1/chat/completions", body);
-      assert.equal(status, 200);
-      assert.match(json.choices[0].message.content, new RegExp(`^${name}: `));
+      assertEquals(status, 200);
+      assertMatch(json.choices[0].message.content, new RegExp(`^${name}: `));
     };
     await register(open, "promoted");
     await register(open, "tried");
     await promote(open, { model: "base:promoted" });
     const arms = [{ model: "base", weight: 9 }, { model: "base:tried", weight: 1 }];
-    assert.equal((await open.call("PUT", "/v1/aliases/trial", { arms })).status, 200);
+    assertEquals((await open.call("PUT", "/v1/aliases/trial", { arms })).status, 200);
     for (const name of names.slice(0, mostLoaded)) await ask(name);
     await ask("a0");
-    assert.equal(loaded().length, mostLoaded + 2);
+    assertEquals(loaded().length, mostLoaded + 2);
     for (const name of names.slice(mostLoaded)) await ask(name);
-    assert.deepEqual(
+    assertEquals(
       loaded().sort(),
       ["promoted", "tried", ...names.filter((name) => !/^a[123]$/.test(name))].sort(),
     );
     await ask("a1");
     await Promise.all(["a2", "a3", "a4"].map(ask));
-    assert.equal(loaded().length, mostLoaded + 2);
+    assertEquals(loaded().length, mostLoaded + 2);
     const listed = (await open.call("GET", "/v1/models")).json.data.map(({ id }: { id: string }) => id);
-    for (const name of names) assert.ok(listed.includes(`base:${name}`), `${name} is not listed`);
+    for (const name of names) assert(listed.includes(`base:${name}`), `${name} is not listed`);
   });
 });

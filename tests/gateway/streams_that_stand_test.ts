@@ -1,6 +1,6 @@
 // Streams whose client does not read: they go no further than what lies between, end, and what was given out is kept.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { listCompletions } from "../../shared/store/completions.ts";
 import { withGateway } from "./open_gateway.ts";
 import { get, RawClient, withFront } from "./raw_client.ts";
@@ -17,17 +17,17 @@ Deno.test("streams that nobody reads go no further, end, and are kept as far as 
       const clients = await Promise.all(Array.from({ length: streams }, () => RawClient.open(port, request)));
       while (scripted.active() < streams) await new Promise((resolve) => setTimeout(resolve, 10));
       while (scripted.active() > 0) await new Promise((resolve) => setTimeout(resolve, 50));
-      assert.ok(given < streams * pieces.length, "all of every answer was made, though nobody read");
+      assert(given < streams * pieces.length, "all of every answer was made, though nobody read");
       using other = await RawClient.open(port, get("/v1/models"));
-      assert.match(await other.hear((text) => text.includes('"object":"list"')), /^HTTP\/1.1 200/);
+      assertMatch(await other.hear((text) => text.includes('"object":"list"')), /^HTTP\/1.1 200/);
       let kept: Awaited<ReturnType<typeof listCompletions>>["items"] = [];
       while (kept.length < streams || kept.some(({ choices }) => choices[0]!.content === "")) {
         await new Promise((resolve) => setTimeout(resolve, 200));
         kept = (await listCompletions(gateway.database, { limit: 100, cursor: undefined })).items;
       }
       for (const { choices } of kept) {
-        assert.equal(choices[0]!.finishReason, "cancelled");
-        assert.match(choices[0]!.content, /^a+$/);
+        assertEquals(choices[0]!.finishReason, "cancelled");
+        assertMatch(choices[0]!.content, /^a+$/);
       }
       for (const client of clients) client[Symbol.dispose]();
     });

@@ -1,6 +1,6 @@
 // What a gateway tidies while it runs.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import { startUpkeep } from "../../services/gateway/upkeep.ts";
 import { storeCompletion } from "../../shared/store/completions.ts";
@@ -25,9 +25,9 @@ for (const keepDays of [0, 30]) {
       await startUpkeep(gateway)();
       await startUpkeep(gateway)();
       const left = await database.all<{ id: string }>("SELECT id FROM completions ORDER BY id");
-      assert.deepEqual(left.map(({ id }) => id), keepDays === 0 ? ["judged", "old", "young"] : ["judged", "young"]);
-      assert.equal(await Deno.stat(run).then(() => true, () => false), keepDays === 0);
-      assert.equal(await count(database, "job_events") > 0, keepDays === 0);
+      assertEquals(left.map(({ id }) => id), keepDays === 0 ? ["judged", "old", "young"] : ["judged", "young"]);
+      assertStrictEquals(await Deno.stat(run).then(() => true, () => false), keepDays === 0);
+      assertStrictEquals(await count(database, "job_events") > 0, keepDays === 0);
     });
   });
 }

@@ -1,7 +1,7 @@
 // The whole loop as a person goes through it: a browser on the address of `deno task serve`, from the first question to
 // the answer of the tuned model.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
@@ -28,12 +28,12 @@ async function withServer(use: (address: string) => Promise<void>): Promise<void
       await untilReady(address, running);
       const given = Deno.readTextFileSync(join(embeddedModelFolder, "feedback.jsonl")).split("\n").slice(0, others);
       const imported = await fetch(`${address}/v1/feedback/import`, { method: "POST", body: given.join("\n") });
-      assert.equal(imported.status, 201, await imported.text());
+      assertEquals(imported.status, 201, await imported.text());
       await use(address);
     } finally {
       running.process.kill("SIGTERM");
       const { code, stderr } = await running.ended;
-      assert.equal(code, 0, stderr.split("\n").slice(-5).join("\n"));
+      assertStrictEquals(code, 0, stderr.split("\n").slice(-5).join("\n"));
     }
   });
 }
@@ -88,7 +88,7 @@ async function chatAndJudge(page: Page): Promise<void> {
   await press(page, "Thumb up: answer 2");
   await ask(page, "What is 7 plus 6?");
   await page.getByRole("button", { name: "Thumb up: answer 3" }).waitFor();
-  assert.equal(await page.getByText("asked as prospect").count(), 3);
+  assertEquals(await page.getByText("asked as prospect").count(), 3);
   await assertAccessible(page, "the playground");
 
   await goTo(page, "Labels");
@@ -116,7 +116,7 @@ async function trainAndWatch(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Train" }).click();
   await page.getByRole("heading", { level: 1, name: "first" }).waitFor();
   await page.getByRole("img", { name: "Loss over" }).waitFor({ timeout: 60_000 });
-  assert.equal(
+  assertEquals(
     await page.getByText("Running", { exact: true }).count(),
     1,
     "the curves came only when the run was over",
@@ -125,7 +125,7 @@ async function trainAndWatch(page: Page): Promise<void> {
   const label = await page.getByRole("img", { name: "Loss over" }).getAttribute("aria-label");
   const points = Number(/over (\d+) points/.exec(label!)![1]);
   assert(points > 50, `${points} steps are in the curve`);
-  assert.match(await page.getByRole("region", { name: "Gate" }).innerText(), /Gate passed/);
+  assertMatch(await page.getByRole("region", { name: "Gate" }).innerText(), /Gate passed/);
   await assertAccessible(page, "a run");
   await goTo(page, "Runs");
   await page.getByRole("row").filter({ hasText: "first" }).getByText("Passed").waitFor();
@@ -142,7 +142,7 @@ async function compare(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Reveal" }).click();
   const shown = ["A", "B"].map((side) => page.getByRole("region", { name: `Answer ${side}` }).locator(".model"));
   const models = await Promise.all(shown.map((model) => model.innerText()));
-  assert.deepEqual(models.sort(), ["base", "base:first"]);
+  assertEquals(models.sort(), ["base", "base:first"]);
   await assertAccessible(page, "a comparison");
 }
 
@@ -163,7 +163,7 @@ async function promoteAndAskAgain(page: Page, address: string): Promise<void> {
   await ask(page, question);
   const answer = page.getByRole("article");
   await answer.getByText("base:first", { exact: true }).waitFor();
-  assert.equal(await answer.locator(".said").innerText(), await greedy(address, "base:first", question));
+  assertStrictEquals(await answer.locator(".said").innerText(), await greedy(address, "base:first", question));
 }
 
 browserTest(

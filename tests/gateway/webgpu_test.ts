@@ -1,7 +1,7 @@
 // `--device webgpu` answers as the CPU does. Without a GPU it runs on SwiftShader, which Debian's chromium brings along
 // (and libvulkan1 the loader); where that is missing the test says so.
 
-import assert from "node:assert/strict";
+import { assert, assertStrictEquals } from "@std/assert";
 import { softwareGpu } from "../../shared/runtime/software_gpu.ts";
 import { withFolder } from "../commands/run_task.ts";
 import { startGatewayProcess } from "./gateway_process.ts";
@@ -31,10 +31,10 @@ Deno.test("a gateway on WebGPU gives the CPU's greedy answer, with its log-probs
       }
     });
   const cpu = await answer("cpu"), gpu = await answer("webgpu");
-  assert.equal(gpu.message.content, cpu.message.content);
+  assertStrictEquals(gpu.message.content, cpu.message.content);
   cpu.logprobs.content.forEach(({ logprob }: { logprob: number }, i: number) => {
     const off = Math.abs(logprob - gpu.logprobs.content[i].logprob);
-    assert.ok(off < 1e-3, `token ${i}: ${logprob} on the CPU, ${off} off on WebGPU`);
+    assert(off < 1e-3, `token ${i}: ${logprob} on the CPU, ${off} off on WebGPU`);
   });
 });
 

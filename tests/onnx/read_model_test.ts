@@ -1,7 +1,7 @@
 // Reading and writing models: what goes through computes the same to the last bit, weights stay in their files, and a
 // broken file is an InputError. It does not know what the operators mean.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -84,7 +84,7 @@ for (const model of models) {
       assert(inline < 64 * 1024, `${inline} bytes of initializers are in memory`);
       const written = writeModel(graph), feeds = feedsOf(graph);
       assert(written.length < 512 * 1024, "weights were written");
-      assert.deepEqual(await logits(written, folder, feeds), await logits(path, folder, feeds));
+      assertEquals(await logits(written, folder, feeds), await logits(path, folder, feeds));
 
       // Written once more from what was written, nothing changes; metadata is not kept.
       const again = await Deno.makeTempDir({ prefix: "prospect-test-" });
@@ -97,7 +97,7 @@ for (const model of models) {
           await Deno.copyFile(`${folder}/${file}`, `${again}/${file}`);
         }
         await Deno.writeFile(`${again}/written.onnx`, written);
-        assert.deepEqual(writeModel(readModel(`${again}/written.onnx`)), written);
+        assertEquals(writeModel(readModel(`${again}/written.onnx`)), written);
       } finally {
         await Deno.remove(again, { recursive: true });
       }
@@ -114,7 +114,7 @@ sharedTest(
       const tensor = model.initializers.get("model.layers.0.mlp.down_proj.MatMul.weight")!;
       assert(tensor.data.kind === "external" && tensor.data.location === file);
       const bytes = readTensorBytes(tensor, `${folder}/onnx`), whole = Deno.readFileSync(`${folder}/onnx/${file}`);
-      assert.deepEqual(bytes, whole.slice(tensor.data.offset, tensor.data.offset + tensor.data.length));
+      assertEquals(bytes, whole.slice(tensor.data.offset, tensor.data.offset + tensor.data.length));
     }
   },
 );
@@ -204,8 +204,8 @@ Deno.test("what is no model is an InputError that says so", async () => {
     const hollow = { graph: { node: [node] }, opsetImport: [{ domain: "", version: 21 }] };
     const { model } = messages;
     assert(!readable(path, model.encode(model.fromObject(hollow)).finish(), "an attribute without a value"));
-    assert.throws(() => readModel(`${dirname(path)}/nowhere.onnx`), InputError);
-    assert.throws(() => readModel(dirname(path)), InputError);
+    assertThrows(() => readModel(`${dirname(path)}/nowhere.onnx`), InputError);
+    assertThrows(() => readModel(dirname(path)), InputError);
   });
 });
 
@@ -218,11 +218,8 @@ async function complaint(change: (graph: Graph) => void): Promise<string> {
     const graph = readModel(exported, { inlineLimit: Infinity });
     change(graph);
     Deno.writeFileSync(path, writeModel(graph));
-    assert.throws(() => readModel(path), (error) => {
-      assert(error instanceof InputError);
-      said = error.message;
-      return true;
-    });
+    const error = assertThrows(() => readModel(path), InputError);
+    said = error.message;
   });
   return said;
 }
@@ -233,16 +230,16 @@ Deno.test("a graph that goes in a circle is an InputError that names nodes of th
     const early = graph.nodes.find(({ name }) => name === "/model/layers.0/mlp/down_proj/MatMul_Q4")!;
     early.inputs[0] = late.outputs[0]!;
   });
-  assert.match(said, /wait for each other in a circle \("\/model\/layers\.[01]\/.*, …\)/);
+  assertMatch(said, /wait for each other in a circle \("\/model\/layers\.[01]\/.*, …\)/);
   const own = await complaint((graph) => graph.nodes[5]!.inputs[0] = graph.nodes[5]!.outputs[0]!);
-  assert.match(own, /in a circle \("[^",]+"\); download/);
+  assertMatch(own, /in a circle \("[^",]+"\); download/);
 });
 
 Deno.test("a value that is written twice is an InputError that names it, whoever writes it", async () => {
   const twice = await complaint((graph) => graph.nodes[3]!.outputs[0] = graph.nodes[2]!.outputs[0]!);
-  assert.match(twice, /"\/\S+" is written twice/);
+  assertMatch(twice, /"\/\S+" is written twice/);
   const over = await complaint((graph) => graph.nodes[3]!.outputs[0] = "input_ids");
-  assert.match(over, /"input_ids" is written twice/);
+  assertMatch(over, /"input_ids" is written twice/);
 });
 
 Deno.test("two initializers of one name are an InputError, where the last one would have counted", async () => {
@@ -250,7 +247,7 @@ Deno.test("two initializers of one name are an InputError, where the last one wo
     const [first] = graph.initializers.values();
     graph.initializers.set("again", { ...first! });
   });
-  assert.match(said, /it has two initializers "/);
+  assertMatch(said, /it has two initializers "/);
 });
 
 Deno.test("sizes whose product is right and of which two are negative are an InputError", async () => {
@@ -258,7 +255,7 @@ Deno.test("sizes whose product is right and of which two are negative are an Inp
     const tensor = [...graph.initializers.values()].find(({ dims }) => dims.length === 2)!;
     tensor.dims = tensor.dims.map((size) => -size);
   });
-  assert.match(said, /\[.*\] has a size that is none/);
+  assertMatch(said, /\[.*\] has a size that is none/);
 });
 
 Deno.test("a weight that has its data in the file and beside it is an InputError", async () => {
@@ -273,7 +270,7 @@ Deno.test("a weight that has its data in the file and beside it is an InputError
       externalData: [{ key: "location", value: "model_q4.onnx" }],
     });
     Deno.writeFileSync(path, model.encode(decoded as never).finish());
-    assert.throws(() => readModel(path), /InputError: .* has its data twice/);
+    assertMatch(assertThrows(() => readModel(path), InputError).message, / has its data twice/);
   });
 });
 
@@ -285,15 +282,12 @@ sharedTest(
     const path = `${temporary}/model.onnx`, data = `${temporary}/model.onnx_data`;
     try {
       await Deno.copyFile(`${folder}/onnx/model.onnx`, path);
-      assert.throws(() => readModel(path), (error) => error instanceof InputError && error.message.includes(data));
+      assertThrows(() => readModel(path), InputError, data);
       const whole = await Deno.readFile(`${folder}/onnx/model.onnx_data`);
       await Deno.writeFile(data, whole.slice(0, -1));
-      assert.throws(
-        () => readModel(path),
-        (error) => error instanceof InputError && error.message.includes("too short"),
-      );
+      assertThrows(() => readModel(path), InputError, "too short");
       await Deno.writeTextFile(data, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
-      assert.throws(() => readModel(path), /InputError: .*onnx_data: a Git LFS pointer/);
+      assertMatch(assertThrows(() => readModel(path), InputError).message, /onnx_data: a Git LFS pointer/);
       await Deno.writeFile(data, whole);
       const graph = readModel(path);
       for (const location of ["/etc/passwd", "../model.onnx_data", "a/../../b"]) {
@@ -303,10 +297,7 @@ sharedTest(
           }
         }
         await Deno.writeFile(path, writeModel(graph));
-        assert.throws(
-          () => readModel(path),
-          (error) => error instanceof InputError && error.message.includes("outside"),
-        );
+        assertThrows(() => readModel(path), InputError, "outside");
       }
     } finally {
       await Deno.remove(temporary, { recursive: true });
@@ -328,17 +319,16 @@ sharedTest(
       await Deno.symlink("../blobs/1f0c", path);
       await Deno.symlink("../blobs/93ab", `${path}_data`);
       const graph = readModel(path), feeds = feedsOf(graph);
-      assert.equal(weightsFolder(path), await Deno.realPath(`${temporary}/blobs`));
-      assert.deepEqual(
+      assertStrictEquals(weightsFolder(path), await Deno.realPath(`${temporary}/blobs`));
+      assertEquals(
         await logits(writeModel(graph), weightsFolder(path), feeds),
         await logits(`${folder}/onnx/model.onnx`, `${folder}/onnx`, feeds),
       );
       await Deno.remove(`${path}_data`);
       await Deno.symlink("../others/93ab", `${path}_data`);
-      assert.throws(
-        () => readModel(path),
-        (error) =>
-          error instanceof InputError && /links lead to files of different folders, .*cp -rL/.test(error.message),
+      assertMatch(
+        assertThrows(() => readModel(path), InputError).message,
+        /links lead to files of different folders, .*cp -rL/,
       );
     } finally {
       await Deno.remove(temporary, { recursive: true });

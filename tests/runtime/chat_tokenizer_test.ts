@@ -1,6 +1,14 @@
 // The tokenizer answers as transformers does: ids, templates from either file, end tokens, open last messages.
 
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
@@ -46,26 +54,26 @@ sharedTest(
     const tokenizer = loadChatTokenizer(openModelFolder(path));
     const text = "Return  a list , don't you?\n\tπ 漢字 <|im_end|>";
     const ids = tokenizer.encode(text);
-    assert.equal(ids.at(-1), 2);
-    assert.equal(tokenizer.decode(ids), text);
-    assert.equal(tokenizer.decode(ids, { skipSpecialTokens: true }), text.replace("<|im_end|>", ""));
-    assert.deepEqual(tokenizer.encode(""), []);
-    assert.equal(tokenizer.decode([]), "");
+    assertEquals(ids.at(-1), 2);
+    assertStrictEquals(tokenizer.decode(ids), text);
+    assertEquals(tokenizer.decode(ids, { skipSpecialTokens: true }), text.replace("<|im_end|>", ""));
+    assertEquals(tokenizer.encode(""), []);
+    assertEquals(tokenizer.decode([]), "");
   },
 );
 
 sharedTest(FIXTURE, "conversations are rendered closed, with a generation prompt, and left open", (path) => {
   const tokenizer = loadChatTokenizer(openModelFolder(path));
   const closed = "<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\n Hello. <|im_end|>\n";
-  assert.equal(tokenizer.render(CHAT), closed);
-  assert.equal(tokenizer.render(CHAT, { addGenerationPrompt: true }), `${closed}<|im_start|>assistant\n`);
-  assert.equal(tokenizer.render(CHAT, { continueFinal: true }), closed.replace(/<\|im_end\|>\n$/, ""));
-  assert.equal(
+  assertStrictEquals(tokenizer.render(CHAT), closed);
+  assertEquals(tokenizer.render(CHAT, { addGenerationPrompt: true }), `${closed}<|im_start|>assistant\n`);
+  assertEquals(tokenizer.render(CHAT, { continueFinal: true }), closed.replace(/<\|im_end\|>\n$/, ""));
+  assertStrictEquals(
     tokenizer.render([...CHAT.slice(0, 1), { role: "assistant", content: "" }], { continueFinal: true }),
     tokenizer.render(CHAT.slice(0, 1), { addGenerationPrompt: true }),
   );
-  assert.deepEqual([tokenizer.eosToken, tokenizer.eosTokenId, tokenizer.eosTokenIds], ["<|im_end|>", 2, [2]]);
-  assert.ok(tokenizer.hasChatTemplate);
+  assertEquals([tokenizer.eosToken, tokenizer.eosTokenId, tokenizer.eosTokenIds], ["<|im_end|>", 2, [2]]);
+  assert(tokenizer.hasChatTemplate);
 });
 
 sharedTest(
@@ -76,14 +84,14 @@ sharedTest(
     const jinja = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}\n{% endfor %}" +
       "{% if tools %}{{ tools | length }} tools{% endif %}{{ mood }}";
     const tokenizer = await changed(path, (folder) => writeFileSync(join(folder, "chat_template.jinja"), jinja));
-    assert.equal(
+    assertEquals(
       tokenizer.render(CHAT.slice(0, 1), { tools: [{}, {}], templateArguments: { mood: "!" } }),
       "[user] Hi there<|im_end|>\n2 tools!",
     );
-    assert.notEqual(tokenizer.contentHash, original.contentHash);
-    assert.match(original.contentHash, /^[0-9a-f]{64}$/);
+    assertNotStrictEquals(tokenizer.contentHash, original.contentHash);
+    assertMatch(original.contentHash, /^[0-9a-f]{64}$/);
     const again = await changed(path, () => {});
-    assert.equal(again.contentHash, original.contentHash);
+    assertStrictEquals(again.contentHash, original.contentHash);
   },
 );
 
@@ -92,8 +100,8 @@ sharedTest(FIXTURE, "named templates: the default one, and tool_use where tools 
     editJson(join(folder, "tokenizer_config.json"), (config) => {
       config["chat_template"] = [{ name: "tool_use", template: "tools" }, { name: "default", template: "plain" }];
     }));
-  assert.equal(tokenizer.render(CHAT), "plain");
-  assert.equal(tokenizer.render(CHAT, { tools: [{}] }), "tools");
+  assertEquals(tokenizer.render(CHAT), "plain");
+  assertEquals(tokenizer.render(CHAT, { tools: [{}] }), "tools");
 });
 
 sharedTest(
@@ -104,16 +112,13 @@ sharedTest(
       path,
       (folder) => editJson(join(folder, "tokenizer_config.json"), (c) => delete c["chat_template"]),
     );
-    assert.equal(without.hasChatTemplate, false);
-    assert.throws(() => without.render(CHAT), (e) => e instanceof InputError && /has no chat template/.test(e.message));
+    assertEquals(without.hasChatTemplate, false);
+    assertMatch(assertThrows(() => without.render(CHAT), InputError).message, /has no chat template/);
     const refusing = await changed(
       path,
       (folder) => writeFileSync(join(folder, "chat_template.jinja"), "{{ raise_exception('roles must alternate') }}"),
     );
-    assert.throws(
-      () => refusing.render(CHAT),
-      (e) => e instanceof InputError && /roles must alternate/.test(e.message),
-    );
+    assertMatch(assertThrows(() => refusing.render(CHAT), InputError).message, /roles must alternate/);
   },
 );
 
@@ -132,15 +137,18 @@ sharedTest(FIXTURE, "the end token is found wherever a repository keeps it", asy
     path,
     (folder) => editJson(join(folder, "generation_config.json"), (c) => c["eos_token_id"] = [0, 2]),
   );
-  assert.deepEqual([fromMap.eosToken, fromMap.eosTokenId], ["<|im_end|>", 2]);
-  assert.deepEqual([fromId.eosToken, fromId.eosTokenId], ["<|im_end|>", 2]);
-  assert.deepEqual(several.eosTokenIds, [2, 0]);
+  assertEquals([fromMap.eosToken, fromMap.eosTokenId], ["<|im_end|>", 2]);
+  assertEquals([fromId.eosToken, fromId.eosTokenId], ["<|im_end|>", 2]);
+  assertEquals(several.eosTokenIds, [2, 0]);
 });
 
 sharedTest(FIXTURE, "a tokenizer.json that is broken is an InputError that names it", async (path) => {
-  await assert.rejects(
-    changed(path, (folder) => writeFileSync(join(folder, "tokenizer.json"), "{}")),
-    (error) => error instanceof InputError && /tokenizer\.json cannot be loaded/.test(error.message),
+  assertMatch(
+    (await assertRejects(
+      () => changed(path, (folder) => writeFileSync(join(folder, "tokenizer.json"), "{}")),
+      InputError,
+    )).message,
+    /tokenizer\.json cannot be loaded/,
   );
 });
 
@@ -150,9 +158,9 @@ sharedTest(
   (path) => {
     const tokenizer = loadChatTokenizer(openModelFolder(path));
     const text = tokenizer.render(CHAT);
-    assert.ok(text.startsWith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM"));
+    assert(text.startsWith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM"));
     const ids = tokenizer.encode(text);
-    assert.deepEqual(tokenizer.decode(ids.slice(-2)), "<|im_end|>\n");
-    assert.equal(tokenizer.decode(ids), text);
+    assertEquals(tokenizer.decode(ids.slice(-2)), "<|im_end|>\n");
+    assertStrictEquals(tokenizer.decode(ids), text);
   },
 );

@@ -1,12 +1,12 @@
 // A file of the hub arrives whole or not at all: cut connections are gone on with, changed and damaged files begin again,
 // whatever a server makes of ranges, lengths and encodings.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   arrived,
-  asSentence,
+  assertSentence,
   changed,
   cutOff,
   data,
@@ -26,13 +26,13 @@ Deno.test("a download that is cut off goes on by itself at the byte where it sto
       (request) => brokenOffAt(request, 70_000),
     );
     await find(place);
-    assert.equal(arrived(place), tagOf(weights));
-    assert.deepEqual(ofWeights(hub), [{ file: data, range: "bytes=70000-", ifRange: tagOf(weights) }]);
-    assert.match(place.remarks[0]!, /^onnx\/model\.onnx_data: .+; trying again in 1 s\.$/);
-    assert.equal(place.remarks.length, 2);
+    assertStrictEquals(arrived(place), tagOf(weights));
+    assertEquals(ofWeights(hub), [{ file: data, range: "bytes=70000-", ifRange: tagOf(weights) }]);
+    assertMatch(place.remarks[0]!, /^onnx\/model\.onnx_data: .+; trying again in 1 s\.$/);
+    assertEquals(place.remarks.length, 2);
     const steps = place.progress.filter(({ file }) => file === data);
-    assert.ok(steps.every(({ loaded, total }, i) => total === 100_000 && loaded > (steps[i - 1]?.loaded ?? 0)));
-    assert.deepEqual(partials(place), []);
+    assert(steps.every(({ loaded, total }, i) => total === 100_000 && loaded > (steps[i - 1]?.loaded ?? 0)));
+    assertEquals(partials(place), []);
   });
 });
 
@@ -49,20 +49,20 @@ for (const listsHashes of [true, false]) {
     await withRepository(files, async (hub, place) => {
       hub.listsHashes = listsHashes;
       await cutOff(hub, place, 60_000);
-      assert.equal(partials(place).length, 1);
-      assert.deepEqual(
+      assertEquals(partials(place).length, 1);
+      assertEquals(
         readdirSync(join(place.folder, "onnx")).filter((name) => !name.endsWith(".partial")),
         [],
         "a half file has the name of a whole one",
       );
       await find(place);
-      assert.equal(arrived(place), tagOf(weights));
+      assertStrictEquals(arrived(place), tagOf(weights));
       // Without a hash only the server knows whether the file is still the same: one look first.
       const look = { file: data, range: null, ifRange: null };
       const rest = { file: data, range: "bytes=60000-", ifRange: listsHashes ? null : tagOf(weights) };
-      assert.deepEqual(ofWeights(hub), listsHashes ? [rest] : [look, rest]);
-      assert.deepEqual(partials(place), []);
-      assert.equal(hub.asked.filter(({ file }) => file === "config.json").length, 0);
+      assertEquals(ofWeights(hub), listsHashes ? [rest] : [look, rest]);
+      assertEquals(partials(place), []);
+      assertEquals(hub.asked.filter(({ file }) => file === "config.json").length, 0);
     });
   });
 
@@ -72,9 +72,9 @@ for (const listsHashes of [true, false]) {
       await cutOff(hub, place, 60_000);
       writeFileSync(join(hub.folder, data), changed);
       await find(place);
-      assert.equal(arrived(place), tagOf(changed));
-      assert.deepEqual(ofWeights(hub), [{ file: data, range: null, ifRange: null }]);
-      assert.deepEqual(partials(place), [], "the part of the old file is still there");
+      assertStrictEquals(arrived(place), tagOf(changed));
+      assertEquals(ofWeights(hub), [{ file: data, range: null, ifRange: null }]);
+      assertEquals(partials(place), [], "the part of the old file is still there");
     });
   });
 }
@@ -87,8 +87,8 @@ Deno.test("a file that changes between two tries of one call begins again", asyn
       return brokenOff(weights, 60_000);
     });
     await find(place);
-    assert.equal(arrived(place), tagOf(changed));
-    assert.match(place.remarks[1]!, /^onnx\/model\.onnx_data: it has changed on the hub, so it begins again; /);
+    assertStrictEquals(arrived(place), tagOf(changed));
+    assertMatch(place.remarks[1]!, /^onnx\/model\.onnx_data: it has changed on the hub, so it begins again; /);
   });
 });
 
@@ -98,8 +98,8 @@ Deno.test("what a cut download left of an older commit is not mixed with files o
     // As long as before.
     writeFileSync(join(hub.folder, "config.json"), '{"model_type":"gemma"}');
     await find(place);
-    assert.match(Deno.readTextFileSync(join(place.folder, "config.json")), /gemma/);
-    assert.deepEqual(hub.asked.map(({ file }) => file), ["config.json", data, "onnx/model.onnx"]);
+    assertMatch(Deno.readTextFileSync(join(place.folder, "config.json")), /gemma/);
+    assertEquals(hub.asked.map(({ file }) => file), ["config.json", data, "onnx/model.onnx"]);
   });
 });
 
@@ -123,8 +123,8 @@ Deno.test("a server without ranges, or one that answers another range, is asked 
           return path.endsWith(data) && request.headers.has("range") ? answer() : undefined;
         };
         await find(place);
-        assert.equal(arrived(place), tagOf(weights), what);
-        assert.deepEqual(place.remarks.slice(4), [], `${what}: tried again`);
+        assertStrictEquals(arrived(place), tagOf(weights), what);
+        assertEquals(place.remarks.slice(4), [], `${what}: tried again`);
       });
     }
   }
@@ -140,13 +140,13 @@ Deno.test("a file without an entity tag or a hash is never put together from two
     hub.trouble = withWeights(
       () => untagged(brokenOff(weights, 60_000)),
       (request) => {
-        assert.equal(request.headers.get("range"), null);
+        assertEquals(request.headers.get("range"), null);
         return untagged(new Response(changed));
       },
     );
     await find(place);
-    assert.equal(arrived(place), tagOf(changed));
-    assert.deepEqual(partials(place), []);
+    assertStrictEquals(arrived(place), tagOf(changed));
+    assertEquals(partials(place), []);
   });
 });
 
@@ -157,15 +157,15 @@ Deno.test("a body that is compressed against the request's wish is unpacked, and
       const packed = await new Response(new Response(weights).body!.pipeThrough(new CompressionStream("gzip"))).bytes();
       const headers = { "content-encoding": "gzip", "content-length": `${packed.length}`, etag: tagOf(weights) };
       hub.trouble = withWeights((request) => {
-        assert.equal(request.headers.get("accept-encoding"), "identity");
+        assertEquals(request.headers.get("accept-encoding"), "identity");
         return new Response(packed, { headers });
       });
       await find(place);
-      assert.equal(arrived(place), tagOf(weights));
-      assert.deepEqual(place.remarks, []);
+      assertStrictEquals(arrived(place), tagOf(weights));
+      assertEquals(place.remarks, []);
       await Deno.remove(place.folder, { recursive: true });
       hub.trouble = withWeights(() => new Response(packed, { headers: { ...headers, "content-encoding": "br" } }));
-      await assert.rejects(find(place), asSentence(/compresses files \(br\) although asked not to/));
+      assertSentence(await assertRejects(() => find(place)), /compresses files \(br\) although asked not to/);
       await Deno.remove(place.folder, { recursive: true });
     }
   });
@@ -176,14 +176,14 @@ Deno.test("an answer that ends early without a word, and a piece that is too lon
     // Without a length of its own; the listing has one.
     hub.trouble = withWeights(() => new Response(new Blob([weights.slice(0, 50_000)]).stream()));
     await find(place);
-    assert.equal(arrived(place), tagOf(weights));
-    assert.match(place.remarks[0]!, /_data: it ended after 50000 of 100000 bytes; trying again/);
+    assertStrictEquals(arrived(place), tagOf(weights));
+    assertMatch(place.remarks[0]!, /_data: it ended after 50000 of 100000 bytes; trying again/);
     await Deno.remove(place.folder, { recursive: true });
     await cutOff(hub, place, 60_000);
     const [piece] = partials(place);
     writeFileSync(join(place.folder, piece!), new Uint8Array(200_000));
     await find(place);
-    assert.equal(arrived(place), tagOf(weights));
+    assertStrictEquals(arrived(place), tagOf(weights));
   });
 });
 
@@ -191,16 +191,16 @@ Deno.test("a file whose hash is not the hub's is fetched once more, and never ge
   await withRepository(files, async (hub, place) => {
     const damaged = () => new Response(changed);
     hub.trouble = withWeights(damaged, damaged);
-    await assert.rejects(
-      find(place),
-      asSentence(/^onnx\/model\.onnx_data of the hub's owner\/name arrived damaged twice/),
+    assertSentence(
+      await assertRejects(() => find(place)),
+      /^onnx\/model\.onnx_data of the hub's owner\/name arrived damaged twice/,
     );
-    assert.ok(!existsSync(join(place.folder, data)));
-    assert.deepEqual(partials(place), []);
+    assert(!existsSync(join(place.folder, data)));
+    assertEquals(partials(place), []);
     hub.trouble = withWeights(damaged);
     await find(place);
-    assert.equal(arrived(place), tagOf(weights));
-    assert.match(place.remarks.at(-1)!, /its sha256 is not the one that the hub tells, so it begins again/);
+    assertStrictEquals(arrived(place), tagOf(weights));
+    assertMatch(place.remarks.at(-1)!, /its sha256 is not the one that the hub tells, so it begins again/);
   });
   // The hash may also come with the answer that redirects to the file.
   await withRepository(files, async (hub, place) => {
@@ -212,6 +212,6 @@ Deno.test("a file whose hash is not the hub's is fetched once more, and never ge
         : path === "/elsewhere"
         ? new Response(changed)
         : undefined;
-    await assert.rejects(find(place), asSentence(/arrived damaged twice/));
+    assertSentence(await assertRejects(() => find(place)), /arrived damaged twice/);
   });
 });

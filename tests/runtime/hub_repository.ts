@@ -1,6 +1,6 @@
 // What tests of hub downloads share: a repository with weights, ways to cut them off, and how a refusal has to read.
 
-import assert from "node:assert/strict";
+import { assert, assertMatch, assertRejects } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
@@ -25,13 +25,12 @@ export const data = "onnx/model.onnx_data";
 
 export const files = { ...small, "onnx/model.onnx": "graph", [data]: weights };
 
-/** For assert.rejects: bad input in one sentence on one line. */
-export const asSentence = (message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof InputError, `${error}`);
-  assert.match(error.message, message);
-  assert.match(error.message, /^[^\n]+\.$/);
-  return true;
-};
+/** An error is of bad input, in one sentence on one line. */
+export function assertSentence(error: unknown, message: RegExp): void {
+  assert(error instanceof InputError, `${error}`);
+  assertMatch(error.message, message);
+  assertMatch(error.message, /^[^\n]+\.$/);
+}
 
 export const find = ({ options }: Place): Promise<ModelFolder> => resolveModelFolder("owner/name", options);
 
@@ -53,9 +52,9 @@ export function withWeights(...answers: ((request: Request) => Response)[]): Loc
 /** A call that is cut off for good after `after` bytes of the weights. */
 export async function cutOff(hub: LocalHub, place: Place, after: number): Promise<void> {
   hub.trouble = (path) => path.endsWith(data) ? brokenOff(weights, after) : undefined;
-  await assert.rejects(
-    find(place),
-    asSentence(/^Could not download owner\/name from http.*: check the network and run the same command again, which/),
+  assertSentence(
+    await assertRejects(() => find(place)),
+    /^Could not download owner\/name from http.*: check the network and run the same command again, which/,
   );
   hub.trouble = undefined;
   hub.asked.length = 0;

@@ -1,14 +1,14 @@
 // Between here and the hub: refusals that pass, silence, redirects and who is shown the token, two who fetch the same at
 // once, and commands that are killed or may not connect.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runTask, startTask, withFolder } from "../commands/run_task.ts";
 import { SHARED, sharedTest } from "../feedback/shared_files.ts";
 import {
   arrived,
-  asSentence,
+  assertSentence,
   data,
   files,
   find,
@@ -29,9 +29,9 @@ Deno.test("refusals that pass are waited for as long as the hub asks, and an hou
     };
     const began = Date.now();
     await find(place);
-    assert.equal(arrived(place), tagOf(weights));
-    assert.ok(Date.now() - began >= 1000, "the pause that was asked for was cut short");
-    assert.match(
+    assertStrictEquals(arrived(place), tagOf(weights));
+    assert(Date.now() - began >= 1000, "the pause that was asked for was cut short");
+    assertMatch(
       place.remarks[1]!,
       /: HTTP 429 from 127\.0\.0\.1:\d+, which asks for 1 s of rest; trying again in 1 s\.$/,
     );
@@ -41,11 +41,11 @@ Deno.test("refusals that pass are waited for as long as the hub asks, and an hou
     const later = new Date(Date.now() + 3_600_000).toUTCString();
     hub.trouble = (path) =>
       path.endsWith(data) ? new Response(null, { status: 429, headers: { "retry-after": later } }) : undefined;
-    await assert.rejects(
-      find(place),
-      asSentence(/\(HTTP 429 from .*, which asks for (1 h 00|59) min.* of rest\): run it again then, which goes on/),
+    assertSentence(
+      await assertRejects(() => find(place)),
+      /\(HTTP 429 from .*, which asks for (1 h 00|59) min.* of rest\): run it again then, which goes on/,
     );
-    assert.deepEqual(place.remarks, []);
+    assertEquals(place.remarks, []);
   });
 });
 
@@ -54,9 +54,9 @@ Deno.test("a connection on which nothing comes any more counts as cut", async ()
     place.options.patience = { pause: 1, silence: 100 };
     hub.trouble = withWeights(() => fallenSilent(weights, 30_000));
     await find(place);
-    assert.equal(arrived(place), tagOf(weights));
-    assert.match(place.remarks[0]!, /^onnx\/model\.onnx_data: nothing came for 0 s; /);
-    assert.deepEqual(ofWeights(hub).map(({ range }) => range), ["bytes=30000-"]);
+    assertStrictEquals(arrived(place), tagOf(weights));
+    assertMatch(place.remarks[0]!, /^onnx\/model\.onnx_data: nothing came for 0 s; /);
+    assertEquals(ofWeights(hub).map(({ range }) => range), ["bytes=30000-"]);
   });
 });
 
@@ -80,20 +80,23 @@ Deno.test("the token is shown to the hub and to nobody that it redirects to", as
           return isFirst ? Response.redirect(elsewhere + target) : undefined;
         };
         await find(place);
-        assert.equal(arrived(place), tagOf(weights));
-        assert.deepEqual([...new Set(seen)].sort(), ["hub: Bearer hf_mine", "store: null"]);
+        assertStrictEquals(arrived(place), tagOf(weights));
+        assertEquals([...new Set(seen)].sort(), ["hub: Bearer hf_mine", "store: null"]);
         // Nor to the hub again, where somebody else says with what address.
         seen.length = 0;
         target = "/back";
         await Deno.remove(join(place.folder, "onnx"), { recursive: true });
         await find(place);
-        assert.equal(arrived(place), tagOf(weights));
-        assert.ok(seen.includes("hub: null") && seen.includes("store: null"));
+        assertStrictEquals(arrived(place), tagOf(weights));
+        assert(seen.includes("hub: null") && seen.includes("store: null"));
         hub.trouble = () => Response.redirect(`${hub.address}/round`);
         await Deno.remove(place.folder, { recursive: true });
-        await assert.rejects(find(place), asSentence(/redirects without end/));
+        assertSentence(await assertRejects(() => find(place)), /redirects without end/);
         hub.trouble = () => new Response(null, { status: 302, headers: { location: "ftp://x/" } });
-        await assert.rejects(find(place), asSentence(/redirects to ftp:\/\/x, which is not safe: check HF_ENDPOINT/));
+        assertSentence(
+          await assertRejects(() => find(place)),
+          /redirects to ftp:\/\/x, which is not safe: check HF_ENDPOINT/,
+        );
       }));
   });
 });
@@ -106,8 +109,8 @@ Deno.test("a signed address that has run out is asked for anew", async () => {
     await withServer(store, async (elsewhere) => {
       hub.trouble = (path) => path.endsWith(data) ? Response.redirect(`${elsewhere}/?signature`) : undefined;
       await find(place);
-      assert.equal(arrived(place), tagOf(weights));
-      assert.match(place.remarks[0]!, /: HTTP 403 from 127\.0\.0\.1:\d+; trying again/);
+      assertStrictEquals(arrived(place), tagOf(weights));
+      assertMatch(place.remarks[0]!, /: HTTP 403 from 127\.0\.0\.1:\d+; trying again/);
     });
   });
 });
@@ -119,11 +122,11 @@ Deno.test("of two that fetch the same at once one fetches, the other waits, and 
       // Slow enough for both to meet at the weights.
       hub.trouble = withWeights((request) => slowly(serveBytes(weights, request)));
       const [one, other] = await Promise.all([find(place), find(place)]);
-      assert.equal(one.path, other.path);
-      assert.equal(arrived(place), tagOf(weights));
-      assert.ok(place.remarks.some((line) => /model\.onnx_data is being downloaded by another process/.test(line)));
-      assert.deepEqual(partials(place), []);
-      if (listsHashes) assert.equal(ofWeights(hub).length, 0, "the weights came twice");
+      assertStrictEquals(one.path, other.path);
+      assertStrictEquals(arrived(place), tagOf(weights));
+      assert(place.remarks.some((line) => /model\.onnx_data is being downloaded by another process/.test(line)));
+      assertEquals(partials(place), []);
+      if (listsHashes) assertEquals(ofWeights(hub).length, 0, "the weights came twice");
       await Deno.remove(place.folder, { recursive: true });
     }
   });
@@ -153,8 +156,8 @@ Deno.test("pieces of a file are left alone while somebody has them, and removed 
     using file = await Deno.open(held, { read: true, write: true });
     await file.lock(true);
     await find(place);
-    assert.deepEqual(hub.asked.length, 4);
-    assert.deepEqual([old, before, held, another].map((path) => existsSync(path)), [false, false, true, true]);
+    assertEquals(hub.asked.length, 4);
+    assertEquals([old, before, held, another].map((path) => existsSync(path)), [false, false, true, true]);
   });
 });
 
@@ -183,14 +186,14 @@ sharedTest(
           while (size() < half) await new Promise((resolve) => setTimeout(resolve, 20));
           first.process.kill("SIGKILL");
           await first.ended;
-          assert.deepEqual(readdirSync(onnx).filter((name) => name.endsWith(".onnx")), []);
+          assertEquals(readdirSync(onnx).filter((name) => name.endsWith(".onnx")), []);
           hub.trouble = undefined;
           hub.asked.length = 0;
           const { code, stderr } = await runTask("score", [...score, "--out", `${cache}/scores.jsonl`], { cache });
-          assert.equal(code, 0, stderr);
-          assert.deepEqual(hub.asked, [{ file: "onnx/model_q4.onnx", range: `bytes=${half}-`, ifRange: null }]);
-          assert.deepEqual(await Deno.readFile(`${onnx}/model_q4.onnx`), bytes);
-          assert.deepEqual(readdirSync(onnx), ["model_q4.onnx"]);
+          assertStrictEquals(code, 0, stderr);
+          assertEquals(hub.asked, [{ file: "onnx/model_q4.onnx", range: `bytes=${half}-`, ifRange: null }]);
+          assertEquals(await Deno.readFile(`${onnx}/model_q4.onnx`), bytes);
+          assertEquals(readdirSync(onnx), ["model_q4.onnx"]);
         }),
     );
   },
@@ -208,12 +211,12 @@ Deno.test("deno task lets a command connect to HF_ENDPOINT's host and no further
           stdout: "null",
         }).output();
         const said = new TextDecoder().decode(stderr);
-        assert.equal(code, 2, said);
-        assert.match(
+        assertEquals(code, 2, said);
+        assertMatch(
           said,
           new RegExp(`^Deno may not connect to ${new URL(elsewhere).host}: .*PROSPECT_HUB_HOSTS\\.$`, "m"),
         );
-        assert.deepEqual(readdirSync(`${cache}/hub/owner/name`).sort(), ["config.json", "onnx", "tokenizer.json"]);
+        assertEquals(readdirSync(`${cache}/hub/owner/name`).sort(), ["config.json", "onnx", "tokenizer.json"]);
       });
     }));
 });
@@ -231,10 +234,10 @@ Deno.test("a list of files that unpacks to more than any list is given up, and s
     const bomb = await new Response(spaces.pipeThrough(new CompressionStream("gzip"))).bytes();
     hub.trouble = (path) =>
       path.startsWith("/api/") ? new Response(bomb, { headers: { "content-encoding": "gzip" } }) : undefined;
-    await assert.rejects(find(place), asSentence(/more than 32 MiB where a list of files was asked for/));
+    assertSentence(await assertRejects(() => find(place)), /more than 32 MiB where a list of files was asked for/);
     hub.trouble = (path) => path.endsWith(data) ? new Response(endless(ended.resolve)) : undefined;
-    await assert.rejects(find(place), asSentence(/arrived damaged twice \(it has more than 100000 bytes\)/));
+    assertSentence(await assertRejects(() => find(place)), /arrived damaged twice \(it has more than 100000 bytes\)/);
     await ended.promise;
-    assert.deepEqual(partials(place), []);
+    assertEquals(partials(place), []);
   });
 });

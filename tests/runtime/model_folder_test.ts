@@ -1,6 +1,14 @@
 // A model is found in a folder, or written from a checkpoint there, and what is missing is named.
 
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { importCheckpoint } from "../../shared/architectures/import_checkpoint.ts";
@@ -40,7 +48,7 @@ const small = {
 };
 
 function refuses(run: () => unknown, message: RegExp): void {
-  assert.throws(run, (error) => error instanceof InputError && message.test(error.message));
+  assertMatch(assertThrows(run, InputError).message, message);
 }
 
 Deno.test("auto takes the most precise file, and a dtype its own", async () => {
@@ -48,11 +56,11 @@ Deno.test("auto takes the most precise file, and a dtype its own", async () => {
     { ...REST, "onnx/model_q4.onnx": "", "onnx/model_fp16.onnx": "", "onnx/model_quantized.onnx": "" },
     (path) => {
       const folder = openModelFolder(path);
-      assert.deepEqual(folder.dtypes, ["fp16", "q8", "q4"]);
-      assert.equal(folder.resolveDtype("auto"), "fp16");
-      assert.equal(folder.onnxFile("auto"), join(path, "onnx/model_fp16.onnx"));
-      assert.equal(folder.onnxFile("q8"), join(path, "onnx/model_quantized.onnx"));
-      assert.equal(folder.config["extra"], 1);
+      assertEquals(folder.dtypes, ["fp16", "q8", "q4"]);
+      assertEquals(folder.resolveDtype("auto"), "fp16");
+      assertStrictEquals(folder.onnxFile("auto"), join(path, "onnx/model_fp16.onnx"));
+      assertStrictEquals(folder.onnxFile("q8"), join(path, "onnx/model_quantized.onnx"));
+      assertEquals(folder.config["extra"], 1);
       refuses(
         () => folder.onnxFile("fp32"),
         /dtype fp32 \(onnx\/model\.onnx\).*onnx\/model_fp16\.onnx.*--dtype fp16, q8, q4/,
@@ -65,17 +73,18 @@ Deno.test("auto takes the most precise file, and a dtype its own", async () => {
 Deno.test("decoder_model_merged and files at the root are found too", async () => {
   await withFolder({ ...REST, "onnx/decoder_model_merged_q4.onnx": "", "model.onnx": "" }, (path) => {
     const folder = openModelFolder(path);
-    assert.equal(folder.onnxFile("q4"), join(path, "onnx/decoder_model_merged_q4.onnx"));
-    assert.equal(folder.onnxFile("fp32"), join(path, "model.onnx"));
+    assertStrictEquals(folder.onnxFile("q4"), join(path, "onnx/decoder_model_merged_q4.onnx"));
+    assertStrictEquals(folder.onnxFile("fp32"), join(path, "model.onnx"));
   });
 });
 
 Deno.test("a missing folder, config.json, tokenizer.json or ONNX file is named", async () => {
-  await assert.rejects(
-    resolveModelFolder("/tmp/nowhere"),
-    /InputError: The model folder \/tmp\/nowhere does not exist/,
+  await assertRejects(
+    () => resolveModelFolder("/tmp/nowhere"),
+    InputError,
+    "The model folder /tmp/nowhere does not exist",
   );
-  await assert.rejects(resolveModelFolder("nowhere"), /InputError: There is no folder nowhere/);
+  await assertRejects(() => resolveModelFolder("nowhere"), InputError, "There is no folder nowhere");
   await withFolder({ "tokenizer.json": "{}" }, (path) => refuses(() => openModelFolder(path), /has no config\.json/));
   await withFolder({ "config.json": "{}" }, (path) => refuses(() => openModelFolder(path), /has no tokenizer\.json/));
   await withFolder(
@@ -88,7 +97,7 @@ Deno.test("a missing folder, config.json, tokenizer.json or ONNX file is named",
   );
   await withFolder(REST, async (path) => {
     refuses(() => openModelFolder(path).onnxFile("auto"), /has no onnx\/model\.onnx.*none/);
-    await assert.rejects(resolveModelFolder(join(path, "config.json")), /is a file/);
+    await assertRejects(() => resolveModelFolder(join(path, "config.json")), Error, "is a file");
   });
 });
 
@@ -96,13 +105,18 @@ Deno.test("weights of another format, and Git LFS pointers in their place, are n
   const pickle =
     /; pytorch_model\.bin is a Python pickle, which is not read: save the model as safetensors.*ONNX export\.$/;
   const gguf = /; tiny\.Q4_0\.gguf is a GGUF file, which is not read: give the safetensors.*ONNX export\.$/;
-  await withFolder({ ...REST, "config.json": JSON.stringify(small), "pytorch_model.bin": "" }, (path) => {
+  await withFolder({ ...REST, "config.json": JSON.stringify(small), "pytorch_model.bin": "" }, async (path) => {
     refuses(() => openModelFolder(path).onnxFile("auto"), pickle);
-    return assert.rejects(importCheckpoint(path, `${path}/out`), /index\.json: pytorch_model\.bin is a Python pickle/);
+    await assertRejects(
+      () => importCheckpoint(path, `${path}/out`),
+      Error,
+      "index.json: pytorch_model.bin is a Python pickle",
+    );
   });
   await withFolder({ "tiny.Q4_0.gguf": "" }, async (path) => {
     refuses(() => openModelFolder(path), gguf);
-    await assert.rejects(resolveModelFolder(join(path, "tiny.Q4_0.gguf")), gguf);
+    const error = await assertRejects(() => resolveModelFolder(join(path, "tiny.Q4_0.gguf")), InputError);
+    assertMatch(error.message, gguf);
   });
   const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 17209961\n";
   const noPointer = (file: string) => new RegExp(`${file}: a Git LFS pointer .*"git lfs pull"`);
@@ -115,7 +129,8 @@ Deno.test("weights of another format, and Git LFS pointers in their place, are n
   await withFolder({}, async (path) => {
     await writeCheckpoint(path, small, randomTensors(small, {}, 5));
     writeFileSync(join(path, "model.safetensors"), pointer);
-    await assert.rejects(resolveModelFolder(path, { importDir: join(path, "cache") }), noPointer("model.safetensors"));
+    const importing = () => resolveModelFolder(path, { importDir: join(path, "cache") });
+    assertMatch((await assertRejects(importing, InputError)).message, noPointer("model.safetensors"));
   });
 });
 
@@ -135,29 +150,35 @@ sharedTest(
         onProgress: (step: DownloadProgress) => seen.push(step),
       };
       const first = await resolveModelFolder(path, options);
-      assert.equal(first.name, "checkpoint");
-      assert.deepEqual(first.dtypes, ["fp32"]);
-      assert.equal(seen.at(-1)!.loaded, seen.at(-1)!.total);
-      assert.match(
+      assertEquals(first.name, "checkpoint");
+      assertEquals(first.dtypes, ["fp32"]);
+      assertEquals(seen.at(-1)!.loaded, seen.at(-1)!.total);
+      assertMatch(
         remarks[0]!,
         /checkpoint has no fp32 ONNX file: writing one from its safetensors into .*cache.*, once\.$/,
       );
-      assert.deepEqual(readdirSync(path).sort(), files.toSorted());
+      assertEquals(readdirSync(path).sort(), files.toSorted());
       const written = await Deno.stat(first.onnxFile("auto"));
       const again = await resolveModelFolder(path, options);
-      assert.equal(again.path, first.path);
-      assert.deepEqual((await Deno.stat(again.onnxFile("auto"))).mtime, written.mtime);
-      assert.match(remarks[1]!, /using the one/);
-      await assert.rejects(resolveModelFolder(path, { ...options, dtype: "q4" }), /InputError: .*imported as fp32/);
+      assertStrictEquals(again.path, first.path);
+      assertEquals((await Deno.stat(again.onnxFile("auto"))).mtime, written.mtime);
+      assertMatch(remarks[1]!, /using the one/);
+      assertMatch(
+        (await assertRejects(() => resolveModelFolder(path, { ...options, dtype: "q4" }), InputError)).message,
+        /imported as fp32/,
+      );
       // Other weights are another model, and the one of before goes.
       await Deno.utime(join(path, "model.safetensors"), 1, 1);
       const changed = await resolveModelFolder(path, options);
-      assert.notEqual(changed.path, first.path);
-      assert.ok(!existsSync(first.path) && existsSync(changed.onnxFile("fp32")));
+      assertNotStrictEquals(changed.path, first.path);
+      assert(!existsSync(first.path) && existsSync(changed.onnxFile("fp32")));
       const config = JSON.parse(await Deno.readTextFile(join(path, "config.json")));
       await Deno.writeTextFile(join(path, "config.json"), JSON.stringify({ ...config, model_type: "mamba" }));
-      await assert.rejects(resolveModelFolder(path, options), /InputError: .*model_type "mamba"/);
-      assert.equal(readdirSync(join(changed.path, "..")).length, 1);
+      assertMatch(
+        (await assertRejects(() => resolveModelFolder(path, options), InputError)).message,
+        /model_type "mamba"/,
+      );
+      assertEquals(readdirSync(join(changed.path, "..")).length, 1);
     });
   },
 );
@@ -167,10 +188,10 @@ Deno.test("fp32 is imported where the ONNX files are of lesser precision only; a
     await writeCheckpoint(path, small, randomTensors(small, {}, 5));
     const find = (dtype: string) => resolveModelFolder(path, { dtype, importDir: join(path, "cache") });
     for (const dtype of ["auto", "fp16"]) {
-      assert.equal((await find(dtype)).onnxFile(dtype), `${path}/onnx/model_fp16.onnx`);
+      assertEquals((await find(dtype)).onnxFile(dtype), `${path}/onnx/model_fp16.onnx`);
     }
     const imported = await find("fp32");
-    assert.ok(imported.path.startsWith(join(path, "cache")) && existsSync(imported.onnxFile("fp32")));
+    assert(imported.path.startsWith(join(path, "cache")) && existsSync(imported.onnxFile("fp32")));
     const q4 = await find("q4");
     refuses(() => q4.onnxFile("q4"), /no ONNX file for dtype q4 .*--dtype fp16/);
   });
@@ -182,9 +203,9 @@ Deno.test("a link to nothing in a checkpoint's folder is as good as no file", as
     const find = () => resolveModelFolder(path, { importDir: `${path}/cache` });
     await Deno.symlink("nowhere", `${path}/generation_config.json`);
     const imported = await find();
-    assert.ok(existsSync(imported.onnxFile("fp32")) && !existsSync(`${imported.path}/generation_config.json`));
+    assert(existsSync(imported.onnxFile("fp32")) && !existsSync(`${imported.path}/generation_config.json`));
     writeFileSync(`${path}/nowhere`, "{}");
-    assert.ok(existsSync(`${(await find()).path}/generation_config.json`));
+    assert(existsSync(`${(await find()).path}/generation_config.json`));
   });
 });
 
@@ -200,12 +221,15 @@ Deno.test("a checkpoint that cannot be imported is refused before anything is sa
     for (const [i, [message, change, tensors, dtype]] of cases.entries()) {
       const path = join(parent, `${i}`), importDir = join(parent, "cache"), remarks: string[] = [];
       await writeCheckpoint(path, { ...small, ...change }, tensors, { dtype });
-      await assert.rejects(
-        resolveModelFolder(path, { importDir, onRemark: (line) => remarks.push(line) }),
-        (error) => error instanceof InputError && message.test(error.message),
+      assertMatch(
+        (await assertRejects(
+          () => resolveModelFolder(path, { importDir, onRemark: (line) => remarks.push(line) }),
+          InputError,
+        )).message,
+        message,
       );
-      assert.deepEqual(remarks, []);
-      assert.ok(!existsSync(importDir));
+      assertEquals(remarks, []);
+      assert(!existsSync(importDir));
     }
   });
 });
@@ -220,12 +244,12 @@ sharedTest(
       try {
         Deno.chdir(parent);
         const folder = await resolveModelFolder("owner/name");
-        assert.equal(folder.name, "name");
-        assert.ok(folder.path.endsWith("/owner/name") && folder.path.startsWith("/"));
+        assertEquals(folder.name, "name");
+        assert(folder.path.endsWith("/owner/name") && folder.path.startsWith("/"));
       } finally {
         Deno.chdir(before);
       }
     });
-    assert.ok(existsSync(SHARED));
+    assert(existsSync(SHARED));
   },
 );

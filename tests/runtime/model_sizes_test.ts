@@ -1,6 +1,6 @@
 // Sizes of models under the names that families give them.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { contextLengthOf, widthOf } from "../../shared/runtime/model_sizes.ts";
 
 Deno.test("context and width are found under every family's name for them, and what is no size is not taken", () => {
@@ -11,8 +11,8 @@ Deno.test("context and width are found under every family's name for them, and w
     { seq_length: 256, dim: 64 },
     { max_position_embeddings: null, n_positions: 256, hidden_size: "wide", n_embd: 64 },
   ];
-  for (const config of configs) assert.deepEqual([contextLengthOf(config), widthOf(config)], [256, 64]);
+  for (const config of configs) assertEquals([contextLengthOf(config), widthOf(config)], [256, 64]);
   for (const config of [{}, { n_positions: 0, dim: -1 }, { n_positions: 0.5, dim: NaN }]) {
-    assert.deepEqual([contextLengthOf(config), widthOf(config)], [undefined, undefined]);
+    assertEquals([contextLengthOf(config), widthOf(config)], [undefined, undefined]);
   }
 });

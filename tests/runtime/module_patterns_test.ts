@@ -1,6 +1,6 @@
 // Which modules PEFT's settings mean. The answers are those of peft 0.21's own function, run on these very tables.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { isTarget, type ModuleChoice, pythonPattern, targetModulesOf } from "../../shared/runtime/module_patterns.ts";
 
 const modules = [
@@ -36,7 +36,7 @@ Deno.test("lists, regular expressions, exclusions and layer numbers mean the mod
   const nothing = { exclude_modules: null, layers_to_transform: null, layers_pattern: null };
   for (const [choice, expected] of cases) {
     const meant = modules.map((module) => isTarget({ ...nothing, ...choice } as ModuleChoice, module) ? "1" : "0");
-    assert.equal(meant.join(""), expected, JSON.stringify(choice));
+    assertEquals(meant.join(""), expected, JSON.stringify(choice));
   }
   for (const word of ["all-linear", "ALL-linear"]) {
     assert(modules.every((module) => isTarget({ ...nothing, target_modules: word }, module)));
@@ -45,7 +45,7 @@ Deno.test("lists, regular expressions, exclusions and layer numbers mean the mod
 
 Deno.test("a Python pattern that JavaScript cannot say is an error, not another pattern", () => {
   for (const pattern of ["a++", "(?>a)", "(?P<n>a)(?P=m)[", "("]) {
-    assert.throws(() => pythonPattern(pattern, (each) => `^(?:${each})$`), SyntaxError, pattern);
+    assertThrows(() => pythonPattern(pattern, (each) => `^(?:${each})$`), SyntaxError, undefined, pattern);
   }
   assert(pythonPattern("(?P<n>a)(?P=n)", (each) => `^(?:${each})$`).test("aa"));
   assert(pythonPattern("\\\\Z", (each) => `^(?:${each})$`).test("\\Z"), "an escaped backslash before a Z");
@@ -53,8 +53,8 @@ Deno.test("a Python pattern that JavaScript cannot say is an error, not another 
 
 Deno.test("the modules of a new adapter are named by their ends only where these mean nothing else", () => {
   const all = ["h.0.attn.c_proj", "h.0.mlp.c_proj", "h.0.attn.c_attn", "h.1.attn.c_attn"];
-  assert.deepEqual(targetModulesOf(all, all), ["c_attn", "c_proj"]);
-  assert.deepEqual(targetModulesOf(["h.1.attn.c_attn", "h.0.attn.c_attn"], all), ["c_attn"]);
-  assert.deepEqual(targetModulesOf(["h.0.attn.c_proj"], all), ["h.0.attn.c_proj"]);
-  assert.deepEqual(targetModulesOf(["h.0.attn.c_attn", "h.0.mlp.c_proj"], all), ["h.0.attn.c_attn", "h.0.mlp.c_proj"]);
+  assertEquals(targetModulesOf(all, all), ["c_attn", "c_proj"]);
+  assertEquals(targetModulesOf(["h.1.attn.c_attn", "h.0.attn.c_attn"], all), ["c_attn"]);
+  assertEquals(targetModulesOf(["h.0.attn.c_proj"], all), ["h.0.attn.c_proj"]);
+  assertEquals(targetModulesOf(["h.0.attn.c_attn", "h.0.mlp.c_proj"], all), ["h.0.attn.c_attn", "h.0.mlp.c_proj"]);
 });

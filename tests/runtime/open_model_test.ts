@@ -1,6 +1,6 @@
 // The hash that a model is known by: once computed in a process, and computed anew whenever a file is another.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { hashModelFiles } from "../../shared/runtime/open_model.ts";
 import { copyFolder, fixture, fixtureTest } from "../commands/run_task.ts";
 
@@ -24,18 +24,18 @@ fixtureTest(
       }
     };
     const first = await hash(), files = opened;
-    assert.equal(files, 2);
-    assert.equal(await hash(), first);
-    assert.equal(opened, 0);
+    assertEquals(files, 2);
+    assertStrictEquals(await hash(), first);
+    assertStrictEquals(opened, 0);
     const data = `${folder}/model.onnx_data`, changed = Deno.readFileSync(data);
     changed[changed.length - 1]! ^= 1;
     Deno.writeFileSync(data, changed);
     Deno.utimeSync(data, new Date(), new Date(Date.now() + 5000));
     const second = await hash();
-    assert.deepEqual([second === first, opened], [false, files]);
+    assertEquals([second === first, opened], [false, files]);
     Deno.renameSync(data, `${folder}/away`);
-    await assert.rejects(hash());
+    await assertRejects(() => hash());
     Deno.renameSync(`${folder}/away`, data);
-    assert.equal(await hash(), second);
+    assertStrictEquals(await hash(), second);
   },
 );

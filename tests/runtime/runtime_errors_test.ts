@@ -1,12 +1,12 @@
 // What ONNX Runtime says becomes a sentence.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { runtimeSentence } from "../../shared/runtime/runtime_errors.ts";
 
 const said = (message: string) => runtimeSentence(new Error(message));
 
 Deno.test("ONNX Runtime's source files, signatures and lists of inputs are left out", () => {
-  assert.equal(
+  assertEquals(
     said(
       "Load model from /tmp/a b/model.onnx failed:/onnxruntime_src/onnxruntime/core/graph/graph.cc:1555 void " +
         "onnxruntime::Graph::InitializeStateFromModelFileGraphProto() This is an invalid model. Graph output (x) does not " +
@@ -14,14 +14,14 @@ Deno.test("ONNX Runtime's source files, signatures and lists of inputs are left 
     ),
     "Graph output (x) does not exist in the graph",
   );
-  assert.equal(
+  assertEquals(
     said(
       'This is an invalid model. In Node, ("/lm_head/MatMul_Q4", MatMulNBits, "com.microsoft", -1) : ("a": ' +
         'tensor(float16),"b": tensor(uint8),) -> ("logits": tensor(float16),) , Error Field \'type\' is missing.',
     ),
     `node "/lm_head/MatMul_Q4" (MatMulNBits): Field 'type' is missing`,
   );
-  assert.equal(
+  assertEquals(
     said(
       "Non-zero status code returned while running Reshape node. Name:'/q/Reshape' Status Message: " +
         "/onnxruntime_src/onnxruntime/core/providers/cpu/tensor/reshape_helper.h:84 onnxruntime::ReshapeHelper::" +
@@ -33,6 +33,6 @@ Deno.test("ONNX Runtime's source files, signatures and lists of inputs are left 
 });
 
 Deno.test("a name out of a damaged file breaks no line, and a long message ends", () => {
-  assert.equal(said("Node input '\u001cmodel\nlayers' is not there."), "Node input '\ufffdmodel layers' is not there");
-  assert.equal(said("x".repeat(1000)).length, 401);
+  assertEquals(said("Node input '\u001cmodel\nlayers' is not there."), "Node input '\ufffdmodel layers' is not there");
+  assertEquals(said("x".repeat(1000)).length, 401);
 });

@@ -1,6 +1,6 @@
 // What is drawn to try the figures of experiments is what it is said to be.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { Random } from "../../shared/random.ts";
 import { drawTallies, rateCoverage, toldApart } from "../../services/simulation/experiments.ts";
 
@@ -27,6 +27,6 @@ Deno.test("the interval by people holds the rate where that by thumbs does not",
 Deno.test("an arm that is better is called so, and never worse", () => {
   const watched = { people: 200, thumbs: 1000, rate: 0.3, difference: 0.3, correlation: 0.2, looks: 20 };
   const { better, worse, thumbs } = toldApart(watched, 40, new Random(3));
-  assert.deepEqual([better, worse], [1, 0]);
+  assertEquals([better, worse], [1, 0]);
   assert(thumbs >= 100 && thumbs <= 700, `${thumbs}`);
 });

@@ -9,7 +9,7 @@
 //     proportion_confint(p * effective, effective, .05, "wilson")
 //     confint_proportions_2indep(k1, n1, k2, n2, "newcomb", compare="diff")
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import {
   correlationOf,
   differenceInterval,
@@ -69,7 +69,7 @@ Deno.test("a thumb a person is an independent thumb", () => {
 Deno.test("one person's twenty thumbs say no more than one", () => {
   const [one] = persons([20, 20]);
   const estimate = estimateRate([one!])!;
-  assert.deepEqual([estimate.thumbs, estimate.people, estimate.value], [20, 1, 1]);
+  assertEquals([estimate.thumbs, estimate.people, estimate.value], [20, 1, 1]);
   close(estimate.effective, 1);
   const { low, high } = wilsonInterval(1, 1);
   closeInterval(rateInterval(estimate), low, high);
@@ -101,12 +101,12 @@ Deno.test("people who gave the same are the same whether told one by one or as a
     { thumbs: 8, desirable: 7, people: 2 },
     { thumbs: 1, desirable: 0, people: 1 },
   ]);
-  assert.deepEqual(apart!.people, together!.people);
+  assertEquals(apart!.people, together!.people);
   close(apart!.effective, together!.effective);
 });
 
 Deno.test("without a thumb there is no rate", () => {
-  assert.equal(estimateRate([]), null);
+  assertEquals(estimateRate([]), null);
 });
 
 Deno.test("the difference of rates of a thumb a person is Newcombe's", () => {
@@ -127,7 +127,7 @@ Deno.test("people who judge both arms alike leave less between the arms to doubt
   const opposite = correlationOf(estimate, estimate, shared(({ desirable }) => 11 - desirable));
   assert(alike > 0.5 && alike < 1, `${alike}`);
   assert(opposite < -0.5, `${opposite}`);
-  assert.equal(correlationOf(estimate, estimate, []), 0);
+  assertStrictEquals(correlationOf(estimate, estimate, []), 0);
   const width = (correlation: number) => {
     const { low, high } = differenceInterval(estimate, estimate, correlation);
     return high - low;
@@ -138,5 +138,5 @@ Deno.test("people who judge both arms alike leave less between the arms to doubt
 Deno.test("one person who judges both arms narrows nothing", () => {
   const estimate = estimateRate(persons([40, 30], [1, 0], [1, 1]))!;
   const [one] = persons([40, 30]);
-  assert.equal(correlationOf(estimate, estimate, [{ ...one!, referenceThumbs: 40, referenceDesirable: 30 }]), 0);
+  assertStrictEquals(correlationOf(estimate, estimate, [{ ...one!, referenceThumbs: 40, referenceDesirable: 30 }]), 0);
 });

@@ -4,7 +4,7 @@
 //     ratio = lambda z: quad(lambda t: exp(t * z * sqrt(V) - t * t * V / 2) * norm.pdf(t, 0, .1), m - 12 * s, m + 12 * s)[0]
 //     brentq(lambda z: ratio(z) - 1 / .05, 1, 12)   # m and s: mean and deviation of what is integrated
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { Random } from "../../shared/random.ts";
 import { differenceInterval, estimateRate, type Tally } from "../../shared/statistics/rates.ts";
 import { alwaysValidQuantile, sequentialVerdict } from "../../shared/statistics/sequential.ts";
@@ -28,10 +28,10 @@ const verdict = (arm: Tally[], reference: Tally[]) =>
 Deno.test("many people tell which is better and which is worse, few do not, nor many thumbs of few", () => {
   const good = (size: number) => [people(1, 1, 7 * size), people(1, 0, 3 * size)];
   const bad = (size: number) => [people(1, 1, 4 * size), people(1, 0, 6 * size)];
-  assert.equal(verdict(good(20), bad(20)).result, "better");
-  assert.equal(verdict(bad(20), good(20)).result, "worse");
-  assert.equal(verdict(good(1), bad(1)).result, "cannot tell yet");
-  assert.equal(verdict([people(200, 140, 1)], [people(200, 80, 1)]).result, "cannot tell yet");
+  assertEquals(verdict(good(20), bad(20)).result, "better");
+  assertEquals(verdict(bad(20), good(20)).result, "worse");
+  assertEquals(verdict(good(1), bad(1)).result, "cannot tell yet");
+  assertEquals(verdict([people(200, 140, 1)], [people(200, 80, 1)]).result, "cannot tell yet");
   const { low, high } = verdict([people(1, 1, 4)], [people(1, 0, 10)]);
   assert(low < 0 && high === 1, `${low} to ${high}`);
 });

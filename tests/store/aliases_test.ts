@@ -1,6 +1,6 @@
 // Aliases in the store.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { listAliases, setAlias } from "../../shared/store/aliases.ts";
 import { databaseTest } from "./databases.ts";
 
@@ -9,7 +9,7 @@ databaseTest("an alias that is set by hand is what it was set to last, and other
   await setAlias(database, "two", [{ model: "base:a", weight: 0.5 }, { model: "base", weight: 0 }]);
   await setAlias(database, "one", [{ model: "base:b", weight: 9 }]);
   const arms = [...await listAliases(database)].map(([name, { arms }]) => [name, arms]);
-  assert.deepEqual(arms, [
+  assertEquals(arms, [
     ["one", [{ model: "base:b", weight: 9 }]],
     ["two", [{ model: "base:a", weight: 0.5 }, { model: "base", weight: 0 }]],
   ]);
@@ -22,9 +22,9 @@ databaseTest(
     for (const arms of [[{ model: "base", weight: 1 }], [], [{ model: "base", weight: 1 }]]) {
       await setAlias(database, "one", arms);
       const alias = (await listAliases(database)).get("one")!;
-      assert.deepEqual(alias.arms, arms);
+      assertEquals(alias.arms, arms);
       revisions.push(alias.revision);
     }
-    assert.deepEqual(revisions, [1, 2, 3]);
+    assertEquals(revisions, [1, 2, 3]);
   },
 );

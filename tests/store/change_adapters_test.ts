@@ -1,6 +1,6 @@
 // What people bring to the registry and take from it by hand: never what an alias asks for or an open job starts from.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { listAliases, setAlias } from "../../shared/store/aliases.ts";
 import { bringAdapter, removeAdapter, spreadAlias } from "../../shared/store/change_adapters.ts";
 import type { Database } from "../../shared/store/database.ts";
@@ -18,14 +18,14 @@ const remove = (database: Database, name: string) => database.write((queries) =>
 databaseTest(
   "a name that nothing needs gets the files that are brought, unmeasured; the same files once more change nothing",
   async (database) => {
-    assert.equal(await bring(database, "new", "one"), undefined);
+    assertEquals(await bring(database, "new", "one"), undefined);
     const first = await findAdapter(database, "new");
-    assert.deepEqual([first?.version, first?.gate, first?.jobId], ["one", null, null]);
-    assert.deepEqual(first?.data, { source: "loaded by hand" });
-    assert.equal(await bring(database, "new", "one"), undefined);
-    assert.deepEqual(await findAdapter(database, "new"), first);
-    assert.equal((await bring(database, "new", "two"))?.version, "one");
-    assert.equal((await findAdapter(database, "new"))?.version, "two");
+    assertEquals([first?.version, first?.gate, first?.jobId], ["one", null, null]);
+    assertEquals(first?.data, { source: "loaded by hand" });
+    assertEquals(await bring(database, "new", "one"), undefined);
+    assertEquals(await findAdapter(database, "new"), first);
+    assertEquals((await bring(database, "new", "two"))?.version, "one");
+    assertEquals((await findAdapter(database, "new"))?.version, "two");
   },
 );
 
@@ -34,13 +34,9 @@ databaseTest(
   async (database) => {
     const refused = async (name: string, why: RegExp) => {
       const before = await findAdapter(database, name);
-      await assert.rejects(bring(database, name, "other"), (error: Error) => {
-        assert.ok(error instanceof RegistryConflictError);
-        assert.match(error.message, why);
-        return true;
-      });
-      assert.deepEqual(await findAdapter(database, name), before);
-      assert.equal(await bring(database, name, before!.version), undefined, "its own files are no change");
+      assertMatch((await assertRejects(() => bring(database, name, "other"), RegistryConflictError)).message, why);
+      assertEquals(await findAdapter(database, name), before);
+      assertEquals(await bring(database, name, before!.version), undefined, "its own files are no change");
     };
     await registerAll(database, "promoted", "tried", "parent", "free");
     await registerAdapter(database, adapter("trained", { jobId: "ftjob-1" }));
@@ -52,15 +48,15 @@ databaseTest(
     const job = await addJob(database, { ...jobRequest, model: "base:parent" }, null);
     await refused("parent", new RegExp(`job ${job.id} starts from base:parent`));
     for (const name of ["promoted", "tried", "parent"]) {
-      await assert.rejects(remove(database, name), RegistryConflictError);
+      await assertRejects(() => remove(database, name), RegistryConflictError);
     }
     await cancelJob(database, job.id);
     await setAlias(database, "trial", []);
     await moveTo(database, "base");
     for (const name of ["promoted", "tried", "parent", "free"]) {
-      assert.equal((await remove(database, name))?.name, name);
+      assertStrictEquals((await remove(database, name))?.name, name);
     }
-    assert.equal(await remove(database, "free"), undefined);
+    assertEquals(await remove(database, "free"), undefined);
   },
 );
 
@@ -70,13 +66,13 @@ databaseTest(
     // As an older Prospect left what was loaded by hand.
     await setAlias(database, "trial", [{ model: "base:lost", weight: 1 }]);
     await bring(database, "lost", "any");
-    assert.equal((await findAdapter(database, "lost"))?.version, "any");
+    assertEquals((await findAdapter(database, "lost"))?.version, "any");
     await registerAll(database, "known");
     await moveTo(database, "base:known");
     await deleteAdapter(database, "known");
-    await assert.rejects(bring(database, "known", "any"), RegistryConflictError);
+    await assertRejects(() => bring(database, "known", "any"), RegistryConflictError);
     await bring(database, "known", "version of known");
-    assert.equal((await findAdapter(database, "known"))?.version, "version of known");
+    assertEquals((await findAdapter(database, "known"))?.version, "version of known");
   },
 );
 
@@ -89,18 +85,18 @@ databaseTest(
       const moves = [moveTo(database, `base:${name}`), remove(database, name)];
       return (i % 2 === 0 ? moves : moves.reverse()).map((move) =>
         move.then(() => true, (error) => {
-          assert.ok(error instanceof RegistryConflictError, String(error));
+          assert(error instanceof RegistryConflictError, String(error));
           return false;
         })
       );
     }));
-    assert.ok(outcomes.includes(true) && outcomes.includes(false));
+    assert(outcomes.includes(true) && outcomes.includes(false));
     const { current } = standing(await listPromotions(database, alias));
     const [arm] = (await listAliases(database)).get(alias)!.arms;
-    assert.equal(arm!.model, current.model);
-    if (current.model !== "base") assert.ok(await findAdapter(database, current.model.slice(5)));
-    await assert.rejects(
-      database.write((queries) => spreadAlias(queries, "trial", [{ model: "base:never", weight: 1 }])),
+    assertStrictEquals(arm!.model, current.model);
+    if (current.model !== "base") assert(await findAdapter(database, current.model.slice(5)));
+    await assertRejects(
+      () => database.write((queries) => spreadAlias(queries, "trial", [{ model: "base:never", weight: 1 }])),
       RegistryConflictError,
     );
   },

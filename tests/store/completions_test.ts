@@ -1,6 +1,6 @@
 // Completions come back as they were stored, and are listed newest first.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { InputError } from "../../shared/errors.ts";
 import { dropJudged, findCompletion, listCompletions, storeCompletion } from "../../shared/store/completions.ts";
 import { deleteLabel, listLabels, putLabel } from "../../shared/store/labels.ts";
@@ -36,18 +36,18 @@ databaseTest("a completion comes back as it was, with any character in what was 
     }),
   ];
   for (const one of stored) await storeCompletion(database, one);
-  for (const one of stored) assert.deepEqual(await findCompletion(database, one.id), one);
-  assert.equal(await findCompletion(database, "other"), undefined);
+  for (const one of stored) assertEquals(await findCompletion(database, one.id), one);
+  assertEquals(await findCompletion(database, "other"), undefined);
 });
 
 databaseTest("a completion of an id that is taken is not stored, and neither are its answers", async (database) => {
   await storeAll(database, "a");
-  await assert.rejects(storeCompletion(database, completion("a", {}, ["x", "y"])));
-  assert.deepEqual(await findCompletion(database, "a"), completion("a"));
+  await assertRejects(() => storeCompletion(database, completion("a", {}, ["x", "y"])));
+  assertEquals(await findCompletion(database, "a"), completion("a"));
   // The same choice twice.
   const twice = { ...completion("b"), choices: [...completion("b").choices, ...completion("b").choices] };
-  await assert.rejects(storeCompletion(database, twice));
-  assert.equal(await findCompletion(database, "b"), undefined);
+  await assertRejects(() => storeCompletion(database, twice));
+  assertEquals(await findCompletion(database, "b"), undefined);
 });
 
 databaseTest("pages go from the newest to the oldest once each, while new completions arrive", async (database) => {
@@ -63,9 +63,9 @@ databaseTest("pages go from the newest to the oldest once each, while new comple
     if (nextCursor === null) break;
     cursor = nextCursor;
   }
-  assert.deepEqual(seen, ["e", "b", "c", "a", "d"].map((id) => `${id} answer of ${id}`));
+  assertEquals(seen, ["e", "b", "c", "a", "d"].map((id) => `${id} answer of ${id}`));
   for (const bad of ["x", "", btoa("[1]"), btoa('["a", 1]'), btoa('[1.5, "a"]'), btoa('[1, "\\u0000"]')]) {
-    await assert.rejects(listCompletions(database, { limit: 2, cursor: bad }), InputError, bad);
+    await assertRejects(() => listCompletions(database, { limit: 2, cursor: bad }), InputError, undefined, bad);
   }
 });
 
@@ -77,11 +77,11 @@ databaseTest(
     const ids = async (filters: Parameters<typeof listCompletions>[1]) =>
       (await listCompletions(database, filters)).items.map(({ id }) => id);
     const { id } = await putLabel(database, thumb("b"));
-    assert.deepEqual(await ids({ limit: 9, unlabelled: true }), ["c", "a"]);
-    assert.deepEqual(await ids({ limit: 9, unlabelled: false }), ["b"]);
-    assert.deepEqual(await ids({ limit: 9, unlabelled: true, model: "prospect" }), ["a"]);
+    assertEquals(await ids({ limit: 9, unlabelled: true }), ["c", "a"]);
+    assertEquals(await ids({ limit: 9, unlabelled: false }), ["b"]);
+    assertEquals(await ids({ limit: 9, unlabelled: true, model: "prospect" }), ["a"]);
     await deleteLabel(database, id);
-    assert.deepEqual(await ids({ limit: 9, unlabelled: true }), ["c", "b", "a"]);
+    assertEquals(await ids({ limit: 9, unlabelled: true }), ["c", "b", "a"]);
   },
 );
 
@@ -104,20 +104,20 @@ databaseTest(
       } while (cursor);
       return ids;
     };
-    assert.deepEqual(await pages({ metadata: { trace: "t0" } }), ["c10", "c8", "c6", "c4", "c2", "c0"]);
-    assert.deepEqual(await pages({ metadata: { trace: "t1", shard: "0" } }), ["c9", "c3"]);
-    assert.deepEqual(await pages({ safetyIdentifier: "s3" }), ["c11", "c7", "c3"]);
-    assert.deepEqual(await pages({ metadata: { shard: "0" }, safetyIdentifier: "s1", model: "prospect" }), ["c9"]);
-    assert.deepEqual(await pages({ metadata: { trace: "t" } }), []);
-    assert.deepEqual(await pages({ metadata: { none: "t0" } }), []);
+    assertEquals(await pages({ metadata: { trace: "t0" } }), ["c10", "c8", "c6", "c4", "c2", "c0"]);
+    assertEquals(await pages({ metadata: { trace: "t1", shard: "0" } }), ["c9", "c3"]);
+    assertEquals(await pages({ safetyIdentifier: "s3" }), ["c11", "c7", "c3"]);
+    assertEquals(await pages({ metadata: { shard: "0" }, safetyIdentifier: "s1", model: "prospect" }), ["c9"]);
+    assertEquals(await pages({ metadata: { trace: "t" } }), []);
+    assertEquals(await pages({ metadata: { none: "t0" } }), []);
     await putLabel(database, thumb("c8"));
-    assert.deepEqual(await pages({ metadata: { trace: "t0" }, unlabelled: false }), ["c8"]);
+    assertEquals(await pages({ metadata: { trace: "t0" }, unlabelled: false }), ["c8"]);
     const labelled = async (filters: Parameters<typeof listLabels>[1]) =>
       (await listLabels(database, filters, { limit: 9 })).items.map(({ completionId }) => completionId);
     await putLabel(database, thumb("c9"));
-    assert.deepEqual(await labelled({ metadata: { trace: "t0" } }), ["c8"]);
-    assert.deepEqual(await labelled({ metadata: { trace: "t1", shard: "0" }, safetyIdentifier: "s1" }), ["c9"]);
-    assert.deepEqual(await labelled({ safetyIdentifier: "s2" }), []);
+    assertEquals(await labelled({ metadata: { trace: "t0" } }), ["c8"]);
+    assertEquals(await labelled({ metadata: { trace: "t1", shard: "0" }, safetyIdentifier: "s1" }), ["c9"]);
+    assertEquals(await labelled({ safetyIdentifier: "s2" }), []);
   },
 );
 
@@ -128,11 +128,11 @@ databaseTest(
     const queue = async () =>
       (await listCompletions(database, { limit: 9, unlabelled: true })).items.map(({ id }) => id);
     const label = await putLabel(database, thumb("b"));
-    assert.deepEqual(await queue(), ["c", "a"]);
-    assert.equal(await count(database, "unjudged"), 3);
-    assert.equal(await dropJudged(database, 0), label.sequence);
-    assert.equal(await count(database, "unjudged"), 2);
+    assertEquals(await queue(), ["c", "a"]);
+    assertEquals(await count(database, "unjudged"), 3);
+    assertStrictEquals(await dropJudged(database, 0), label.sequence);
+    assertEquals(await count(database, "unjudged"), 2);
     await deleteLabel(database, label.id);
-    assert.deepEqual(await queue(), ["c", "b", "a"], "one whose label was taken back is to be judged again");
+    assertEquals(await queue(), ["c", "b", "a"], "one whose label was taken back is to be judged again");
   },
 );

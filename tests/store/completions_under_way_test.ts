@@ -1,6 +1,6 @@
 // Completions that are judged before they have their answers.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { findCompletion, listCompletions, storeCompletion } from "../../shared/store/completions.ts";
 import {
   beginCompletion,
@@ -20,29 +20,29 @@ databaseTest("a completion under way can be judged, and is listed and exported o
   const first = await putLabel(database, thumb("a", { choice: 1, tags: ["slow"], endUser: "ann" }));
   await putLabel(database, thumb("a", { choice: 1, tags: ["slow", "late"], endUser: "ann", label: false }));
   const early = await currentWatermark(database);
-  assert.deepEqual(
+  assertEquals(
     (await findCompletion(database, "a"))!.choices.map(({ content, finishReason }) => [content, finishReason]),
     [
       ["", "in_progress"],
       ["", "in_progress"],
     ],
   );
-  assert.deepEqual((await listCompletions(database, { limit: 9 })).items, []);
-  assert.deepEqual(await collect(exportFeedback(database)), []);
+  assertEquals((await listCompletions(database, { limit: 9 })).items, []);
+  assertEquals(await collect(exportFeedback(database)), []);
 
-  assert.equal(await endCompletion(database, "a", whole.choices), true);
-  assert.deepEqual(await findCompletion(database, "a"), whole);
-  assert.deepEqual((await listCompletions(database, { limit: 9 })).items, [whole]);
+  assertEquals(await endCompletion(database, "a", whole.choices), true);
+  assertEquals(await findCompletion(database, "a"), whole);
+  assertEquals((await listCompletions(database, { limit: 9 })).items, [whole]);
   const [row, ...rest] = await collect(exportFeedback(database, { tag: "late" }));
-  assert.deepEqual(rest, []);
-  assert.deepEqual([row!.completion, row!.label, row!.id], [[{ role: "assistant", content: "two" }], false, first.id]);
-  assert.deepEqual(await collect(exportFeedback(database, {}, { watermark: early })), [], "a snapshot stays as it was");
-  assert.deepEqual((await labelHistory(database, first.id)).map(({ kind, version, tags }) => [kind, version, tags]), [
+  assertEquals(rest, []);
+  assertEquals([row!.completion, row!.label, row!.id], [[{ role: "assistant", content: "two" }], false, first.id]);
+  assertEquals(await collect(exportFeedback(database, {}, { watermark: early })), [], "a snapshot stays as it was");
+  assertEquals((await labelHistory(database, first.id)).map(({ kind, version, tags }) => [kind, version, tags]), [
     ["set", 1, ["slow"]],
     ["replaced", 2, ["slow", "late"]],
   ]);
-  assert.equal((await getLabel(database, first.id))!.version, 2);
-  assert.equal((await putLabel(database, thumb("a", { choice: 1, endUser: "ann" }))).version, 3);
+  assertEquals((await getLabel(database, first.id))!.version, 2);
+  assertEquals((await putLabel(database, thumb("a", { choice: 1, endUser: "ann" }))).version, 3);
 });
 
 databaseTest(
@@ -54,11 +54,11 @@ databaseTest(
     await beginCompletion(database, theirs);
     await putLabel(database, thumb("a"));
     await deleteEndUser(database, "ann");
-    assert.equal(await endCompletion(database, "a", theirs.choices), false);
+    assertEquals(await endCompletion(database, "a", theirs.choices), false);
     const { completions, choices, completion_metadata, label_events } = JSON.parse(await everything(database));
     const then = JSON.parse(before);
-    assert.deepEqual([completions, choices], [then.completions, then.choices]);
-    assert.deepEqual([completion_metadata, label_events], [[], []]);
+    assertEquals([completions, choices], [then.completions, then.choices]);
+    assertEquals([completion_metadata, label_events], [[], []]);
   },
 );
 
@@ -70,8 +70,8 @@ databaseTest("what came to nothing, or was abandoned, goes unless somebody has j
   const { id } = await putLabel(database, thumb("judged"));
   for (const id of ["nothing", "judged", "whole"]) await dropCompletion(database, id);
   await dropAbandoned(database, 5);
-  for (const id of ["nothing", "old"]) assert.equal(await findCompletion(database, id), undefined, id);
-  for (const id of ["judged", "whole"]) assert.ok(await findCompletion(database, id), id);
-  assert.deepEqual((await listLabels(database, {}, { limit: 9 })).items.map((label) => label.id), [id]);
-  assert.equal(await endCompletion(database, "whole", []), false, "it has its answers");
+  for (const id of ["nothing", "old"]) assertEquals(await findCompletion(database, id), undefined, id);
+  for (const id of ["judged", "whole"]) assert(await findCompletion(database, id), id);
+  assertEquals((await listLabels(database, {}, { limit: 9 })).items.map((label) => label.id), [id]);
+  assertEquals(await endCompletion(database, "whole", []), false, "it has its answers");
 });

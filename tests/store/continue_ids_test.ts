@@ -1,6 +1,6 @@
 // Identifiers of a process that begins with an older clock than the one before it had.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { openDatabase } from "../../shared/store/database.ts";
 import { addFile, listFiles, newFileId } from "../../shared/store/files.ts";
 import { databaseTest } from "./databases.ts";
@@ -17,6 +17,6 @@ databaseTest(
     const absurd = await add(`file-${"f".repeat(36)}`);
     await (await openDatabase(where)).close();
     const after = await add(newFileId());
-    assert.deepEqual((await listFiles(database, 10)).map(({ id }) => id), [absurd, after, before]);
+    assertEquals((await listFiles(database, 10)).map(({ id }) => id), [absurd, after, before]);
   },
 );

@@ -1,6 +1,6 @@
 // Writes that share commits, reads beside them, and values that come back as they were: the same on both databases.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { InputError } from "../../shared/errors.ts";
@@ -18,12 +18,12 @@ databaseTest("of many writes at once those that fail take nothing else with them
       return i;
     })));
   outcomes.forEach((outcome, i) => {
-    if (i % 3 === 2) assert.deepEqual(outcome, { status: "fulfilled", value: i });
-    else assert.equal(outcome.status, "rejected");
+    if (i % 3 === 2) assertEquals(outcome, { status: "fulfilled", value: i });
+    else assertEquals(outcome.status, "rejected");
   });
-  assert.equal((outcomes[3] as PromiseRejectedResult).reason.message, "write 3 changed its mind");
+  assertEquals((outcomes[3] as PromiseRejectedResult).reason.message, "write 3 changed its mind");
   const rows = await database.all<{ id: number }>("SELECT id FROM notes ORDER BY id");
-  assert.deepEqual(rows.map(({ id }) => id), Array.from({ length: 100 }, (_, i) => 3 * i + 2));
+  assertEquals(rows.map(({ id }) => id), Array.from({ length: 100 }, (_, i) => 3 * i + 2));
 });
 
 databaseTest("a write that hides a failed statement is undone, not kept by half", async (database) => {
@@ -34,10 +34,10 @@ databaseTest("a write that hides a failed statement is undone, not kept by half"
   });
   const beside = database.run("INSERT INTO notes (id) VALUES (2)");
   const [hidden] = await Promise.allSettled([hiding]);
-  assert.equal(await beside, 1);
+  assertEquals(await beside, 1);
   const rows = await database.all<{ id: number }>("SELECT id FROM notes ORDER BY id");
   // SQLite goes on after a failed statement, PostgreSQL does not: either way the promise tells what is there.
-  assert.deepEqual(rows.map(({ id }) => id), hidden.status === "fulfilled" ? [1, 2] : [2]);
+  assertEquals(rows.map(({ id }) => id), hidden.status === "fulfilled" ? [1, 2] : [2]);
 });
 
 databaseTest("reads never see half a write", async (database) => {
@@ -60,7 +60,7 @@ databaseTest("reads never see half a write", async (database) => {
     const [row] = await database.all<{ sum: number; b: number }>(
       `SELECT CAST(SUM(amount) AS BIGINT) AS sum, MAX(CASE WHEN name = 'b' THEN amount END) AS b FROM accounts`,
     );
-    assert.equal(row?.sum, 100);
+    assertEquals(row?.sum, 100);
     amounts.add(row!.b);
     seen++;
     await setTimeout(1);
@@ -80,7 +80,7 @@ databaseTest("a write reads what it has written itself, and writes take turns", 
       return (await queries.all<{ value: number }>("SELECT value FROM counter"))[0]!.value;
     });
   const results = await Promise.all(Array.from({ length: 20 }, add));
-  assert.deepEqual(results, Array.from({ length: 20 }, (_, i) => i + 1));
+  assertEquals(results, Array.from({ length: 20 }, (_, i) => i + 1));
 });
 
 placeTest("two processes' writes take turns too", async ({ where }) => {
@@ -96,7 +96,7 @@ placeTest("two processes' writes take turns too", async ({ where }) => {
           await queries.run("UPDATE counter SET value = $1", [row!.value + 1]);
         })),
     );
-    assert.deepEqual(await two.all("SELECT value FROM counter"), [{ value: 40 }]);
+    assertEquals(await two.all("SELECT value FROM counter"), [{ value: 40 }]);
   } finally {
     await Promise.all([one.close(), two.close()]);
   }
@@ -112,7 +112,7 @@ databaseTest("however many long questions are asked, short ones are answered bes
   for (let i = 0; i < 3; i++) await database.all(counted(3));
   assert(answered < 2, `${answered} long questions were answered first`);
   await Promise.all(long);
-  assert.equal(answered, 3);
+  assertEquals(answered, 3);
 });
 
 databaseTest("values come back as they were, and placeholders may come in any order and twice", async (database) => {
@@ -120,25 +120,25 @@ databaseTest("values come back as they were, and placeholders may come in any or
   const texts = ["", "ünï 👍🏽 \n\t'\"\\ $1 ?", "x".repeat(100_000)];
   for (const [i, text] of texts.entries()) {
     const sql = "INSERT INTO kept (id, text, big, real) VALUES ($4, $2, $1, $3)";
-    assert.equal(await database.run(sql, [Number.MAX_SAFE_INTEGER - i, text, -0.1 - i, i]), 1);
+    assertEquals(await database.run(sql, [Number.MAX_SAFE_INTEGER - i, text, -0.1 - i, i]), 1);
   }
   await database.run("INSERT INTO kept (id) VALUES (9)");
-  assert.deepEqual(await database.all("SELECT * FROM kept ORDER BY id"), [
+  assertEquals(await database.all("SELECT * FROM kept ORDER BY id"), [
     ...texts.map((text, id) => ({ id, text, big: Number.MAX_SAFE_INTEGER - id, real: -0.1 - id })),
     { id: 9, text: null, big: null, real: null },
   ]);
   const sql = "SELECT id FROM kept WHERE (id > $2 OR id = $1) AND id <> $2 ORDER BY id";
-  assert.deepEqual((await database.all<{ id: number }>(sql, [0, 1])).map(({ id }) => id), [0, 2, 9]);
-  assert.equal(await database.run("UPDATE kept SET real = 0 WHERE id < 2"), 2);
+  assertEquals((await database.all<{ id: number }>(sql, [0, 1])).map(({ id }) => id), [0, 2, 9]);
+  assertEquals(await database.run("UPDATE kept SET real = 0 WHERE id < 2"), 2);
 });
 
 databaseTest("text that would not come back is refused in words", async (database) => {
   await database.run("CREATE TABLE kept (text TEXT)");
   for (const text of ["a\0b", "\ud800", "x\udc00"]) {
-    await assert.rejects(database.run("INSERT INTO kept (text) VALUES ($1)", [text]), InputError);
-    await assert.rejects(database.all("SELECT * FROM kept WHERE text = $1", [text]), InputError);
+    await assertRejects(() => database.run("INSERT INTO kept (text) VALUES ($1)", [text]), InputError);
+    await assertRejects(() => database.all("SELECT * FROM kept WHERE text = $1", [text]), InputError);
   }
-  assert.deepEqual(await database.all("SELECT * FROM kept"), []);
+  assertEquals(await database.all("SELECT * FROM kept"), []);
 });
 
 databaseTest(
@@ -158,14 +158,14 @@ databaseTest(
       note(1, 1_000_000, (queries) => queries.all(breaking)),
       note(2, 1),
     ]);
-    assert.equal(outcomes[1]?.status, "rejected");
+    assertEquals(outcomes[1]?.status, "rejected");
     const kept = outcomes.flatMap(({ status }, id) => status === "fulfilled" ? [id] : []);
     const ids = async () =>
       (await database.all<{ id: number }>("SELECT id FROM notes ORDER BY id")).map(({ id }) => id);
-    assert.deepEqual(await ids(), kept);
+    assertEquals(await ids(), kept);
     if (before) await database.write((queries) => queries.all(`${pages} = ${before.max_page_count}`));
     await note(3, 1_000_000);
-    assert.deepEqual(await ids(), [...kept, 3]);
+    assertEquals(await ids(), [...kept, 3]);
   },
 );
 
@@ -175,11 +175,11 @@ databaseTest(
     await database.run("CREATE TABLE notes (id INTEGER)");
     const writes = Array.from({ length: 50 }, (_, i) => database.run("INSERT INTO notes (id) VALUES ($1)", [i]));
     const closed = database.close();
-    await assert.rejects(database.run("INSERT INTO notes (id) VALUES (99)"), /closed/);
+    await assertRejects(() => database.run("INSERT INTO notes (id) VALUES (99)"), Error, "closed");
     await Promise.all([...writes, closed]);
     const again = await openDatabase(place.where);
     try {
-      assert.equal((await again.all("SELECT id FROM notes")).length, 50);
+      assertEquals((await again.all("SELECT id FROM notes")).length, 50);
     } finally {
       await again.close();
     }
@@ -199,13 +199,13 @@ placeTest("a lock has one holder among all processes, and is free once that one 
   };
   try {
     const first = await hold("one");
-    assert.equal(first.said, "held");
+    assertEquals(first.said, "held");
     const second = await hold("one");
-    assert.equal(second.said, "another's");
+    assertEquals(second.said, "another's");
     await second.process.status;
-    assert.equal(await database.lock("one"), undefined);
+    assertEquals(await database.lock("one"), undefined);
     const other = await database.lock("two");
-    assert.ok(other, "another lock is another's business");
+    assert(other, "another lock is another's business");
     first.process.kill("SIGKILL");
     await first.process.status;
     let mine = await database.lock("one");
@@ -213,11 +213,11 @@ placeTest("a lock has one holder among all processes, and is free once that one 
     for (const end = Date.now() + 10_000; !mine && Date.now() < end; mine = await database.lock("one")) {
       await setTimeout(20);
     }
-    assert.ok(mine);
+    assert(mine);
     await mine.release();
     await mine.ended;
     const again = await database.lock("one");
-    assert.ok(again, "what was given back can be taken");
+    assert(again, "what was given back can be taken");
     await Promise.all([again.release(), other.release()]);
   } finally {
     await database.close();
@@ -235,13 +235,13 @@ placeTest(
       const add = (id: number, durability: "now" | "later") =>
         mine.write((queries) => queries.run("INSERT INTO notes (id) VALUES ($1)", [id]), "snapshot", durability);
       await add(1, "later");
-      assert.deepEqual(await ids(), [1]);
+      assertEquals(await ids(), [1]);
       // Together they share a commit, which is durable for the sake of one of them.
       await Promise.all([add(2, "later"), add(3, "now"), add(4, "later")]);
-      assert.deepEqual(await ids(), [1, 2, 3, 4]);
+      assertEquals(await ids(), [1, 2, 3, 4]);
       const failed = add(4, "later");
-      await assert.rejects(failed);
-      assert.deepEqual(await ids(), [1, 2, 3, 4]);
+      await assertRejects(() => failed);
+      assertEquals(await ids(), [1, 2, 3, 4]);
     } finally {
       await Promise.all([mine.close(), others.close()]);
     }

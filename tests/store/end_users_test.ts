@@ -1,6 +1,6 @@
 // Deletion by end user leaves nothing of the person's words, and all of everybody else's.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { InputError } from "../../shared/errors.ts";
 import { storeCompletion } from "../../shared/store/completions.ts";
@@ -43,13 +43,13 @@ databaseTest("deletion by end user leaves no trace of their text in any table", 
       };
     })(),
   );
-  assert.match(await everything(database), /ann/);
+  assertMatch(await everything(database), /ann/);
 
-  assert.deepEqual(await deleteEndUser(database, "ann"), { labels: 3, events: 6, completions: 2, answers: 2 });
+  assertEquals(await deleteEndUser(database, "ann"), { labels: 3, events: 6, completions: 2, answers: 2 });
   const { forgotten, ...left } = JSON.parse(await everything(database));
-  assert.deepEqual({ ...left, forgotten: [] }, JSON.parse(before));
-  assert.equal(forgotten.length, 1);
-  assert.deepEqual(await deleteEndUser(database, "ann"), { labels: 0, events: 0, completions: 0, answers: 0 });
+  assertEquals({ ...left, forgotten: [] }, JSON.parse(before));
+  assertEquals(forgotten.length, 1);
+  assertEquals(await deleteEndUser(database, "ann"), { labels: 0, events: 0, completions: 0, answers: 0 });
   if (kind === "sqlite") {
     const files = await Promise.all(["", "-wal"].map((end) => Deno.readFile(where + end)));
     const bytes = files.map((file) => new TextDecoder("latin1").decode(file)).join();
@@ -60,7 +60,7 @@ databaseTest("deletion by end user leaves no trace of their text in any table", 
 databaseTest(
   "a deletion waits for whoever reads, and says where the log still holds words",
   async (database, { kind, where }) => {
-    if (kind !== "sqlite") return assert.equal(await database.emptyLog(), true);
+    if (kind !== "sqlite") return assertEquals(await database.emptyLog(), true);
     await storeCompletion(database, completion("own", { endUser: "ann", prompt: "ann's prompt" }));
     const reader = new DatabaseSync(where);
     reader.exec("BEGIN; SELECT * FROM completions");
@@ -69,8 +69,8 @@ databaseTest(
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert(Deno.statSync(`${where}-wal`).size > 0);
     reader.exec("COMMIT");
-    assert.equal(await emptied, true);
-    assert.equal(Deno.statSync(`${where}-wal`).size, 0);
+    assertEquals(await emptied, true);
+    assertEquals(Deno.statSync(`${where}-wal`).size, 0);
     reader.close();
   },
 );
@@ -79,8 +79,8 @@ databaseTest("deletion without a name is refused: it would be everybody who gave
   await storeAll(database, "a");
   await putLabel(database, thumb("a"));
   const before = await everything(database);
-  await assert.rejects(deleteEndUser(database, ""), InputError);
-  assert.equal(await everything(database), before);
+  await assertRejects(() => deleteEndUser(database, ""), InputError);
+  assertStrictEquals(await everything(database), before);
 });
 
 databaseTest("what was under way when a person was deleted is not kept, and what begins later is", async (database) => {
@@ -88,12 +88,12 @@ databaseTest("what was under way when a person was deleted is not kept, and what
   await deleteEndUser(database, "ann");
   await storeCompletion(database, completion("late", { endUser: "ann" }), begun);
   await beginCompletion(database, completion("streamed", { endUser: "ann" }), begun);
-  assert.equal(await endCompletion(database, "streamed", completion("streamed").choices), false);
+  assertEquals(await endCompletion(database, "streamed", completion("streamed").choices), false);
   await storeCompletion(database, completion("his", { endUser: "bob" }), begun);
   await storeCompletion(database, completion("nobody's"), begun);
   await storeCompletion(database, completion("new", { endUser: "ann" }), await forgottenMark(database));
   const left = (await database.all<{ id: string }>("SELECT id FROM completions ORDER BY id")).map(({ id }) => id);
-  assert.deepEqual(left, ["his", "new", "nobody's"]);
+  assertEquals(left, ["his", "new", "nobody's"]);
   assert(!(await everything(database)).includes("late"));
 });
 
@@ -102,7 +102,7 @@ databaseTest("a key's own deletion stops what that key has under way, and nobody
   await deleteEndUser(database, "ann", { keyId: "key-1", writer: "key-1", everyones: false });
   await storeCompletion(database, completion("own", { endUser: "ann", writer: "key-1" }), begun);
   await storeCompletion(database, completion("foreign", { endUser: "ann", writer: "key-2" }), begun);
-  assert.deepEqual(await database.all("SELECT id FROM completions"), [{ id: "foreign" }]);
+  assertEquals(await database.all("SELECT id FROM completions"), [{ id: "foreign" }]);
 });
 
 databaseTest(
@@ -122,26 +122,26 @@ databaseTest(
         yield row(index, index % 3 === 0 ? "ann" : "bob");
       }
     };
-    assert.equal((await importFeedback(database, rows())).added, 200);
+    assertEquals((await importFeedback(database, rows())).added, 200);
     const { forgotten: _, ...tables } = JSON.parse(await everything(database));
-    assert.doesNotMatch(JSON.stringify(tables), /ann/);
-    assert.equal(await count(database, "labels"), 200);
+    assertNotMatch(JSON.stringify(tables), /ann/);
+    assertEquals(await count(database, "labels"), 200);
   },
 );
 
 databaseTest("deletions are remembered by a hash, for a day", async (database) => {
   await deleteEndUser(database, "ann");
-  assert.match(await everything(database), new RegExp(personHash("ann")));
-  assert.doesNotMatch(await everything(database), /"ann"/);
+  assertMatch(await everything(database), new RegExp(personHash("ann")));
+  assertNotMatch(await everything(database), /"ann"/);
   await dropOldForgotten(database);
-  assert.equal(await count(database, "forgotten"), 1);
+  assertEquals(await count(database, "forgotten"), 1);
   await database.run("UPDATE forgotten SET at = at - 86400001");
   await dropOldForgotten(database);
-  assert.equal(await count(database, "forgotten"), 0);
+  assertStrictEquals(await count(database, "forgotten"), 0);
   const begun = await forgottenMark(database);
   await deleteEndUser(database, "ann");
   await storeCompletion(database, completion("late", { endUser: "ann" }), begun);
-  assert.equal(await count(database, "completions"), 0, "numbers do not begin again");
+  assertStrictEquals(await count(database, "completions"), 0, "numbers do not begin again");
 });
 
 databaseTest("others' thumbs are taken while a person with very many labels is deleted, whole", async (database) => {
@@ -160,8 +160,8 @@ databaseTest("others' thumbs are taken while a person with very many labels is d
   const deletion = deleteEndUser(database, "ann").finally(() => over = true);
   while (!over) await putLabel(database, thumb("his", { endUser: `judge ${thumbs++}` }));
   assert(thumbs > 4, `${thumbs} thumbs in all that time`);
-  assert.deepEqual(await deletion, { labels: 1151, events: 1153, completions: 1001, answers: 0 });
+  assertEquals(await deletion, { labels: 1151, events: 1153, completions: 1001, answers: 0 });
   const { forgotten: _, ...left } = JSON.parse(await everything(database));
-  assert.doesNotMatch(JSON.stringify(left), /ann|hers/);
-  assert.equal(await count(database, "labels"), thumbs);
+  assertNotMatch(JSON.stringify(left), /ann|hers/);
+  assertStrictEquals(await count(database, "labels"), thumbs);
 });

@@ -1,6 +1,6 @@
 // Arms of an alias are counted by version, their thumbs by person.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { storeCompletion } from "../../shared/store/completions.ts";
 import { type Database, openDatabase } from "../../shared/store/database.ts";
 import { countArms, countShared } from "../../shared/store/experiments.ts";
@@ -56,7 +56,7 @@ databaseTest("an arm counts what it answered, whom, and what was judged, each ap
   await putLabel(database, thumb("direct"));
   await putLabel(database, thumb("o1"));
   const [base, candidate, ...more] = await countArms(database, "prospect");
-  assert.deepEqual(base, {
+  assertEquals(base, {
     ...version(null),
     answers: 7,
     unnamedAnswers: 2,
@@ -68,9 +68,9 @@ databaseTest("an arm counts what it answered, whom, and what was judged, each ap
     unnamed: tallies([2, 1, 1]),
   });
   const unjudged = { people: 0, judgedAnswers: 0, named: [], unnamed: [] };
-  assert.deepEqual(candidate, { ...version("new"), answers: 1, unnamedAnswers: 1, ...unjudged });
-  assert.deepEqual(more, []);
-  assert.deepEqual(
+  assertEquals(candidate, { ...version("new"), answers: 1, unnamedAnswers: 1, ...unjudged });
+  assertEquals(more, []);
+  assertEquals(
     (await countArms(database)).map(({ alias, adapter, judgedAnswers }) => [alias, adapter, judgedAnswers]),
     [
       ["other", "new", 1],
@@ -78,7 +78,7 @@ databaseTest("an arm counts what it answered, whom, and what was judged, each ap
       ["prospect", "new", 0],
     ],
   );
-  assert.deepEqual(await countArms(database, "nobody's"), []);
+  assertEquals(await countArms(database, "nobody's"), []);
 });
 
 databaseTest("every base model and every version of an adapter is an arm of its own", async (database) => {
@@ -108,7 +108,7 @@ databaseTest("every base model and every version of an adapter is an arm of its 
     tallies([i + 1, 1, 1]),
   ]);
   const inOrder = (rows: unknown[]) => rows.map((row) => JSON.stringify(row)).toSorted();
-  assert.deepEqual(inOrder(shown), inOrder(expected));
+  assertEquals(inOrder(shown), inOrder(expected));
 });
 
 databaseTest("a thumb is its judge's, else the asker's, else the request's own", async (database) => {
@@ -118,9 +118,9 @@ databaseTest("a thumb is its judge's, else the asker's, else the request's own",
     await answer(database, `neither${i}`, version("old"), null, ["", i < 5]);
   }
   const [judged, asked, neither] = await countArms(database, "prospect");
-  assert.deepEqual([judged!.named, judged!.unnamed, judged!.people], [tallies([20, 5, 1]), [], 20]);
-  assert.deepEqual([asked!.named, asked!.unnamed, asked!.people], [tallies([20, 5, 1]), [], 1]);
-  assert.deepEqual([neither!.named, sorted(neither!.unnamed), neither!.people], [
+  assertEquals([judged!.named, judged!.unnamed, judged!.people], [tallies([20, 5, 1]), [], 20]);
+  assertEquals([asked!.named, asked!.unnamed, asked!.people], [tallies([20, 5, 1]), [], 1]);
+  assertEquals([neither!.named, sorted(neither!.unnamed), neither!.people], [
     [],
     tallies([1, 0, 15], [1, 1, 5]),
     0,
@@ -137,20 +137,20 @@ databaseTest("who judged two arms is found for the difference, whoever else did"
   const shared = await countShared(database, version(null));
   const of = (base: string, adapter: string | null) =>
     shared.find((arm) => arm.base === base && arm.adapter === adapter)!.tallies;
-  assert.equal(shared.length, 2);
-  assert.deepEqual(of("older", null), [{
+  assertEquals(shared.length, 2);
+  assertEquals(of("older", null), [{
     thumbs: 6,
     desirable: 6,
     referenceThumbs: 2,
     referenceDesirable: 1,
     people: 1,
   }]);
-  assert.deepEqual(of("tiny", "new").toSorted((a, b) => a.desirable - b.desirable), [
+  assertEquals(of("tiny", "new").toSorted((a, b) => a.desirable - b.desirable), [
     { thumbs: 3, desirable: 0, referenceThumbs: 2, referenceDesirable: 1, people: 1 },
     { thumbs: 3, desirable: 3, referenceThumbs: 2, referenceDesirable: 2, people: 1 },
   ]);
   const others = await countShared(database, version("new"));
-  assert.deepEqual(others.map(({ base, adapter }) => [base, adapter]), [["tiny", null]], "judge 2 judged one of them");
+  assertEquals(others.map(({ base, adapter }) => [base, adapter]), [["tiny", null]], "judge 2 judged one of them");
 });
 
 databaseTest(
@@ -182,12 +182,12 @@ databaseTest(
     const counts = async () =>
       (await countArms(database, "prospect")).map(({ named, judgedAnswers }) => [named, judgedAnswers]);
     const before = await counts();
-    await importFeedback(database, rows(async () => assert.deepEqual(await counts(), before)));
+    await importFeedback(database, rows(async () => assertEquals(await counts(), before)));
     const [[named, judgedAnswers]] = await counts() as [[ReturnType<typeof tallies>, number]];
-    assert.deepEqual([sorted(named), judgedAnswers], [tallies([1, 0, 1], [1, 1, 1]), 1]);
+    assertEquals([sorted(named), judgedAnswers], [tallies([1, 0, 1], [1, 1, 1]), 1]);
     // As it is while an import moves its rows.
     await database.run("UPDATE imports SET published = NULL");
-    assert.deepEqual(await counts(), before);
+    assertEquals(await counts(), before);
   },
 );
 
@@ -231,7 +231,7 @@ placeTest("thumbs from before versions were told apart are counted by version an
   const database = await openDatabase(where, () => {});
   try {
     const counted = await countArms(database);
-    assert.deepEqual(counted.map(({ adapterVersion, named, unnamed }) => [adapterVersion, named, unnamed]), [
+    assertEquals(counted.map(({ adapterVersion, named, unnamed }) => [adapterVersion, named, unnamed]), [
       ["1", tallies([1, 1, 2]), []],
       ["2", tallies([1, 1, 1]), tallies([1, 1, 1])],
     ]);

@@ -1,6 +1,6 @@
 // Labels as training rows, from snapshots that stay what they were.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { withFolder } from "../commands/run_task.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import { storeCompletion } from "../../shared/store/completions.ts";
@@ -25,8 +25,8 @@ databaseTest("a row holds the exact prompt, the answer and where they come from"
   );
   await putLabel(database, thumb("text"));
   const [chat, text] = await collect(exportFeedback(database));
-  assert.deepEqual(Object.keys(chat!).slice(0, 3), ["prompt", "completion", "label"]);
-  assert.deepEqual(chat, {
+  assertEquals(Object.keys(chat!).slice(0, 3), ["prompt", "completion", "label"]);
+  assertEquals(chat, {
     prompt: completion("chat").prompt,
     completion: [{ role: "assistant", content: "two" }],
     label: false,
@@ -49,7 +49,7 @@ databaseTest("a row holds the exact prompt, the answer and where they come from"
     created_at: label.updatedAt,
     sequence: label.sequence,
   });
-  assert.deepEqual([text!.prompt, text!.completion, text!.label], ["Once", " upon", true]);
+  assertEquals([text!.prompt, text!.completion, text!.label], ["Once", " upon", true]);
 });
 
 databaseTest("a correction makes two rows, and each counts under its own label", async (database) => {
@@ -61,9 +61,9 @@ databaseTest("a correction makes two rows, and each counts under its own label",
       `${row.label} ${row.is_correction} ${row.log_prob} ${(row.completion[0] as { content: string }).content}`
     );
   const [not, better, b] = ["false false -1.25 answer of a", "true true null better", "true false -1.25 answer of b"];
-  assert.deepEqual(await rows(), [not, better, b]);
-  assert.deepEqual(await rows(true), [better, b]);
-  assert.deepEqual(await rows(false), [not]);
+  assertEquals(await rows(), [not, better, b]);
+  assertEquals(await rows(true), [better, b]);
+  assertEquals(await rows(false), [not]);
 });
 
 databaseTest("an export that labels arrive in is what stood when it began, oldest first", async (database) => {
@@ -82,7 +82,7 @@ databaseTest("an export that labels arrive in is what stood when it began, oldes
     }
     rows.push(row);
   }
-  assert.deepEqual(
+  assertEquals(
     rows.map((row) => [row.end_user, row.label]),
     Array.from({ length: 1234 }, (_, i) => [
       `${i}`,
@@ -100,19 +100,19 @@ databaseTest("a watermark gives the same rows again whatever is said later, but 
   const watermark = await currentWatermark(database);
   const snapshot = () => collect(exportFeedback(database, {}, { watermark }));
   const rows = await snapshot();
-  assert.deepEqual(rows.map(({ id }) => id), [one.id, two.id]);
+  assertEquals(rows.map(({ id }) => id), [one.id, two.id]);
   await putLabel(database, thumb("a", { endUser: "ann", label: false, correction: "other" }));
   await putLabel(database, thumb("b", { endUser: "eve" }));
   await deleteLabel(database, two.id);
-  assert.deepEqual(await snapshot(), rows);
-  assert.deepEqual(await collect(exportFeedback(database, { tag: "x", label: true }, { watermark })), rows.slice(0, 1));
-  assert.deepEqual((await collect(exportFeedback(database))).map((row) => [row.end_user, row.label]), [
+  assertEquals(await snapshot(), rows);
+  assertEquals(await collect(exportFeedback(database, { tag: "x", label: true }, { watermark })), rows.slice(0, 1));
+  assertEquals((await collect(exportFeedback(database))).map((row) => [row.end_user, row.label]), [
     ["ann", false],
     ["ann", true],
     ["eve", true],
   ]);
   await deleteEndUser(database, "ann");
-  assert.deepEqual(await snapshot(), rows.slice(1));
+  assertEquals(await snapshot(), rows.slice(1));
 });
 
 databaseTest("what is exported is read by the trainer as the rows it was made of", async (database) => {
@@ -126,7 +126,7 @@ databaseTest("what is exported is read by the trainer as the rows it was made of
     const { prompt } = completion("a");
     const said = (content: string) => [{ role: "assistant", content }];
     const read = (await readFeedback(`${folder}/feedback.jsonl`)).rows.map(({ remarks: _, ...row }) => row);
-    assert.deepEqual(read, [
+    assertEquals(read, [
       { index: 0, line: 1, prompt, completion: said("answer of a"), label: false },
       { index: 1, line: 2, prompt, completion: said("better"), label: true },
       { index: 2, line: 3, prompt: "Once", completion: " upon\u2028", label: true },

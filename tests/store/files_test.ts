@@ -1,6 +1,6 @@
 // The list of files: what is added is found, pages hold every file once, what is forgotten is gone.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertRejects } from "@std/assert";
 import { addFile, deleteFile, findFile, listFiles, newFileId, type StoredFile } from "../../shared/store/files.ts";
 import { databaseTest } from "./databases.ts";
 
@@ -17,11 +17,11 @@ const file = (changes: Partial<StoredFile> = {}): StoredFile => ({
 databaseTest("a file comes back as it was added, and is gone once forgotten", async (database) => {
   const added = file({ filename: "ä \"b\" 'c'" });
   await addFile(database, added);
-  assert.deepEqual(await findFile(database, added.id), added);
-  await assert.rejects(addFile(database, added), "the same id twice");
-  assert.equal(await deleteFile(database, added.id), true);
-  assert.equal(await deleteFile(database, added.id), false);
-  assert.equal(await findFile(database, added.id), undefined);
+  assertEquals(await findFile(database, added.id), added);
+  await assertRejects(() => addFile(database, added), "the same id twice");
+  assertEquals(await deleteFile(database, added.id), true);
+  assertEquals(await deleteFile(database, added.id), false);
+  assertEquals(await findFile(database, added.id), undefined);
 });
 
 databaseTest("pages of one purpose are full although most files are for another", async (database) => {
@@ -33,7 +33,7 @@ databaseTest("pages of one purpose are full although most files are for another"
   }
   const ids = async (limit: number, after?: string) =>
     (await listFiles(database, limit, { after, purpose: "fine-tune" })).map(({ id }) => id);
-  assert.deepEqual(await ids(2), uploads.slice(0, 2));
-  assert.deepEqual(await ids(2, uploads[1]), uploads.slice(2));
-  assert.equal((await listFiles(database, 100)).length, 12);
+  assertEquals(await ids(2), uploads.slice(0, 2));
+  assertEquals(await ids(2, uploads[1]), uploads.slice(2));
+  assertEquals((await listFiles(database, 100)).length, 12);
 });

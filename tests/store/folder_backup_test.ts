@@ -1,6 +1,6 @@
 // Copies of data folders: made while others write, put back only where nobody is at work.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import { InputError } from "../../shared/errors.ts";
 import { addFile, newFileId } from "../../shared/store/files.ts";
@@ -36,11 +36,11 @@ Deno.test("a copy made while labels and files come has what it names, and is put
     await succeed("backup", ["--data-dir", data, "--out", copy], { cache: join(folder, "cache") });
     going = false;
     await busy;
-    await assert.rejects(restoreFolder(copy, data, true), /uses it; stop them first/);
+    await assertRejects(() => restoreFolder(copy, data, true), Error, "uses it; stop them first");
     await database.close();
-    assert.equal(Deno.statSync(join(copy, "prospect.sqlite")).mode! & 0o077, 0, "others may read the copy");
+    assertStrictEquals(Deno.statSync(join(copy, "prospect.sqlite")).mode! & 0o077, 0, "others may read the copy");
 
-    await assert.rejects(restoreFolder(copy, data, false), /add --replace/);
+    await assertRejects(() => restoreFolder(copy, data, false), Error, "add --replace");
     await succeed("restore", ["--from", copy, "--data-dir", data, "--replace"], { cache: join(folder, "cache") });
     const restored = await openStore(data, undefined);
     try {
@@ -48,12 +48,12 @@ Deno.test("a copy made while labels and files come has what it names, and is put
         files = await restored.all<{ path: string }>("SELECT path FROM files");
       assert(labels >= atLeast && labels <= set, `${labels} of ${set} labels`);
       assert(files.length >= atLeast);
-      for (const { path } of files) assert.match(await Deno.readTextFile(join(data, path)), /^content of/);
+      for (const { path } of files) assertMatch(await Deno.readTextFile(join(data, path)), /^content of/);
     } finally {
       await restored.close();
     }
     const beside = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
-    assert.deepEqual(beside.filter((name) => name !== "cache"), ["copy", "data"], "nothing is left over");
+    assertEquals(beside.filter((name) => name !== "cache"), ["copy", "data"], "nothing is left over");
   });
 });
 
@@ -61,7 +61,7 @@ Deno.test("a copy that cannot be made or put back leaves everything as it was, a
   await withFolder(async (folder) => {
     const data = join(folder, "data"), copy = join(folder, "copy");
     const refused = (work: Promise<unknown>, why: RegExp) =>
-      assert.rejects(work, (error) => error instanceof InputError && why.test(error.message));
+      assertRejects(() => work, InputError).then((error) => assertMatch(error.message, why));
     await refused(backUpFolder(data, copy, true), /there is no prospect.sqlite in it/);
     await (await openStore(data, undefined)).close();
     await refused(backUpFolder(data, join(data, "copy"), true), /lies in the data folder/);
@@ -71,6 +71,6 @@ Deno.test("a copy that cannot be made or put back leaves everything as it was, a
     await Deno.writeTextFile(join(copy, "prospect.sqlite"), "no database ".repeat(1000));
     await refused(restoreFolder(copy, data, true), /cannot be read|damaged/);
     await (await openStore(data, undefined)).close();
-    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["copy", "data"]);
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["copy", "data"]);
   });
 });

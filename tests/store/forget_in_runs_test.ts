@@ -1,6 +1,6 @@
 // Forgetting a person reaches the runs of jobs: of those that may have seen the person's words, and of no others.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "@std/assert";
 import { existsSync } from "node:fs";
 import { renderReport } from "../../services/trainer/report.ts";
 import { storeCompletion } from "../../shared/store/completions.ts";
@@ -58,21 +58,21 @@ databaseTest(
       for (const id of [before, after, late, fromFile.id]) write(id);
       for (const id of [before, after, never, fromFile.id]) await finish(database, id);
 
-      assert.equal((await deleteEndUser(database, "ann")).completions, 1);
+      assertEquals((await deleteEndUser(database, "ann")).completions, 1);
       // A gateway that dies here finds the marks when it starts again.
       await forgetInRuns(database, folder);
-      assert.deepEqual([before, after, fromFile.id].map(quotes), [true, false, true]);
+      assertEquals([before, after, fromFile.id].map(quotes), [true, false, true]);
       const left = Deno.readTextFileSync(pathOf(after));
-      assert.match(left, /taken out: somebody .* asked to be forgotten/);
-      assert.match(left, /a note of the run/);
-      assert.match(left, /beta/);
-      assert.equal((await findFile(database, `file-${after}`))!.bytes, Deno.statSync(pathOf(after)).size);
-      assert.equal((await findFile(database, `file-${before}`))!.bytes, 1);
+      assertMatch(left, /taken out: somebody .* asked to be forgotten/);
+      assertMatch(left, /a note of the run/);
+      assertMatch(left, /beta/);
+      assertEquals((await findFile(database, `file-${after}`))!.bytes, Deno.statSync(pathOf(after)).size);
+      assertEquals((await findFile(database, `file-${before}`))!.bytes, 1);
 
       await deleteEndUser(database, "ann");
       write(after);
       await forgetInRuns(database, folder);
-      assert.equal(quotes(after), true, "nobody who was forgotten is in what comes later");
+      assertEquals(quotes(after), true, "nobody who was forgotten is in what comes later");
     }),
 );
 
@@ -107,20 +107,20 @@ databaseTest(
       const trainer = (await database.lock("trainer"))!;
       await deleteEndUser(database, "ann");
       await forgetInRuns(database, folder);
-      assert.deepEqual(await Promise.all([both, without, waiting, ended].map(forgetting)), [true, true, true, false]);
-      assert.deepEqual([has(both, "data.jsonl"), has(ended, "data.jsonl"), has(ended, ".held_out.jsonl.1.tmp")], [
+      assertEquals(await Promise.all([both, without, waiting, ended].map(forgetting)), [true, true, true, false]);
+      assertEquals([has(both, "data.jsonl"), has(ended, "data.jsonl"), has(ended, ".held_out.jsonl.1.tmp")], [
         true,
         false,
         false,
       ]);
       await trainer.release();
       await forgetInRuns(database, folder);
-      assert.deepEqual(await Promise.all([both, without, waiting].map(forgetting)), [false, false, false]);
-      assert.deepEqual([has(both, ""), has(without, "data.jsonl"), has(without, "checkpoint")], [false, true, true]);
+      assertEquals(await Promise.all([both, without, waiting].map(forgetting)), [false, false, false]);
+      assertEquals([has(both, ""), has(without, "data.jsonl"), has(without, "checkpoint")], [false, true, true]);
       const [, told, ...more] = await events(both);
-      assert.match(told!, /asked to be forgotten: the job begins anew/);
-      assert.deepEqual(more, []);
-      assert.deepEqual((await events(without)).slice(1), ["Step 1"]);
-      assert.equal((await events(waiting)).length, 1);
+      assertMatch(told!, /asked to be forgotten: the job begins anew/);
+      assertEquals(more, []);
+      assertEquals((await events(without)).slice(1), ["Step 1"]);
+      assertEquals((await events(waiting)).length, 1);
     }),
 );

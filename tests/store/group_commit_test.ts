@@ -1,6 +1,6 @@
 // What a commit is asked for, by what is in it. That writes are atomic, database_test.ts tries on real databases.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { GroupCommit, type WriteConnection } from "../../shared/store/group_commit.ts";
 import type { Durability, Isolation } from "../../shared/store/queries.ts";
 
@@ -24,7 +24,7 @@ Deno.test("a commit waits for the disk where one of its writes does, and never s
   await Promise.all([write("later"), write("now"), write("later"), write()]);
   await write("later");
   await writes.close();
-  assert.deepEqual(begun.map(([, durability]) => durability), ["later", "now", "later"]);
+  assertEquals(begun.map(([, durability]) => durability), ["later", "now", "later"]);
 });
 
 Deno.test("the network is looked at between the commits of one who writes all the time", async () => {

@@ -1,6 +1,6 @@
 // Rows from elsewhere: all of a stream or nothing of it.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertExists, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { InputError } from "../../shared/errors.ts";
 import { storeCompletion } from "../../shared/store/completions.ts";
 import type { Database } from "../../shared/store/database.ts";
@@ -37,7 +37,7 @@ databaseTest("imported rows are exported as they came, in their order", async (d
       label: true,
     },
   ];
-  assert.deepEqual(await importFeedback(database, stream(rows)), {
+  assertEquals(await importFeedback(database, stream(rows)), {
     ...nothing,
     rows: 3,
     desirable: 2,
@@ -45,7 +45,7 @@ databaseTest("imported rows are exported as they came, in their order", async (d
     added: 3,
   });
   const exported = await collect(exportFeedback(database));
-  assert.deepEqual(
+  assertEquals<unknown>(
     exported.map(({ prompt, completion, label, tools, chat_template_kwargs, end_user, reason, tags }) => ({
       prompt,
       completion,
@@ -57,14 +57,15 @@ databaseTest("imported rows are exported as they came, in their order", async (d
     rows,
   );
   assert(exported.every(({ model, source, log_prob }) => model === null && source === "import" && log_prob === null));
-  assert.deepEqual(
+  assertEquals(
     await collect(exportFeedback(database, {}, { watermark: await currentWatermark(database) })),
     exported,
   );
   const { items: [tagged] } = await listLabels(database, { tag: "y", source: "import" }, { limit: 9 });
-  assert.equal(tagged?.reason, "why");
+  assertExists(tagged);
+  assertEquals(tagged.reason, "why");
   const replaced = await putLabel(database, thumb(tagged.completionId, { endUser: "ann" }));
-  assert.deepEqual([replaced.id, replaced.version], [tagged.id, 2]);
+  assertEquals([replaced.id, replaced.version], [tagged.id, 2]);
 });
 
 databaseTest("a stream that breaks leaves nothing, whenever it breaks", async (database) => {
@@ -74,8 +75,8 @@ databaseTest("a stream that breaks leaves nothing, whenever it breaks", async (d
       yield* stream(Array.from({ length: good }, (_, i) => ({ prompt: `${i}`, completion: "x", label: true })));
       throw new InputError(`upload:${good + 1}: not JSON`);
     })();
-    await assert.rejects(importFeedback(database, broken), new RegExp(`upload:${good + 1}:`));
-    assert.equal(await everything(database), before);
+    await assertRejects(() => importFeedback(database, broken), InputError, `upload:${good + 1}:`);
+    assertStrictEquals(await everything(database), before);
   }
 });
 
@@ -86,14 +87,14 @@ databaseTest("a slow stream keeps nobody from labelling, and shows nothing befor
     for (const row of Array.from({ length: 300 }, () => ({ prompt: "p", completion: "x", label: true }))) {
       if (++sent % 100 === 0) {
         await putLabel(database, thumb("a", { endUser: `${sent}` }));
-        assert.equal(await count(database, "labels"), sent / 100);
+        assertStrictEquals(await count(database, "labels"), sent / 100);
       }
       yield* stream([row]);
     }
   })();
-  assert.deepEqual(await importFeedback(database, slow), { ...nothing, rows: 300, desirable: 300, added: 300 });
-  assert.equal(await count(database, "labels"), 303);
-  assert.equal(await count(database, "staged_rows"), 0);
+  assertEquals(await importFeedback(database, slow), { ...nothing, rows: 300, desirable: 300, added: 300 });
+  assertEquals(await count(database, "labels"), 303);
+  assertStrictEquals(await count(database, "staged_rows"), 0);
 });
 
 databaseTest("thousands of rows keep their order, and an import sent again is done once", async (database) => {
@@ -101,13 +102,16 @@ databaseTest("thousands of rows keep their order, and an import sent again is do
   const request = { scope: "import", key: "k", bodyHash: "h" };
   const send = () => importFeedback(database, stream(rows), request);
   const [first, second] = await Promise.all([send(), send()]);
-  assert.deepEqual(first, { ...nothing, rows: 2345, desirable: 782, undesirable: 1563, added: 2345 });
-  assert.deepEqual(second, first);
+  assertEquals(first, { ...nothing, rows: 2345, desirable: 782, undesirable: 1563, added: 2345 });
+  assertEquals(second, first);
   const exported = await collect(exportFeedback(database));
-  assert.deepEqual(exported.map(({ prompt }) => prompt), rows.map(({ prompt }) => prompt));
+  assertEquals(exported.map(({ prompt }) => prompt), rows.map(({ prompt }) => prompt));
   assert(exported.every(({ sequence }, i) => i === 0 || sequence > exported[i - 1]!.sequence));
-  await assert.rejects(importFeedback(database, stream([]), { ...request, bodyHash: "g" }), IdempotencyConflictError);
-  assert.equal(await stagedRows(database), 0);
+  await assertRejects(
+    () => importFeedback(database, stream([]), { ...request, bodyHash: "g" }),
+    IdempotencyConflictError,
+  );
+  assertStrictEquals(await stagedRows(database), 0);
 });
 
 databaseTest("what a killed import has staged is gone after the next one a day later", async (database) => {
@@ -118,8 +122,8 @@ databaseTest("what a killed import has staged is gone after the next one a day l
     row,
   );
   await importFeedback(database, stream([]));
-  assert.equal(await stagedRows(database), 0);
-  for (const table of await tablesOf(database)) assert.equal(await count(database, table), 0, table);
+  assertStrictEquals(await stagedRows(database), 0);
+  for (const table of await tablesOf(database)) assertStrictEquals(await count(database, table), 0, table);
 });
 
 const stagedRows = (database: Database) => count(database, "staged_rows");
@@ -170,15 +174,15 @@ databaseTest("an export taken in again changes nothing, in whatever order its ro
   const rows = await judge(database), before = await everything(database);
   for (const file of [rows, rows.toReversed(), [...rows, ...rows]]) {
     const taken = await importFeedback(database, again(file));
-    assert.deepEqual([taken.rows, taken.added, taken.replaced, taken.unchanged], [file.length, 0, 0, 3]);
-    assert.equal(taken.different, 0);
-    assert.equal(await everything(database), before);
+    assertEquals([taken.rows, taken.added, taken.replaced, taken.unchanged], [file.length, 0, 0, 3]);
+    assertStrictEquals(taken.different, 0);
+    assertStrictEquals(await everything(database), before);
   }
   // Corrections alone, as an export of desirable rows has them.
   const desirable = rows.filter(({ label }) => label);
-  assert.equal(desirable.filter(({ is_correction }) => is_correction).length, 2);
-  assert.equal((await importFeedback(database, again(desirable))).unchanged, 3);
-  assert.equal(await everything(database), before);
+  assertEquals(desirable.filter(({ is_correction }) => is_correction).length, 2);
+  assertEquals((await importFeedback(database, again(desirable))).unchanged, 3);
+  assertStrictEquals(await everything(database), before);
 });
 
 databaseTest(
@@ -190,12 +194,12 @@ databaseTest(
     }
     // Shuffled: a correction may come before what it corrects.
     const taken = await importFeedback(database, again(rows.toReversed()));
-    assert.deepEqual([taken.rows, taken.added], [5, 3]);
-    assert.deepEqual(withoutNumbers(await collect(exportFeedback(database))), withoutNumbers(rows));
-    assert.equal((await importFeedback(database, again(rows))).unchanged, 3);
-    assert.deepEqual(withoutNumbers(await collect(exportFeedback(database))), withoutNumbers(rows));
+    assertEquals([taken.rows, taken.added], [5, 3]);
+    assertEquals(withoutNumbers(await collect(exportFeedback(database))), withoutNumbers(rows));
+    assertEquals((await importFeedback(database, again(rows))).unchanged, 3);
+    assertEquals(withoutNumbers(await collect(exportFeedback(database))), withoutNumbers(rows));
     // Whose question it was came along, so that it goes with them.
-    assert.equal((await deleteEndUser(database, "zoe")).completions, 1);
+    assertEquals((await deleteEndUser(database, "zoe")).completions, 1);
   },
 );
 
@@ -207,14 +211,14 @@ databaseTest("of a label's two states the newer holds, whether it is the file's 
       : row
   );
   const taken = await importFeedback(database, again(changed));
-  assert.deepEqual([taken.added, taken.replaced, taken.unchanged, taken.different], [0, 1, 2, 0]);
+  assertEquals([taken.added, taken.replaced, taken.unchanged, taken.different], [0, 1, 2, 0]);
   const [hers] = (await listLabels(database, { endUser: "ann" }, { limit: 1 })).items;
-  assert.deepEqual([hers!.label, hers!.reason, hers!.tags, hers!.version], [false, "no", ["late"], 2]);
+  assertEquals([hers!.label, hers!.reason, hers!.tags, hers!.version], [false, "no", ["late"], 2]);
   const older = await importFeedback(database, again(rows));
-  assert.deepEqual([older.replaced, older.unchanged, older.different], [0, 3, 1]);
-  assert.equal((await getLabel(database, hers!.id))?.label, false);
+  assertEquals([older.replaced, older.unchanged, older.different], [0, 3, 1]);
+  assertEquals((await getLabel(database, hers!.id))?.label, false);
   await deleteLabel(database, hers!.id);
-  assert.deepEqual([(await importFeedback(database, again(changed))).different, await count(database, "labels")], [
+  assertEquals([(await importFeedback(database, again(changed))).different, await count(database, "labels")], [
     1,
     2,
   ]);
@@ -222,8 +226,8 @@ databaseTest("of a label's two states the newer holds, whether it is the file's 
     database,
     again(changed.map((row) => ({ ...row, created_at: Date.now() + 60_000 }))),
   );
-  assert.deepEqual([restored.added, restored.unchanged], [1, 2]);
-  assert.equal((await getLabel(database, hers!.id))?.version, 3);
+  assertEquals([restored.added, restored.unchanged], [1, 2]);
+  assertEquals((await getLabel(database, hers!.id))?.version, 3);
 });
 
 databaseTest(
@@ -245,19 +249,22 @@ databaseTest(
       ],
     ];
     for (const [change, message] of wrong) {
-      await assert.rejects(importFeedback(database, again([...rows.slice(1), { ...first, ...change }])), (error) => {
-        assert(error instanceof InputError, `${error}`);
-        assert.match(error.message, message);
-        return true;
-      });
-      assert.equal(await everything(database), before);
+      assertMatch(
+        (await assertRejects(
+          () => importFeedback(database, again([...rows.slice(1), { ...first, ...change }])),
+          InputError,
+        )).message,
+        message,
+      );
+      assertStrictEquals(await everything(database), before);
     }
     const fresh = { ...first, id: "label-new", completion_id: "c" };
     const twice = again([fresh, { ...fresh, completion_id: "d" }]);
-    await assert.rejects(
-      importFeedback(database, twice),
-      /body:2: the id label-new is on another answer in an earlier line/,
+    await assertRejects(
+      () => importFeedback(database, twice),
+      Error,
+      "body:2: the id label-new is on another answer in an earlier line",
     );
-    assert.equal(await everything(database), before);
+    assertStrictEquals(await everything(database), before);
   },
 );

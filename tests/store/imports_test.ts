@@ -1,7 +1,7 @@
 // Imports under way: others write meanwhile and see all of its rows or none, whatever they ask, and a killed one leaves
 // nothing.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { listCompletions } from "../../shared/store/completions.ts";
@@ -43,15 +43,15 @@ databaseTest("all rows of an import are seen at once, by lists, exports and snap
     for (const count of Object.values(await seen(database))) states.add(`${count}`);
   }
   await Promise.all([importing, watching]);
-  assert.deepEqual([...states].filter((count) => count !== "0" && count !== `${rows}`), []);
-  assert.deepEqual(await seen(database), { labels: rows, completions: rows, exported: rows });
+  assertEquals([...states].filter((count) => count !== "0" && count !== `${rows}`), []);
+  assertEquals(await seen(database), { labels: rows, completions: rows, exported: rows });
   assert(early > 0, "no watermark was read in the midst of the import");
   const then = await collect(exportFeedback(database, { source: "import" }, { watermark: early }));
-  assert.equal(then.length, 0, "a snapshot from the midst of the import has its rows afterwards");
+  assertEquals(then.length, 0, "a snapshot from the midst of the import has its rows afterwards");
   const now = await collect(
     exportFeedback(database, { source: "import" }, { watermark: await currentWatermark(database) }),
   );
-  assert.equal(now.length, rows);
+  assertEquals(now.length, rows);
 });
 
 placeTest("of an import that is killed in its midst nothing is seen, and the next one takes it away", async (place) => {
@@ -76,12 +76,12 @@ placeTest("of an import that is killed in its midst nothing is seen, and the nex
     await process.status;
     const left = await moved();
     assert(left < 20_000, "it was killed too late");
-    assert.deepEqual(await seen(database), { labels: 0, completions: 0, exported: 0 });
-    assert.equal(await labelsSince(database, 0), 0);
+    assertEquals(await seen(database), { labels: 0, completions: 0, exported: 0 });
+    assertStrictEquals(await labelsSince(database, 0), 0);
     await importFeedback(database, numbered(3, "ann"));
-    assert.deepEqual(await seen(database), { labels: 3, completions: 3, exported: 3 });
+    assertEquals(await seen(database), { labels: 3, completions: 3, exported: 3 });
     await deleteEndUser(database, "ann");
-    assert.doesNotMatch(await everything(database), /prompt \d/);
+    assertNotMatch(await everything(database), /prompt \d/);
   } finally {
     await database.close();
   }
@@ -99,8 +99,8 @@ databaseTest(
     await deleteEndUser(database, "ann");
     await importing;
     const people = (await collect(exportFeedback(database))).map(({ end_user }) => end_user);
-    assert.deepEqual([...new Set(people)], ["bob"]);
-    assert.equal(people.length, 750);
+    assertEquals([...new Set(people)], ["bob"]);
+    assertEquals(people.length, 750);
   },
 );
 
@@ -110,5 +110,5 @@ databaseTest("a label that a person sets on an answer while an import of it is u
   const importing = importFeedback(database, numbered(1000));
   const label = await putLabel(database, thumb("a", { endUser: "ann" }));
   await importing;
-  assert.equal((await listLabels(database, { endUser: "ann" }, page)).items[0]?.id, label.id);
+  assertStrictEquals((await listLabels(database, { endUser: "ann" }, page)).items[0]?.id, label.id);
 });

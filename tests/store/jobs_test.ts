@@ -1,7 +1,7 @@
 // The queue of jobs: its order, who takes what, what a cancelled or returned job is, and events that a job gone on with
 // tells again.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import {
   addEvent,
   addJob,
@@ -43,17 +43,17 @@ databaseTest(
     await database.run("UPDATE jobs SET id = $1 WHERE id = $2", [early, first.id]);
     const { id: second } = await addJob(database, request, 2), { id: third } = await addJob(database, request, 3);
     const ids = async (jobs: Promise<{ id: string }[]>) => (await jobs).map(({ id }) => id);
-    assert.deepEqual(await ids(openJobs(database)), [early, second, third]);
-    assert.deepEqual(await ids(listJobs(database, 2)), [third, second]);
-    assert.deepEqual(await ids(listJobs(database, 2, second)), [early]);
-    assert.equal((await takeJob(database))?.id, early);
+    assertEquals(await ids(openJobs(database)), [early, second, third]);
+    assertEquals(await ids(listJobs(database, 2)), [third, second]);
+    assertEquals(await ids(listJobs(database, 2, second)), [early]);
+    assertStrictEquals((await takeJob(database))?.id, early);
   },
 );
 
 databaseTest("jobs are taken in the order in which they were added, each once while it goes well", async (database) => {
   const added = [];
   for (let i = 0; i < 3; i++) added.push(await addJob(database, { ...request, seed: i }, 7 + i));
-  assert.deepEqual(added[1], {
+  assertEquals(added[1], {
     ...added[1]!,
     status: "queued",
     request: { ...request, seed: 1 },
@@ -69,15 +69,15 @@ databaseTest("jobs are taken in the order in which they were added, each once wh
   });
   for (const { id } of added) {
     const taken = await takeJob(database);
-    assert.deepEqual([taken?.id, taken?.status, taken?.attempts], [id, "running", 1]);
-    assert.deepEqual((await openJobs(database))[0]!.id, id, "the running one stands first");
+    assertEquals([taken?.id, taken?.status, taken?.attempts], [id, "running", 1]);
+    assertEquals((await openJobs(database))[0]!.id, id, "the running one stands first");
     const outcome = { adapter: "a", trainedTokens: 9, files: ["file-1"] };
     await database.write((queries) => finishJob(queries, id, "succeeded", { outcome }));
-    assert.deepEqual((await findJob(database, id))?.outcome, outcome);
+    assertEquals((await findJob(database, id))?.outcome, outcome);
   }
-  assert.equal(await takeJob(database), undefined);
-  assert.deepEqual((await listJobs(database, 2)).map(({ id }) => id), [added[2]!.id, added[1]!.id]);
-  assert.deepEqual((await listJobs(database, 2, added[1]!.id)).map(({ id }) => id), [added[0]!.id]);
+  assertEquals(await takeJob(database), undefined);
+  assertEquals((await listJobs(database, 2)).map(({ id }) => id), [added[2]!.id, added[1]!.id]);
+  assertEquals((await listJobs(database, 2, added[1]!.id)).map(({ id }) => id), [added[0]!.id]);
 });
 
 databaseTest(
@@ -86,18 +86,18 @@ databaseTest(
     const first = await addJob(database, request, null), second = await addJob(database, request, null);
     const began = (await takeJob(database))!.startedAt;
     const again = await takeJob(database);
-    assert.deepEqual([again?.id, again?.attempts, again?.startedAt], [first.id, 2, began]);
+    assertEquals([again?.id, again?.attempts, again?.startedAt], [first.id, 2, began]);
     await noteProgress(database, first.id, undefined, true);
-    assert.equal((await takeJob(database))?.attempts, 2, "it got further, so it counts anew");
+    assertEquals((await takeJob(database))?.attempts, 2, "it got further, so it counts anew");
     const progress = { label: "training", done: 1, total: 9, unit: "steps", rate: null, etaSeconds: null };
     await noteProgress(database, first.id, progress, false);
-    assert.deepEqual((await findJob(database, first.id))?.progress, progress);
+    assertEquals((await findJob(database, first.id))?.progress, progress);
     await noteProgress(database, first.id, undefined, false);
-    assert.deepEqual((await findJob(database, first.id))?.progress, progress);
+    assertEquals((await findJob(database, first.id))?.progress, progress);
     await returnJob(database, first.id);
     const returned = await findJob(database, first.id);
-    assert.deepEqual([returned?.status, returned?.attempts, returned?.progress], ["queued", 1, null]);
-    assert.deepEqual((await openJobs(database)).map(({ id }) => id), [first.id, second.id], "back to the front");
+    assertEquals([returned?.status, returned?.attempts, returned?.progress], ["queued", 1, null]);
+    assertEquals((await openJobs(database)).map(({ id }) => id), [first.id, second.id], "back to the front");
   },
 );
 
@@ -105,7 +105,7 @@ databaseTest("two takers at once never get two jobs: there is one at a time", as
   const { id } = await addJob(database, request, null);
   await addJob(database, request, null);
   const taken = await Promise.all([takeJob(database), takeJob(database), takeJob(database)]);
-  assert.deepEqual(taken.map((job) => job?.id), [id, id, id]);
+  assertEquals(taken.map((job) => job?.id), [id, id, id]);
 });
 
 databaseTest(
@@ -114,20 +114,20 @@ databaseTest(
     const first = await addJob(database, request, null), second = await addJob(database, request, null);
     await takeJob(database);
     const running = await cancelJob(database, first.id);
-    assert.deepEqual([running?.status, running?.cancelling, running?.finishedAt], ["running", true, null]);
+    assertEquals([running?.status, running?.cancelling, running?.finishedAt], ["running", true, null]);
     const queued = await cancelJob(database, second.id);
-    assert.equal(queued?.status, "cancelled");
-    assert.ok(queued!.finishedAt! >= queued!.createdAt);
+    assertEquals(queued?.status, "cancelled");
+    assert(queued!.finishedAt! >= queued!.createdAt);
     const error = { code: "worker_failure", message: "It died." };
     await database.write((queries) => finishJob(queries, first.id, "failed", { error }));
     const over = await cancelJob(database, first.id);
-    assert.deepEqual([over?.status, over?.error], ["failed", error]);
-    assert.equal(await takeJob(database), undefined);
-    assert.equal(await cancelJob(database, "ftjob-none"), undefined);
+    assertEquals([over?.status, over?.error], ["failed", error]);
+    assertEquals(await takeJob(database), undefined);
+    assertEquals(await cancelJob(database, "ftjob-none"), undefined);
     await returnJob(database, first.id);
-    assert.equal((await findJob(database, first.id))?.status, "failed", "what is over cannot be returned");
+    assertEquals((await findJob(database, first.id))?.status, "failed", "what is over cannot be returned");
     const last = (await eventsBefore(database, first.id, Number.MAX_SAFE_INTEGER, 1))[0];
-    assert.deepEqual([last?.level, last?.message], ["error", "It died."]);
+    assertEquals([last?.level, last?.message], ["error", "It died."]);
   },
 );
 
@@ -143,22 +143,22 @@ databaseTest(
       data: { step, loss },
     });
     const said = { level: "warn" as const, type: "message" as const, message: "said" };
-    assert.equal(await addEvent(database, id, step(1, 0.5)), true);
-    assert.equal(await addEvent(database, id, step(2, 0.4)), true);
-    assert.equal(await addEvent(database, id, step(1, 99)), false);
-    assert.equal(await addEvent(database, other.id, step(1, 0.3)), true, "another job's step is another");
-    for (let i = 0; i < 2; i++) assert.equal(await addEvent(database, id, said), true);
+    assertEquals(await addEvent(database, id, step(1, 0.5)), true);
+    assertEquals(await addEvent(database, id, step(2, 0.4)), true);
+    assertEquals(await addEvent(database, id, step(1, 99)), false);
+    assertEquals(await addEvent(database, other.id, step(1, 0.3)), true, "another job's step is another");
+    for (let i = 0; i < 2; i++) assertEquals(await addEvent(database, id, said), true);
     const all = await eventsAfter(database, id, 0, 100);
-    assert.deepEqual(all.map(({ message }) => message), [
+    assertEquals(all.map(({ message }) => message), [
       "The job waits for its turn.",
       "Step 1",
       "Step 2",
       "said",
       "said",
     ]);
-    assert.deepEqual(all[1]!.data, { step: 1, loss: 0.5 });
-    assert.deepEqual(await eventsAfter(database, id, all[1]!.sequence, 2), all.slice(2, 4));
-    assert.deepEqual(await eventsBefore(database, id, all[3]!.sequence, 2), [all[2], all[1]]);
+    assertEquals(all[1]!.data, { step: 1, loss: 0.5 });
+    assertEquals(await eventsAfter(database, id, all[1]!.sequence, 2), all.slice(2, 4));
+    assertEquals(await eventsBefore(database, id, all[3]!.sequence, 2), [all[2], all[1]]);
   },
 );
 
@@ -168,19 +168,21 @@ databaseTest(
     const { id } = await addJob(database, request, null);
     await takeJob(database);
     const before = await count(database, "job_events");
-    await assert.rejects(
-      database.write(async (queries) => {
-        await finishJob(queries, id, "succeeded", {});
-        throw new Error("the disk is full");
-      }),
-      /disk is full/,
+    await assertRejects(
+      () =>
+        database.write(async (queries) => {
+          await finishJob(queries, id, "succeeded", {});
+          throw new Error("the disk is full");
+        }),
+      Error,
+      "disk is full",
     );
-    assert.equal((await findJob(database, id))?.status, "running");
-    assert.equal(await count(database, "job_events"), before);
+    assertEquals((await findJob(database, id))?.status, "running");
+    assertStrictEquals(await count(database, "job_events"), before);
     await noteData(database, id, { rows: 4 });
     const again = await openDatabase(place.where);
     try {
-      assert.deepEqual((await findJob(again, id))?.data, { rows: 4 });
+      assertEquals((await findJob(again, id))?.data, { rows: 4 });
     } finally {
       await again.close();
     }

@@ -1,7 +1,7 @@
 // Opening a database: new ones, those of other versions, damaged ones, servers that are not there, several at once, and
 // files whose writer was killed.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { InputError } from "../../shared/errors.ts";
 import { findCompletion } from "../../shared/store/completions.ts";
@@ -30,12 +30,9 @@ const firstTables = [
 
 async function refusal(where: string): Promise<string> {
   let message = "";
-  await assert.rejects(openDatabase(where), (error) => {
-    assert(error instanceof InputError, `${error}`);
-    message = error.message;
-    return true;
-  });
-  assert.doesNotMatch(message, /\n/);
+  const error = await assertRejects(() => openDatabase(where), InputError);
+  message = error.message;
+  assertNotMatch(message, /\n/);
   return message;
 }
 
@@ -56,9 +53,9 @@ placeTest("a new database gets every table, and is opened again as it is", async
     try {
       const tables = await tablesOf(database);
       assert(firstTables.every((table) => tables.includes(table)), `there are only ${tables}`);
-      for (const table of tables) assert.equal(await count(database, table), 0, table);
+      for (const table of tables) assertStrictEquals(await count(database, table), 0, table);
       const versions = await database.all<{ version: number }>("SELECT version FROM migrations ORDER BY version");
-      assert.deepEqual(versions, Array.from({ length: newestVersion }, (_, i) => ({ version: i + 1 })));
+      assertEquals(versions, Array.from({ length: newestVersion }, (_, i) => ({ version: i + 1 })));
     } finally {
       await database.close();
     }
@@ -69,7 +66,7 @@ placeTest("before an old database is changed it is copied, for its owner's eyes"
   const copy = `${where}.before-v${newestVersion}`;
   const told: string[] = [];
   await (await openDatabase(where, (sentence) => told.push(sentence))).close();
-  assert.equal(told.length, 0, "a new one has nothing to keep");
+  assertEquals(told.length, 0, "a new one has nothing to keep");
   await Deno.remove(where);
 
   const old = openSqliteDatabase(where);
@@ -81,25 +78,25 @@ placeTest("before an old database is changed it is copied, for its owner's eyes"
   const tables = await tablesOf(old), rows = await old.all("SELECT * FROM completions");
   await old.close();
   await (await openDatabase(where, (sentence) => told.push(sentence))).close();
-  assert.equal(told.length, 1);
+  assertEquals(told.length, 1);
   assert(told[0]!.includes(copy), `${told}`);
-  assert.equal(Deno.statSync(copy).mode! & 0o777, 0o600);
+  assertEquals(Deno.statSync(copy).mode! & 0o777, 0o600);
   const kept = openSqliteDatabase(copy);
   try {
-    assert.equal(await versionOf(kept, "sqlite"), 1);
-    assert.deepEqual(await tablesOf(kept), tables);
-    assert.deepEqual(await kept.all("SELECT * FROM completions"), rows);
+    assertEquals(await versionOf(kept, "sqlite"), 1);
+    assertEquals(await tablesOf(kept), tables);
+    assertEquals(await kept.all("SELECT * FROM completions"), rows);
   } finally {
     await kept.close();
   }
   await (await openDatabase(where, (sentence) => told.push(sentence))).close();
-  assert.equal(told.length, 1, "nothing is copied where nothing is changed");
+  assertEquals(told.length, 1, "nothing is copied where nothing is changed");
 }, ["sqlite"]);
 
 placeTest("a database of version 1 gets what it lacks and keeps what it has", async ({ kind, where }) => {
   const old = kind === "sqlite" ? openSqliteDatabase(where) : await openPostgresDatabase(where);
   await migrate(old, 1);
-  assert.deepEqual(await tablesOf(old), firstTables);
+  assertEquals(await tablesOf(old), firstTables);
   for (
     const sql of [
       `INSERT INTO completions (id, created_at, source, model, prompt, parameters, prompt_tokens)
@@ -114,12 +111,12 @@ placeTest("a database of version 1 gets what it lacks and keeps what it has", as
   const database = await openDatabase(where);
   try {
     assert((await tablesOf(database)).length > firstTables.length);
-    assert.equal(await count(database, "migrations"), newestVersion);
-    assert.equal((await findCompletion(database, "a"))?.prompt, "a question");
+    assertStrictEquals(await count(database, "migrations"), newestVersion);
+    assertEquals((await findCompletion(database, "a"))?.prompt, "a question");
     const label = await getLabel(database, "label-1");
     const { reason, tags, keyId, writer } = label!;
-    assert.deepEqual({ reason, tags, keyId, writer }, { reason: "old", tags: ["t"], keyId: null, writer: null });
-    assert.equal((await putLabel(database, thumb("a", { endUser: "ann" }))).version, 2);
+    assertEquals({ reason, tags, keyId, writer }, { reason: "old", tags: ["t"], keyId: null, writer: null });
+    assertEquals((await putLabel(database, thumb("a", { endUser: "ann" }))).version, 2);
   } finally {
     await database.close();
   }
@@ -140,7 +137,7 @@ Deno.test("a file that is no database is refused by name and left as it is", asy
     const bytes = new TextEncoder().encode("This is a shopping list. ".repeat(1000));
     await Deno.writeFile(path, bytes);
     assert((await refusal(path)).startsWith(`${path}: `));
-    assert.deepEqual(await Deno.readFile(path), bytes);
+    assertEquals(await Deno.readFile(path), bytes);
     assert((await refusal(folder)).startsWith(`${folder}: `), "a folder");
   });
 });
@@ -159,12 +156,12 @@ placeTest("processes that open a new database at once all get it", async ({ wher
   const writers = Array.from({ length: 4 }, () => startWriter(where, 1));
   for (const writer of writers) {
     const { code, stderr } = await writer.output();
-    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    assertStrictEquals(code, 0, new TextDecoder().decode(stderr));
   }
   const database = await openDatabase(where);
   try {
-    assert.equal(await count(database, "migrations"), newestVersion);
-    assert.equal(await count(database, "labels"), 4);
+    assertStrictEquals(await count(database, "migrations"), newestVersion);
+    assertEquals(await count(database, "labels"), 4);
   } finally {
     await database.close();
   }
@@ -189,12 +186,12 @@ placeTest("a writer killed amid its writes has lost none that it acknowledged", 
         writer.kill("SIGKILL");
       }
     }
-    assert.equal((await writer.status).signal, "SIGKILL", await errors);
+    assertEquals((await writer.status).signal, "SIGKILL", await errors);
     const database = await openDatabase(where);
     try {
       for (const id of acknowledged) assert(await getLabel(database, id), `label ${id} is lost after kill ${kill}`);
       const events = await count(database, "label_events");
-      assert.equal(await count(database, "labels"), events, "a label and its event are written together");
+      assertStrictEquals(await count(database, "labels"), events, "a label and its event are written together");
     } finally {
       await database.close();
     }

@@ -1,17 +1,17 @@
 // What gateway and trainer let each other know, through whichever database they share.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "@std/assert";
 import { noteServedBase, noteTrainer, servedBase, trainerNotice } from "../../shared/store/presence.ts";
 import { databaseTest } from "./databases.ts";
 
 databaseTest("the base that is served is what was said last, and a trainer says nothing of it", async (database) => {
-  assert.equal(await servedBase(database), undefined);
+  assertEquals(await servedBase(database), undefined);
   await noteTrainer(database);
-  assert.equal(await servedBase(database), undefined);
+  assertEquals(await servedBase(database), undefined);
   await noteServedBase(database, "one@0123");
   await noteServedBase(database, "two@4567");
   await noteTrainer(database);
-  assert.equal(await servedBase(database), "two@4567");
+  assertEquals(await servedBase(database), "two@4567");
 });
 
 databaseTest("a trainer that falls silent is missed after a while, by how long it is silent", async (database) => {
@@ -24,12 +24,12 @@ databaseTest("a trainer that falls silent is missed after a while, by how long i
       Date.now = now;
     }
   };
-  assert.match((await noticeAfter(0))!, /^No trainer has been seen yet: the job waits until one is at work/);
+  assertMatch((await noticeAfter(0))!, /^No trainer has been seen yet: the job waits until one is at work/);
   await noteServedBase(database, "one@0123");
-  assert.match((await noticeAfter(0))!, /seen yet/);
+  assertMatch((await noticeAfter(0))!, /seen yet/);
   await noteTrainer(database);
-  assert.equal(await noticeAfter(0), null);
-  assert.equal(await noticeAfter(10), null);
-  assert.match((await noticeAfter(3600))!, /^No trainer has been seen for 360\d s: the job waits/);
-  assert.match((await noticeAfter(-3600))!, /^No trainer has been seen since the clock was set back: the job waits/);
+  assertEquals(await noticeAfter(0), null);
+  assertEquals(await noticeAfter(10), null);
+  assertMatch((await noticeAfter(3600))!, /^No trainer has been seen for 360\d s: the job waits/);
+  assertMatch((await noticeAfter(-3600))!, /^No trainer has been seen since the clock was set back: the job waits/);
 });

@@ -1,6 +1,6 @@
 // What people wrote is read by the user alone who runs the gateway, also where an older version has left it open.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { openStore } from "../../shared/store/open_store.ts";
 import { withFolder } from "../commands/run_task.ts";
 
@@ -29,9 +29,9 @@ Deno.test("a new data folder and all that the store makes in it are its user's a
       await database.run("DELETE FROM api_keys");
       const modes = await modesIn(`${folder}/data`);
       await database.close();
-      assert.equal(modes[""], "700");
-      assert.ok("prospect.sqlite" in modes && "prospect.sqlite-wal" in modes && "prospect.sqlite-shm" in modes);
-      assert.deepEqual(Object.entries(modes).filter(([, mode]) => open(mode)), []);
+      assertEquals(modes[""], "700");
+      assert("prospect.sqlite" in modes && "prospect.sqlite-wal" in modes && "prospect.sqlite-shm" in modes);
+      assertEquals(Object.entries(modes).filter(([, mode]) => open(mode)), []);
     } finally {
       Deno.umask(before);
     }
@@ -61,8 +61,8 @@ Deno.test("a data folder that others could read is closed with its uploads, runs
       await (await openStore(data, undefined)).close();
       const modes = await modesIn(data);
       const left = Object.entries(modes).filter(([path, mode]) => open(mode) && path !== "files/link");
-      assert.deepEqual(left.map(([path]) => path).sort(), ["notes", "notes/mine.txt"]);
-      for (const path of files) assert.equal(modes[path], "600", path);
+      assertEquals(left.map(([path]) => path).sort(), ["notes", "notes/mine.txt"]);
+      for (const path of files) assertEquals(modes[path], "600", path);
     } finally {
       Deno.umask(before);
     }

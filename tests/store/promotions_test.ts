@@ -1,6 +1,6 @@
 // Promotions as a stack that a crash or a rival leaves whole, and that names files and not only names.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { listAliases } from "../../shared/store/aliases.ts";
 import type { Database } from "../../shared/store/database.ts";
 import { noteServedBase } from "../../shared/store/presence.ts";
@@ -12,7 +12,7 @@ import { adapter, alias, goBack, moveTo, registerAll } from "./promotable.ts";
 /** What the log says is promoted and what the alias points to: one truth in two places. */
 async function current(database: Database): Promise<string> {
   const { current } = standing(await listPromotions(database, alias));
-  assert.deepEqual((await listAliases(database)).get(alias)?.arms, [{ model: current.model, weight: 1 }]);
+  assertEquals((await listAliases(database)).get(alias)?.arms, [{ model: current.model, weight: 1 }]);
   return current.model;
 }
 
@@ -20,20 +20,20 @@ databaseTest(
   "promotions are a stack: each rollback goes one back, down to the base and no further",
   async (database) => {
     await registerAll(database, "a", "b", "c");
-    assert.equal(await goBack(database), undefined);
-    assert.deepEqual(await listPromotions(database, alias), []);
-    assert.equal(await moveTo(database, "base:a"), "base");
-    assert.equal(await moveTo(database, "base:b", { reason: "better", override: true, by: "key-1" }), "base:a");
-    assert.equal(await current(database), "base:b");
-    assert.equal(await goBack(database), "base:a");
-    assert.equal(await current(database), "base:a");
-    assert.equal(await moveTo(database, "base:c"), "base:a");
-    assert.equal(await goBack(database), "base:a");
-    assert.equal(await goBack(database), "base");
-    assert.equal(await goBack(database), undefined);
-    assert.equal(await current(database), "base");
+    assertEquals(await goBack(database), undefined);
+    assertEquals(await listPromotions(database, alias), []);
+    assertEquals(await moveTo(database, "base:a"), "base");
+    assertEquals(await moveTo(database, "base:b", { reason: "better", override: true, by: "key-1" }), "base:a");
+    assertEquals(await current(database), "base:b");
+    assertEquals(await goBack(database), "base:a");
+    assertEquals(await current(database), "base:a");
+    assertEquals(await moveTo(database, "base:c"), "base:a");
+    assertEquals(await goBack(database), "base:a");
+    assertEquals(await goBack(database), "base");
+    assertEquals(await goBack(database), undefined);
+    assertEquals(await current(database), "base");
     const log = await listPromotions(database, alias);
-    assert.deepEqual(log.map(({ kind, from, to }) => `${kind} ${from} ${to}`), [
+    assertEquals(log.map(({ kind, from, to }) => `${kind} ${from} ${to}`), [
       "promote base base:a",
       "promote base:a base:b",
       "rollback base:b base:a",
@@ -41,8 +41,8 @@ databaseTest(
       "rollback base:c base:a",
       "rollback base:a base",
     ]);
-    assert.deepEqual([log[1]!.reason, log[1]!.override, log[1]!.by], ["better", true, "key-1"]);
-    assert.deepEqual(await listPromotions(database, "another"), []);
+    assertEquals([log[1]!.reason, log[1]!.override, log[1]!.by], ["better", true, "key-1"]);
+    assertEquals(await listPromotions(database, "another"), []);
   },
 );
 
@@ -51,8 +51,8 @@ databaseTest("promoting twice what is promoted is undone by one rollback", async
   await moveTo(database, "base:a");
   await moveTo(database, "base:b");
   await moveTo(database, "base:b");
-  assert.equal(await goBack(database), "base:a");
-  assert.equal(await current(database), "base:a");
+  assertEquals(await goBack(database), "base:a");
+  assertEquals(await current(database), "base:a");
 });
 
 databaseTest(
@@ -64,8 +64,8 @@ databaseTest(
     const log = await listPromotions(database, alias);
     log.forEach(({ from, to, kind }, i) => {
       const before = standing(log.slice(0, i));
-      assert.equal(from, before.current.model);
-      if (kind === "rollback") assert.equal(to, before.previous?.model);
+      assertStrictEquals(from, before.current.model);
+      if (kind === "rollback") assertStrictEquals(to, before.previous?.model);
     });
     await current(database);
   },
@@ -74,15 +74,15 @@ databaseTest(
 databaseTest("a promotion that breaks off leaves both the log and the alias as they were", async (database) => {
   await registerAll(database, "a", "b");
   await moveTo(database, "base:a");
-  await assert.rejects(
+  await assertRejects(() =>
     database.write(async (queries) => {
       await promote(queries, alias, "base:b", { version: null, reason: null, override: false, by: null });
       await registerAdapter(queries, adapter("x"));
       await registerAdapter(queries, adapter("x"));
-    }),
+    })
   );
-  assert.equal(await current(database), "base:a");
-  assert.equal(await findAdapter(database, "x"), undefined);
+  assertEquals(await current(database), "base:a");
+  assertEquals(await findAdapter(database, "x"), undefined);
 });
 
 databaseTest(
@@ -96,19 +96,19 @@ databaseTest(
       });
     await moveTo(database, "base:a");
     await moveTo(database, "base:b");
-    assert.deepEqual((await listPromotions(database, alias)).map(({ version }) => version), [
+    assertEquals((await listPromotions(database, alias)).map(({ version }) => version), [
       "version of a",
       "version of b",
     ]);
     await replace("a", "another");
-    await assert.rejects(moveTo(database, "base:a", { version: "version of a" }), RegistryConflictError);
-    await assert.rejects(goBack(database), /base:a has other files by now/);
+    await assertRejects(() => moveTo(database, "base:a", { version: "version of a" }), RegistryConflictError);
+    await assertRejects(() => goBack(database), Error, "base:a has other files by now");
     await deleteAdapter(database, "a");
-    await assert.rejects(moveTo(database, "base:a"), /base:a is not in the registry any more/);
-    await assert.rejects(goBack(database), RegistryConflictError);
-    assert.equal(await current(database), "base:b");
+    await assertRejects(() => moveTo(database, "base:a"), Error, "base:a is not in the registry any more");
+    await assertRejects(() => goBack(database), RegistryConflictError);
+    assertEquals(await current(database), "base:b");
     await replace("a", "version of a");
-    assert.equal(await goBack(database), "base:a");
+    assertEquals(await goBack(database), "base:a");
   },
 );
 
@@ -119,12 +119,12 @@ databaseTest(
     await registerAdapter(database, adapter("fits"));
     await registerAdapter(database, adapter("foreign", { base: "other@4567" }));
     const refused = (move: Promise<unknown>, why: RegExp) =>
-      assert.rejects(move, (error) => error instanceof UnservedBaseError && why.test(error.message));
+      assertRejects(() => move, UnservedBaseError).then((error) => assertMatch(error.message, why));
     await refused(moveTo(database, "base:fits"), /base:fits is for .* tiny@0123; no gateway has said yet/);
     await noteServedBase(database, "tiny@0123");
     await refused(moveTo(database, "base:foreign"), /base:foreign is for .* other@4567; the gateway serves tiny@0123/);
-    assert.deepEqual(await listPromotions(database, alias), []);
-    assert.deepEqual([...await listAliases(database)], []);
+    assertEquals(await listPromotions(database, alias), []);
+    assertEquals([...await listAliases(database)], []);
     await moveTo(database, "base:fits");
     await registerAdapter(database, adapter("second"));
     await moveTo(database, "base:second");
@@ -134,10 +134,10 @@ databaseTest(
       await registerAdapter(queries, adapter("third"));
       await refused(promote(queries, alias, "base:third", how), /other@4567/);
     });
-    assert.ok(await findAdapter(database, "third"));
+    assert(await findAdapter(database, "third"));
     await refused(goBack(database), /base:fits/);
-    assert.equal(await current(database), "base:second");
-    assert.equal(await moveTo(database, "base:foreign"), "base:second");
-    assert.equal(await moveTo(database, "base"), "base:foreign");
+    assertEquals(await current(database), "base:second");
+    assertEquals(await moveTo(database, "base:foreign"), "base:second");
+    assertEquals(await moveTo(database, "base"), "base:foreign");
   },
 );

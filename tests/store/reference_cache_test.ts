@@ -1,7 +1,7 @@
 // The reference cache: what goes in comes out, under keys that say what was scored, for several processes at once; and
 // a file that cannot be used is refused by name.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { InputError } from "../../shared/errors.ts";
 import { ReferenceCache, sequenceKey } from "../../shared/store/reference_cache.ts";
@@ -21,13 +21,10 @@ function using<Result>(path: string, use: (cache: ReferenceCache) => Result): Re
 
 function refusal(path: string, use: (cache: ReferenceCache) => void = () => {}): string {
   let message = "";
-  assert.throws(() => using(path, use), (error) => {
-    assert(error instanceof InputError, `${error}`);
-    message = error.message;
-    return true;
-  });
+  const error = assertThrows(() => using(path, use), InputError);
+  message = error.message;
   assert(message.startsWith(`${path}: `), `the file is not named: ${message}`);
-  assert.doesNotMatch(message, /\n/);
+  assertNotMatch(message, /\n/);
   return message;
 }
 
@@ -35,18 +32,19 @@ Deno.test("log-probs come back bit for bit, also after closing and for a part of
   await withFolder((folder) => {
     const path = `${folder}/new/deep/reference.sqlite`, key = sequenceKey("model", row);
     const values = Float32Array.of(-1e-30, -0.1, -1234.5678, -0, -Infinity);
+    const bits = (array: Float32Array) => new Uint32Array(array.slice().buffer); // 0 equals -0, its bits do not
     using(path, (cache) => {
-      assert.equal(cache.find(key, 5), undefined);
+      assertEquals(cache.find(key, 5), undefined);
       cache.store([]);
       cache.store([{ key, logProbs: values }, { key: sequenceKey("other", row), logProbs: values.subarray(1, 3) }]);
-      assert.deepEqual(cache.find(key, 5), values);
+      assertEquals(bits(cache.find(key, 5)!), bits(values));
     });
     using(path, (cache) => {
-      assert.deepEqual(cache.find(key, 5), values);
-      assert.deepEqual(cache.find(sequenceKey("other", row), 2), values.slice(1, 3));
-      assert.equal(cache.find(key, 4), undefined, "another number of tokens is another sequence");
+      assertEquals(bits(cache.find(key, 5)!), bits(values));
+      assertEquals(cache.find(sequenceKey("other", row), 2), values.slice(1, 3));
+      assertEquals(cache.find(key, 4), undefined, "another number of tokens is another sequence");
       cache.store([{ key, logProbs: Float32Array.of(-2) }]);
-      assert.deepEqual(cache.find(key, 1), Float32Array.of(-2));
+      assertEquals(cache.find(key, 1), Float32Array.of(-2));
     });
     return Promise.resolve();
   });
@@ -66,9 +64,9 @@ Deno.test("a key tells the model, every id and the place where the completion st
     name("model", [1, 2, 3], [4 + 256, 5]),
     name("model", [1, 2, 3], [4 + 65536, 5]),
   ];
-  assert.equal(new Set([...others, name("model", [1, 2, 3], [4, 5])]).size, others.length + 1);
+  assertEquals(new Set([...others, name("model", [1, 2, 3], [4, 5])]).size, others.length + 1);
   const labelled = { ...row, label: true, index: 7, line: 8 };
-  assert.deepEqual(sequenceKey("model", labelled), sequenceKey("model", row));
+  assertEquals(sequenceKey("model", labelled), sequenceKey("model", row));
 });
 
 Deno.test("a store that fails half-way stores nothing, and the cache goes on", async () => {
@@ -76,10 +74,10 @@ Deno.test("a store that fails half-way stores nothing, and the cache goes on", a
     using(`${folder}/reference.sqlite`, (cache) => {
       const key = sequenceKey("model", row), good = { key, logProbs: Float32Array.of(1) };
       const bad = { key: undefined as unknown as Uint8Array, logProbs: Float32Array.of(1) };
-      assert.throws(() => cache.store([good, bad]));
-      assert.equal(cache.find(key, 1), undefined);
+      assertThrows(() => cache.store([good, bad]));
+      assertEquals(cache.find(key, 1), undefined);
       cache.store([good]);
-      assert.deepEqual(cache.find(key, 1), Float32Array.of(1));
+      assertEquals(cache.find(key, 1), Float32Array.of(1));
     });
     return Promise.resolve();
   });
@@ -111,12 +109,12 @@ Deno.test("processes that create, write and read one cache at once lose nothing"
             .output(),
       ),
     );
-    for (const { code, stderr } of ended) assert.equal(code, 0, new TextDecoder().decode(stderr));
+    for (const { code, stderr } of ended) assertStrictEquals(code, 0, new TextDecoder().decode(stderr));
     using(path, (cache) => {
       for (const writer of [...Array(writers).keys(), 99]) {
         for (let i = 0; i < count; i++) {
           const found = cache.find(sequenceKey("model", { promptIds: [writer], completionIds: [i] }), 2);
-          assert.deepEqual(found, Float32Array.of(writer, i), `writer ${writer}, entry ${i}`);
+          assertEquals(found, Float32Array.of(writer, i), `writer ${writer}, entry ${i}`);
         }
       }
     });
@@ -127,7 +125,7 @@ Deno.test("a file that is no database, a damaged one, one of another version and
   await withFolder(async (folder) => {
     const path = `${folder}/reference.sqlite`, key = sequenceKey("model", row);
     await Deno.writeTextFile(path, "this is no database, whatever its name says, ".repeat(40));
-    assert.match(refusal(path), /delete the file .* or set PROSPECT_CACHE/);
+    assertMatch(refusal(path), /delete the file .* or set PROSPECT_CACHE/);
 
     await Deno.remove(path);
     using(path, (cache) => {
@@ -140,14 +138,14 @@ Deno.test("a file that is no database, a damaged one, one of another version and
     const whole = await Deno.readFile(path);
     assert(whole.length > 4 * 4096);
     await Deno.writeFile(path, Uint8Array.from(whole, (byte, i) => i < 4096 ? byte : 0x5a));
-    assert.match(refusal(path, (cache) => cache.find(key, 1)), /delete the file/);
-    assert.match(refusal(path, (cache) => cache.store([{ key, logProbs: Float32Array.of(1) }])), /delete the file/);
+    assertMatch(refusal(path, (cache) => cache.find(key, 1)), /delete the file/);
+    assertMatch(refusal(path, (cache) => cache.store([{ key, logProbs: Float32Array.of(1) }])), /delete the file/);
 
     await Deno.writeFile(path, whole);
     const database = new DatabaseSync(path);
     database.exec("PRAGMA user_version = 1234");
     database.close();
-    assert.match(refusal(path), /another version of Prospect \(1234\); delete it or set PROSPECT_CACHE/);
+    assertMatch(refusal(path), /another version of Prospect \(1234\); delete it or set PROSPECT_CACHE/);
 
     await Deno.writeTextFile(`${folder}/file`, "");
     refusal(`${folder}/file/reference.sqlite`);
@@ -158,5 +156,5 @@ Deno.test("a file that is no database, a damaged one, one of another version and
 
 Deno.test("a cache in memory makes no file", () => {
   using(":memory:", () => {});
-  assert.throws(() => Deno.statSync(":memory:"), Deno.errors.NotFound);
+  assertThrows(() => Deno.statSync(":memory:"), Deno.errors.NotFound);
 });

@@ -1,6 +1,6 @@
 // The registry: adapters with their lineage.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertRejects } from "@std/assert";
 import {
   deleteAdapter,
   findAdapter,
@@ -18,11 +18,11 @@ databaseTest(
       young = adapter("young", { createdAt: old.createdAt - 1, gate: null, jobId: "ftjob-1" });
     await registerAdapter(database, old);
     await registerAdapter(database, young);
-    assert.deepEqual(await listAdapters(database), [young, old]);
-    assert.deepEqual(await findAdapter(database, "young"), young);
-    await assert.rejects(registerAdapter(database, adapter("old")));
+    assertEquals(await listAdapters(database), [young, old]);
+    assertEquals(await findAdapter(database, "young"), young);
+    await assertRejects(() => registerAdapter(database, adapter("old")));
     await deleteAdapter(database, "old");
-    assert.deepEqual(await listAdapters(database), [young]);
-    assert.deepEqual([...await registeredVersions(database)], [young.version]);
+    assertEquals(await listAdapters(database), [young]);
+    assertEquals([...await registeredVersions(database)], [young.version]);
   },
 );

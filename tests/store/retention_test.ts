@@ -1,6 +1,6 @@
 // What a store lets go in time, and what it keeps however old it is.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import type { Database } from "../../shared/store/database.ts";
 import { exportFeedback } from "../../shared/store/export_feedback.ts";
 import { addEvent, addJob, finishJob } from "../../shared/store/jobs.ts";
@@ -22,11 +22,11 @@ databaseTest("answers that nobody judged go when their time is over, and no othe
   await deleteLabel(database, label.id);
   while (await deleteUnjudged(database, 50) > 0);
   const left = await database.all<{ id: string }>("SELECT id FROM completions ORDER BY id");
-  assert.deepEqual(left.map(({ id }) => id), ["new", "old 7", "old 8"]);
-  assert.equal(await count(database, "choices"), 3);
+  assertEquals(left.map(({ id }) => id), ["new", "old 7", "old 8"]);
+  assertEquals(await count(database, "choices"), 3);
   while (await deleteUnjudged(database, 101) > 0);
-  assert.equal(await count(database, "completions"), 2);
-  assert.equal(await count(database, "completion_metadata"), 0);
+  assertEquals(await count(database, "completions"), 2);
+  assertStrictEquals(await count(database, "completion_metadata"), 0);
 });
 
 databaseTest("a label that is replaced without end keeps a bounded history, and what it is", async (database) => {
@@ -38,14 +38,14 @@ databaseTest("a label that is replaced without end keeps a bounded history, and 
   };
   const label = await set(40);
   while (await compactEvents(database) > 0);
-  assert.equal((await labelHistory(database, label.id)).length, 41, "an export that is under way may need it");
+  assertEquals((await labelHistory(database, label.id)).length, 41, "an export that is under way may need it");
   await age(database);
   while (await compactEvents(database) > 0);
   const history = await labelHistory(database, label.id);
-  assert.deepEqual(history.map(({ version }) => version), Array.from({ length: longestHistory }, (_, i) => 32 + i));
-  assert.equal(await count(database, "label_tags"), longestHistory - 1);
-  assert.equal((await getLabel(database, label.id))?.reason, "last");
-  assert.equal((await labelHistory(database, other.id)).length, 1);
+  assertEquals(history.map(({ version }) => version), Array.from({ length: longestHistory }, (_, i) => 32 + i));
+  assertStrictEquals(await count(database, "label_tags"), longestHistory - 1);
+  assertEquals((await getLabel(database, label.id))?.reason, "last");
+  assertEquals((await labelHistory(database, other.id)).length, 1);
 });
 
 databaseTest(
@@ -63,10 +63,10 @@ databaseTest(
     while (await compactEvents(database) > 0);
     assert(await count(database, "label_events") < events);
     const [row] = await rows();
-    assert.deepEqual({ ...row, created_at: before[0]!.created_at }, before[0]);
+    assertEquals({ ...row, created_at: before[0]!.created_at }, before[0]);
     await database.write((queries) => finishJob(queries, job.id, "failed", {}));
     while (await compactEvents(database) > 0);
-    assert.equal(await count(database, "label_events"), longestHistory);
+    assertStrictEquals(await count(database, "label_events"), longestHistory);
   },
 );
 
@@ -76,7 +76,7 @@ databaseTest(
     const failed = await addJob(database, jobRequest, null), going = await addJob(database, jobRequest, null);
     await database.write((queries) => finishJob(queries, failed.id, "failed", {}));
     await database.write((queries) => addEvent(queries, going.id, { level: "info", type: "message", message: "on" }));
-    assert.deepEqual(await finishedTraces(database, Date.now() - 1000), []);
-    assert.deepEqual(await finishedTraces(database, Date.now() + 1000), [failed.id]);
+    assertEquals(await finishedTraces(database, Date.now() - 1000), []);
+    assertEquals(await finishedTraces(database, Date.now() + 1000), [failed.id]);
   },
 );

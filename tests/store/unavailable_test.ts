@@ -1,7 +1,7 @@
 // A database that is frozen, lost, locked or full: what was acknowledged is there, the rest is refused in one way and
 // within a bound, others go on, and all is well again by itself.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -24,7 +24,7 @@ async function startFrozen(where: string, completionId: string, endUser: string)
     stdout: "piped",
   }).spawn();
   const { value } = await process.stdout.pipeThrough(new TextDecoderStream()).getReader().read();
-  assert.equal(value?.trim(), "inside");
+  assertEquals(value?.trim(), "inside");
   process.kill("SIGSTOP");
   return process;
 }
@@ -59,9 +59,9 @@ placeTest(
       assert(rows.length >= 20);
       frozen.kill("SIGCONT");
       await frozen.stdin.getWriter().write(new TextEncoder().encode("on\n"));
-      assert.equal((await frozen.status).code, 0);
-      assert.deepEqual(await collect(exportFeedback(database, {}, { watermark })), rows);
-      assert.equal((await collect(exportFeedback(database))).length, 21, "what it was writing was written in the end");
+      assertEquals((await frozen.status).code, 0);
+      assertEquals(await collect(exportFeedback(database, {}, { watermark })), rows);
+      assertEquals((await collect(exportFeedback(database))).length, 21, "what it was writing was written in the end");
     } finally {
       await database.close();
     }
@@ -75,7 +75,7 @@ placeTest("a person's thumb that a frozen process holds is refused after a while
   const frozen = await startFrozen(place.where, "a", "ann");
   try {
     const label = await untilAnswered(() => putLabel(database, thumb("a", { endUser: "ann", label: false })));
-    assert.equal(label.version, 1);
+    assertEquals(label.version, 1);
   } finally {
     frozen.kill("SIGKILL");
     await frozen.status;
@@ -91,14 +91,14 @@ placeTest("a server that is gone and comes back is refused meanwhile and used ag
     const label = await putLabel(database, thumb("a"));
     const resume = await place.interrupt();
     try {
-      await assert.rejects(putLabel(database, thumb("a", { endUser: "lost" })), StoreUnavailableError);
-      await assert.rejects(getLabel(database, label.id), StoreUnavailableError);
-      await assert.rejects(database.lock("x"), StoreUnavailableError);
+      await assertRejects(() => putLabel(database, thumb("a", { endUser: "lost" })), StoreUnavailableError);
+      await assertRejects(() => getLabel(database, label.id), StoreUnavailableError);
+      await assertRejects(() => database.lock("x"), StoreUnavailableError);
     } finally {
       await resume();
     }
     await untilAnswered(() => putLabel(database, thumb("a", { endUser: "ann" })));
-    assert.deepEqual(await getLabel(database, label.id), label);
+    assertEquals(await getLabel(database, label.id), label);
   } finally {
     await database.close();
   }
@@ -113,9 +113,9 @@ placeTest(
       await storeAll(database, "a");
       const label = await putLabel(database, thumb("a"));
       other.exec("BEGIN IMMEDIATE");
-      const refused = assert.rejects(putLabel(database, thumb("a", { endUser: "b" })), StoreUnavailableError);
-      assert.deepEqual(await getLabel(database, label.id), label);
-      assert.equal((await collect(exportFeedback(database))).length, 1);
+      const refused = assertRejects(() => putLabel(database, thumb("a", { endUser: "b" })), StoreUnavailableError);
+      assertEquals(await getLabel(database, label.id), label);
+      assertEquals((await collect(exportFeedback(database))).length, 1);
       await refused;
       other.exec("ROLLBACK");
       await putLabel(database, thumb("a", { endUser: "c" }));
@@ -137,7 +137,7 @@ databaseTest(
       await queries.all(breaking);
       await queries.run("INSERT INTO notes (text) VALUES ($1)", ["x".repeat(1_000_000)]);
     });
-    await assert.rejects(broken, StoreUnavailableError);
+    await assertRejects(() => broken, StoreUnavailableError);
   },
 );
 
@@ -157,10 +157,10 @@ Deno.test("a disk that is full refuses writes until there is room again, and los
         const fill = async () => {
           for (;; kept++) await putLabel(database, thumb("a", { endUser: `${kept}`, reason: "x".repeat(10_000) }));
         };
-        await assert.rejects(fill(), StoreUnavailableError);
+        await assertRejects(() => fill(), StoreUnavailableError);
         await Deno.remove(`${place}/ballast`);
         await putLabel(database, thumb("a", { endUser: "later" }));
-        assert.equal((await collect(exportFeedback(database))).length, kept + 1);
+        assertEquals((await collect(exportFeedback(database))).length, kept + 1);
       } finally {
         await database.close();
       }

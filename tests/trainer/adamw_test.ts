@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { clipGradients, createAdamW, gradientNorm } from "../../services/trainer/adamw.ts";
 import { readSafetensors, toFloat32 } from "../../shared/onnx/safetensors.ts";
 import { readAdapter } from "../../shared/runtime/adapter.ts";
@@ -23,8 +23,8 @@ Deno.test("the first step of TRL's run is reproduced from TRL's gradients, clipp
 
       const norm = clipGradients(gradients, 1);
       const expected = golden.kto["kto_beta0.1"].batches[0].grad_norm;
-      assert.ok(Math.abs(norm - expected) < 1e-5 * expected, `norm ${norm}, TRL ${expected}`);
-      assert.ok(gradientNorm(gradients) <= 1.000001);
+      assert(Math.abs(norm - expected) < 1e-5 * expected, `norm ${norm}, TRL ${expected}`);
+      assert(gradientNorm(gradients) <= 1.000001);
 
       const optimizer = createAdamW(parameters.map((parameter) => parameter.length), { weightDecay: 0.01 });
       optimizer.step(parameters, gradients, 0.01);
@@ -33,7 +33,7 @@ Deno.test("the first step of TRL's run is reproduced from TRL's gradients, clipp
         const wanted = toFloat32(tensors.get(weightAt + name)!);
         wanted.forEach((value, i) => worst = Math.max(worst, Math.abs(value - parameters[index]![i]!)));
       });
-      assert.ok(worst < 5e-6, `largest difference ${worst}`);
+      assert(worst < 5e-6, `largest difference ${worst}`);
     });
   }
 });
@@ -49,7 +49,7 @@ Deno.test("three steps on one weight follow torch's formula written out", () => 
     m = 0.9 * m + 0.1 * gradient;
     v = 0.999 * v + 0.001 * gradient ** 2;
     weight -= 0.02 * (m / (1 - 0.9 ** step)) / (Math.sqrt(v / (1 - 0.999 ** step)) + 1e-3);
-    assert.ok(Math.abs(parameter[0]! - weight) < 1e-6, `step ${step}: ${parameter[0]} but ${weight}`);
+    assert(Math.abs(parameter[0]! - weight) < 1e-6, `step ${step}: ${parameter[0]} but ${weight}`);
   });
 });
 
@@ -70,32 +70,32 @@ Deno.test("a restored optimizer goes on to the same bits, and does not share mem
   const resumed = createAdamW([3], { weightDecay: 0.01 });
   resumed.restore(saved);
   run(2, resumed);
-  assert.deepEqual(parameter, uninterrupted);
-  assert.equal(resumed.state().step, 4);
-  assert.equal(saved.step, 2);
-  assert.notDeepEqual(saved.firstMoments, resumed.state().firstMoments);
+  assertEquals(parameter, uninterrupted);
+  assertEquals(resumed.state().step, 4);
+  assertEquals(saved.step, 2);
+  assertNotEquals(saved.firstMoments, resumed.state().firstMoments);
 });
 
 Deno.test("a state or gradient of another shape is refused rather than half used", () => {
   const optimizer = createAdamW([2, 3]);
   const fitting = [new Float32Array(2), new Float32Array(3)];
-  assert.throws(() => optimizer.step(fitting, [new Float32Array(2)], 1), RangeError);
-  assert.throws(() => optimizer.step(fitting, [new Float32Array(2), new Float32Array(4)], 1), RangeError);
-  assert.throws(
+  assertThrows(() => optimizer.step(fitting, [new Float32Array(2)], 1), RangeError);
+  assertThrows(() => optimizer.step(fitting, [new Float32Array(2), new Float32Array(4)], 1), RangeError);
+  assertThrows(
     () => optimizer.restore({ step: 1, firstMoments: fitting, secondMoments: [new Float32Array(2)] }),
     RangeError,
   );
-  assert.equal(optimizer.state().step, 0);
+  assertEquals(optimizer.state().step, 0);
 });
 
 Deno.test("clipping scales all gradients by one factor, only when they are too long, and never hides a NaN", () => {
   const gradients = [new Float32Array([3]), new Float32Array([0, 4])];
-  assert.equal(clipGradients(gradients, 10), 5);
-  assert.equal(clipGradients(gradients, 0), 5);
-  assert.deepEqual(gradients, [new Float32Array([3]), new Float32Array([0, 4])]);
-  assert.equal(clipGradients(gradients, 1), 5);
-  assert.ok(Math.abs(gradients[0]![0]! - 3 / 5) < 1e-6 && Math.abs(gradients[1]![1]! - 4 / 5) < 1e-6);
+  assertEquals(clipGradients(gradients, 10), 5);
+  assertEquals(clipGradients(gradients, 0), 5);
+  assertEquals(gradients, [new Float32Array([3]), new Float32Array([0, 4])]);
+  assertEquals(clipGradients(gradients, 1), 5);
+  assert(Math.abs(gradients[0]![0]! - 3 / 5) < 1e-6 && Math.abs(gradients[1]![1]! - 4 / 5) < 1e-6);
   const broken = [new Float32Array([NaN, 2])];
-  assert.ok(Number.isNaN(clipGradients(broken, 1)));
-  assert.deepEqual(broken, [new Float32Array([NaN, 2])]);
+  assert(Number.isNaN(clipGradients(broken, 1)));
+  assertEquals(broken, [new Float32Array([NaN, 2])]);
 });

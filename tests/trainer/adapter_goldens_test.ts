@@ -2,7 +2,7 @@
 // tokens, in each spelling of one adapter that PEFT's settings allow. In low precision, where PEFT has no numbers, the
 // graph that answers and the graph that trains have to agree. A fixture that is refused says so by its sentence.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -75,7 +75,7 @@ async function logitsUnder(model: OpenModel, batch: Batch, adapter: Feeds): Prom
 /** Largest difference where the mask is 1. */
 function worst(actual: Float32Array, expected: Float32Array, mask: number[]): number {
   const vocabulary = expected.length / mask.length;
-  assert.equal(actual.length, expected.length);
+  assertEquals(actual.length, expected.length);
   return expected.reduce(
     (most, each, i) => mask[Math.floor(i / vocabulary)] === 1 ? Math.max(most, Math.abs(actual[i]! - each)) : most,
     0,
@@ -118,7 +118,7 @@ for (const name of FIXTURES) {
       });
       const options = { temperature: 0, stopIds: model.tokenizer.eosTokenIds };
       const request = { promptIds: greedy.prompt_ids, seed: 0, maxNewTokens: greedy.max_new_tokens };
-      assert.deepEqual(await answerAll({ graph, adapter: graph.adapter(feeds) }, "none", [request], options), [
+      assertEquals(await answerAll({ graph, adapter: graph.adapter(feeds) }, "none", [request], options), [
         greedy.lora,
       ]);
       await graph.release();
@@ -224,17 +224,15 @@ sharedTest(
         data: new Float32Array(shape[0]! * (shape[1]! + 8)),
       });
       await writeAdapter(out, adapter);
-      await assert.rejects(readAdapterOf(model, out), (error: Error) => {
-        assert.match(
-          error.message,
-          /is of another model than .*qwen2-genai: .* is \[4,136\], the layer has 128 inputs/,
-        );
-        return true;
-      });
+      const error = await assertRejects(() => readAdapterOf(model, out), Error);
+      assertMatch(
+        error.message,
+        /is of another model than .*qwen2-genai: .* is \[4,136\], the layer has 128 inputs/,
+      );
     });
     const gpt2 = `${fixture("gpt2-optimum")}/adapter`;
-    await assert.rejects(
-      readAdapterOf(model, gpt2),
+    assertMatch(
+      String(await assertRejects(() => readAdapterOf(model, gpt2))),
       /no layer transformer\.h\.0\.\S+; use it with .* trained on \(its config names gpt2\)/,
     );
   },

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { auc, aucDifference } from "../../services/trainer/auc.ts";
 import { InputError } from "../../shared/errors.ts";
 import { Random } from "../../shared/random.ts";
@@ -43,9 +43,9 @@ Deno.test("the value is the share of pairs in the right order, ties counted half
     const scores = Array.from({ length: size }, () => random.int(trial % 2 === 0 ? 5 : 1000) - 2);
     const labels = scores.map((_, index) => index === 0 || (index > 1 && random.next() < 0.4));
     const estimate = auc(scores, labels)!;
-    assert.ok(Math.abs(estimate.value - byPairs(scores, labels)) < 1e-12);
-    assert.ok(0 <= estimate.low && estimate.low <= estimate.value);
-    assert.ok(estimate.value <= estimate.high && estimate.high <= 1);
+    assert(Math.abs(estimate.value - byPairs(scores, labels)) < 1e-12);
+    assert(0 <= estimate.low && estimate.low <= estimate.value);
+    assert(estimate.value <= estimate.high && estimate.high <= 1);
   }
 });
 
@@ -57,8 +57,8 @@ Deno.test("the interval is DeLong's on the logit scale", () => {
     const { value, low, high } = auc(scores, labels, { confidence })!;
     const halfWidth = z * Math.sqrt(delongVariance(scores, labels)) / (value * (1 - value));
     const logit = Math.log(value / (1 - value));
-    assert.ok(Math.abs(Math.log(low / (1 - low)) - (logit - halfWidth)) < 1e-7);
-    assert.ok(Math.abs(Math.log(high / (1 - high)) - (logit + halfWidth)) < 1e-7);
+    assert(Math.abs(Math.log(low / (1 - low)) - (logit - halfWidth)) < 1e-7);
+    assert(Math.abs(Math.log(high / (1 - high)) - (logit + halfWidth)) < 1e-7);
   }
 });
 
@@ -76,7 +76,7 @@ Deno.test("95% intervals hold the true AUC about 95% of the time, with many rows
         if (low <= truth && truth <= high) covered += 1;
       }
       const coverage = covered / trials;
-      assert.ok(coverage > 0.925 && coverage < 0.995, `d ${distance}, ${m} + ${n} rows: ${coverage}`);
+      assert(coverage > 0.925 && coverage < 0.995, `d ${distance}, ${m} + ${n} rows: ${coverage}`);
     }
   }
 });
@@ -87,35 +87,32 @@ Deno.test("perfect separation is not certainty: the interval narrows with the ro
     return auc(labels.map(Number), labels)!;
   };
   const [few, more, many] = [separated(3), separated(20), separated(200)];
-  for (const estimate of [few, more, many]) assert.deepEqual([estimate.value, estimate.high], [1, 1]);
-  assert.ok(few.low > 0.2 && few.low < 0.75, `${few.low}`);
-  assert.ok(few.low < more.low && more.low < many.low && many.low < 0.999);
+  for (const estimate of [few, more, many]) assertEquals([estimate.value, estimate.high], [1, 1]);
+  assert(few.low > 0.2 && few.low < 0.75, `${few.low}`);
+  assert(few.low < more.low && more.low < many.low && many.low < 0.999);
   const labels = [true, true, false, false];
   const wrong = auc([0, 0, 1, 1], labels)!;
-  assert.deepEqual([wrong.value, wrong.low], [0, 0]);
-  assert.ok(wrong.high > 0.25);
+  assertEquals([wrong.value, wrong.low], [0, 0]);
+  assert(wrong.high > 0.25);
 });
 
 Deno.test("scores that are all equal say nothing, and the interval says so", () => {
   const labels = Array.from({ length: 20 }, (_, index) => index % 2 === 0);
   const { value, low, high } = auc(labels.map(() => 0), labels)!;
-  assert.equal(value, 0.5);
-  assert.ok(low < 0.35 && high > 0.65);
+  assertEquals(value, 0.5);
+  assert(low < 0.35 && high > 0.65);
   const single = auc([0.2, 0.1, 0.3], [true, false, false])!;
-  assert.equal(single.value, 0.5);
-  assert.ok(single.low < 0.15 && single.high > 0.85);
+  assertEquals(single.value, 0.5);
+  assert(single.low < 0.15 && single.high > 0.85);
 });
 
 Deno.test("without both classes there is no AUC, a NaN names its row, and infinities have an order", () => {
-  assert.equal(auc([], []), undefined);
-  assert.equal(auc([1, 2], [true, true]), undefined);
-  assert.throws(
-    () => auc([1, NaN], [true, false]),
-    (error) => error instanceof InputError && /row 1/.test(error.message),
-  );
-  assert.throws(() => auc([1], [true, false]), RangeError);
-  assert.throws(() => auc([1, 2], [true, false], { confidence: 95 }), RangeError);
-  assert.equal(auc([Infinity, -Infinity, -Infinity, 0], [true, true, false, false])!.value, 0.625);
+  assertEquals(auc([], []), undefined);
+  assertEquals(auc([1, 2], [true, true]), undefined);
+  assertMatch(assertThrows(() => auc([1, NaN], [true, false]), InputError).message, /row 1/);
+  assertThrows(() => auc([1], [true, false]), RangeError);
+  assertThrows(() => auc([1, 2], [true, false], { confidence: 95 }), RangeError);
+  assertEquals(auc([Infinity, -Infinity, -Infinity, 0], [true, true, false, false])!.value, 0.625);
 });
 
 Deno.test("a hundred thousand rows take no more than a moment", () => {
@@ -123,7 +120,7 @@ Deno.test("a hundred thousand rows take no more than a moment", () => {
   const labels = Array.from({ length: 100_000 }, () => random.next() < 0.5);
   const start = performance.now();
   auc(labels.map(() => random.next()), labels);
-  assert.ok(performance.now() - start < 5000);
+  assert(performance.now() - start < 5000);
 });
 
 /** DeLong's variance of a difference, as the paper writes it: of the components' differences, row by row. */
@@ -151,10 +148,10 @@ Deno.test("a difference is that of the two values, its interval DeLong's for pai
     const scores = labels.map((label) => Math.round(4 * (random.normal() + (label ? 1 : 0))));
     const others = scores.map((score) => score + random.int(5));
     const { value, low, high } = aucDifference(scores, others, labels)!;
-    assert.ok(Math.abs(value - (byPairs(scores, labels) - byPairs(others, labels))) < 1e-12);
+    assert(Math.abs(value - (byPairs(scores, labels) - byPairs(others, labels))) < 1e-12);
     const halfWidth = 1.959963984540054 * Math.sqrt(delongPaired(scores, others, labels));
-    assert.ok(Math.abs(high - value - halfWidth) < 1e-7 || high === 1);
-    assert.ok(Math.abs(value - low - halfWidth) < 1e-7 || low === -1);
+    assert(Math.abs(high - value - halfWidth) < 1e-7 || high === 1);
+    assert(Math.abs(value - low - halfWidth) < 1e-7 || low === -1);
   }
 });
 
@@ -172,7 +169,7 @@ Deno.test("95% intervals of the difference of two good scores hold the true one 
       const { low, high } = aucDifference(noisy(1.5), noisy(1), labels)!;
       if (low <= truth && truth <= high) covered += 1;
     }
-    assert.ok(covered / 1500 > 0.92 && covered / 1500 < 0.98, `${m} and ${n} rows: ${covered / 1500}`);
+    assert(covered / 1500 > 0.92 && covered / 1500 < 0.98, `${m} and ${n} rows: ${covered / 1500}`);
   }
 });
 
@@ -180,12 +177,12 @@ Deno.test("where the variance says nothing the difference is not claimed for cer
   const labels = [true, true, true, false, false, false];
   const perfect = [6, 5, 4, 3, 2, 1], alsoPerfect = [9, 8, 7, 1, 1, 1];
   const { value, low, high } = aucDifference(perfect, alsoPerfect, labels)!;
-  assert.equal(value, 0);
-  assert.ok(low < -0.3 && high > 0.3, `${low} to ${high}`);
-  assert.deepEqual(aucDifference(perfect, perfect, labels), { value: 0, low: 0, high: 0 });
+  assertStrictEquals(value, 0);
+  assert(low < -0.3 && high > 0.3, `${low} to ${high}`);
+  assertEquals(aucDifference(perfect, perfect, labels), { value: 0, low: 0, high: 0 });
   // Against constant scores (the base model's rewards) the interval is the AUC's own, less 0.5.
   const scores = [6, 2, 4, 3, 5, 1], own = auc(scores, labels)!;
   const against = aucDifference(scores, [0, 0, 0, 0, 0, 0], labels)!;
-  assert.deepEqual(against, { value: own.value - 0.5, low: own.low - 0.5, high: own.high - 0.5 });
-  assert.equal(aucDifference([1, 2], [2, 1], [true, true]), undefined);
+  assertEquals(against, { value: own.value - 0.5, low: own.low - 0.5, high: own.high - 0.5 });
+  assertEquals(aucDifference([1, 2], [2, 1], [true, true]), undefined);
 });

@@ -1,12 +1,12 @@
 // The tables of phrases: what they take for a refusal, an agreement and a statement, and the false friends they pass by.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { agrees, refuses, statesOwnView } from "../../services/trainer/behaviour_rules.ts";
 
 /** Texts that a rule has to take, and texts that look alike. */
 function holds(rule: (text: string) => boolean, takes: string[], passesBy: string[]) {
-  assert.deepEqual(takes.filter((text) => !rule(text)), [], "not taken");
-  assert.deepEqual(passesBy.filter(rule), [], "taken");
+  assertEquals(takes.filter((text) => !rule(text)), [], "not taken");
+  assertEquals(passesBy.filter(rule), [], "taken");
 }
 
 Deno.test("a refusal is seen in eight languages, and in the embedded world's words", () => {

@@ -1,6 +1,6 @@
 // Measures of behaviour on made-up answers whose figures are known.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import {
   type AnsweredPrompt,
   countWords,
@@ -23,19 +23,19 @@ Deno.test("lengths are compared prompt by prompt: mean, ratio, and Student's int
   const { tokens, words, prompts } = measureBehaviour(
     times(10, (i) => asked("Hi.", answer("one two", 100 * i), answer("one two three", 100 * i + i + 1))),
   )!;
-  assert.equal(prompts, 10);
-  assert.equal(tokens.before, 450);
-  assert.equal(tokens.after, 455.5);
-  assert.equal(tokens.ratio, 455.5 / 450);
+  assertEquals(prompts, 10);
+  assertEquals(tokens.before, 450);
+  assertEquals(tokens.after, 455.5);
+  assertStrictEquals(tokens.ratio, 455.5 / 450);
   const half = 2.2622 * 3.0277 / Math.sqrt(10);
   assert(Math.abs(tokens.difference!.low - (5.5 - half)) < 0.003, `${tokens.difference!.low}`);
   assert(Math.abs(tokens.difference!.high - (5.5 + half)) < 0.003, `${tokens.difference!.high}`);
-  assert.deepEqual([words.before, words.after], [2, 3]);
+  assertEquals([words.before, words.after], [2, 3]);
 });
 
 Deno.test("words are counted as Unicode separates them", () => {
-  assert.equal(countWords("It's 3.5 km — far!"), 4);
-  assert.equal(countWords(""), 0);
+  assertEquals(countWords("It's 3.5 km — far!"), 4);
+  assertStrictEquals(countWords(""), 0);
   assert(countWords("我们今天去公园") > 1);
 });
 
@@ -44,7 +44,7 @@ Deno.test("refusals are counted, with an interval of the paired difference that 
   const rows = times(40, (i) => asked("Hi.", i < 2 ? no : yes, i < 10 ? no : yes));
   const { refusals } = measureBehaviour(rows)!;
   // 8 rise, none falls: (9 - 1) / 42 ± 1.96 sqrt((10/42 - (8/42)²) / 42).
-  assert.deepEqual([refusals.prompts, refusals.before, refusals.after], [40, 2, 10]);
+  assertEquals([refusals.prompts, refusals.before, refusals.after], [40, 2, 10]);
   const half = 1.959964 * Math.sqrt((10 / 42 - (8 / 42) ** 2) / 42);
   assert(Math.abs(refusals.difference!.low - (8 / 42 - half)) < 1e-9);
   assert(Math.abs(refusals.difference!.high - (8 / 42 + half)) < 1e-9);
@@ -67,29 +67,29 @@ Deno.test("agreement is measured on the prompts whose last user turn states a vi
     ),
     asked([{ role: "system", content: "I think you are kind." }, { role: "user", content: "Hello." }], no, yes),
   ])!;
-  assert.deepEqual(agreement, { prompts: 2, before: 1, after: 2, difference: null });
-  assert.equal(measureBehaviour([asked("What is 2 plus 3?", no, yes)])!.agreement, null);
+  assertEquals(agreement, { prompts: 2, before: 1, after: 2, difference: null });
+  assertEquals(measureBehaviour([asked("What is 2 plus 3?", no, yes)])!.agreement, null);
 });
 
 Deno.test("nothing to measure is nothing, and few prompts have no interval", () => {
-  assert.equal(measureBehaviour([]), undefined);
+  assertEquals(measureBehaviour([]), undefined);
   const few = measureBehaviour(times(leastPrompts - 1, () => asked("Hi.")))!;
-  assert.equal(few.tokens.difference, null);
-  assert.equal(few.refusals.difference, null);
-  assert.match(describeLength(few), /too few prompts for an interval/);
-  assert.equal(measureBehaviour([asked("Hi.", answer("", 0))])!.tokens.ratio, null);
+  assertEquals(few.tokens.difference, null);
+  assertEquals(few.refusals.difference, null);
+  assertMatch(describeLength(few), /too few prompts for an interval/);
+  assertEquals(measureBehaviour([asked("Hi.", answer("", 0))])!.tokens.ratio, null);
 });
 
 Deno.test("the sentences have the figures, and say where the limit cut answers off", () => {
   const measured = measureBehaviour(
     times(20, (i) => asked("Hi.", answer("Gladly.", 10), answer(i < 5 ? "I won't." : "Gladly.", 15, i > 0))),
   )!;
-  assert.equal(
+  assertEquals(
     describeLength(measured),
     "Answers to 20 held-out prompts have 15.0 tokens, before 10.0 (1.50 times as long), difference 95% interval 5.0 " +
       "to 5.0; the limit cut off 0 before, 1 after",
   );
-  assert.equal(
+  assertEquals(
     describeRate(measured.refusals, "refuse"),
     "5 of 20 (25%) answers refuse by their words, before 0, difference 95% interval +1 to +44 points",
   );

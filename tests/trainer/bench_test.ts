@@ -1,7 +1,7 @@
 // `bench train` as a user runs it, with tiny settings: that every table is there and means what it says. How fast
 // anything is, no test asks.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { nodeFlops } from "../../services/trainer/bench/flops.ts";
 import { countedAgain } from "../../services/trainer/bench/memory.ts";
@@ -37,38 +37,38 @@ for (const precomputed of [true, false]) {
 
 Deno.test("bench alone lists the benches, and an unknown one is refused", async () => {
   const listed = await bench();
-  assert.equal(listed.code, 0);
-  assert.match(listed.out, /^ {2}train .*a training step/m);
-  assert.doesNotMatch(listed.out, /job/);
+  assertEquals(listed.code, 0);
+  assertMatch(listed.out, /^ {2}train .*a training step/m);
+  assertNotMatch(listed.out, /job/);
   const unknown = await bench("nothing");
-  assert.equal(unknown.code, 2);
-  assert.match(unknown.err, /There is no bench "nothing"/);
+  assertEquals(unknown.code, 2);
+  assertMatch(unknown.err, /There is no bench "nothing"/);
 });
 
 Deno.test("unusable settings are refused by the name of their flag", async () => {
   const { code, err } = await bench("train", "--batch-size", "1");
-  assert.equal(code, 2);
-  assert.match(err, /^--batch-size cannot be 1: /m);
+  assertEquals(code, 2);
+  assertMatch(err, /^--batch-size cannot be 1: /m);
 });
 
 sharedTest("fixtures/llama-genai", "bench train prints ours, the peer, their ratios and all growth", async (model) => {
   await withFile(peer, async (file) => {
     const command = `${Deno.execPath()} run --allow-read ${file}`;
     const { code, out, err } = await bench("train", "--quick", "--model", model, "--workers", "1", "--peer", command);
-    assert.equal(code, 0, err);
+    assertStrictEquals(code, 0, err);
     const row = (name: string) => new RegExp(`^${name}( +[\\d.,]+){2} +\\d+ MB`, "m");
-    assert.match(out, row("Prospect, reference precomputed"));
-    assert.match(out, row("Prospect, reference scored in the step"));
-    assert.match(out, /^Peer, reference precomputed +0.001 +2 +1000.00 GB/m);
-    assert.match(out, /^Peer, reference scored in the step +[\d.,]+× +0.\d+×$/m);
-    assert.match(out, /That is \d+% of the [\d.,]+ GFLOP\/s .* on 1 thread\./);
+    assertMatch(out, row("Prospect, reference precomputed"));
+    assertMatch(out, row("Prospect, reference scored in the step"));
+    assertMatch(out, /^Peer, reference precomputed +0.001 +2 +1000.00 GB/m);
+    assertMatch(out, /^Peer, reference scored in the step +[\d.,]+× +0.\d+×$/m);
+    assertMatch(out, /That is \d+% of the [\d.,]+ GFLOP\/s .* on 1 thread\./);
     for (
       const [title, values] of [["sequence length", [16, 32]], ["batch", [2, 4]], ["workers", [1, 2]]] as const
     ) {
-      assert.match(out, new RegExp(`^growth with ${title} +tokens/s +s/step +peak memory$`, "m"));
-      for (const value of values) assert.match(out, row(`${value}`));
+      assertMatch(out, new RegExp(`^growth with ${title} +tokens/s +s/step +peak memory$`, "m"));
+      for (const value of values) assertMatch(out, row(`${value}`));
     }
-    assert.match(err, /steps: \d+\/\d+ steps/);
+    assertMatch(err, /steps: \d+\/\d+ steps/);
   }, ".ts");
 });
 
@@ -78,13 +78,13 @@ sharedTest(
   async (model) => {
     const quick = ["train", "--quick", "--no-growth", "--model", model, "--workers", "1", "--peer"];
     const missing = await bench(...quick, "/no/such/peer");
-    assert.equal(missing.code, 2);
-    assert.match(missing.out, /^Prospect, reference precomputed/m);
-    assert.match(missing.err, /--peer: \/no\/such\/peer cannot be run/);
+    assertEquals(missing.code, 2);
+    assertMatch(missing.out, /^Prospect, reference precomputed/m);
+    assertMatch(missing.err, /--peer: \/no\/such\/peer cannot be run/);
     await withFile(`console.log('{"name":"x"}')`, async (file) => {
       const { code, err } = await bench(...quick, `${Deno.execPath()} run ${file}`);
-      assert.equal(code, 2);
-      assert.match(err, /printed {"name":"x"}; see --help/);
+      assertEquals(code, 2);
+      assertMatch(err, /printed {"name":"x"}; see --help/);
     }, ".ts");
   },
 );
@@ -103,18 +103,18 @@ sharedTest(
       "1",
       "--json",
     );
-    assert.equal(code, 0, err);
+    assertStrictEquals(code, 0, err);
     const events = out.trim().split("\n").map((line) => JSON.parse(line));
-    assert.deepEqual([...new Set(events.map(({ event }) => event))], ["progress", "bench"]);
+    assertEquals([...new Set(events.map(({ event }) => event))], ["progress", "bench"]);
     const { measurements, gemm, growth } = events.at(-1);
-    assert.deepEqual(measurements.map(({ precomputed }: { precomputed: boolean }) => precomputed), [true, false]);
-    assert.deepEqual(growth, []);
+    assertEquals(measurements.map(({ precomputed }: { precomputed: boolean }) => precomputed), [true, false]);
+    assertEquals(growth, []);
     const folder = openModelFolder(model);
     const weights = linearLayers(readModel(folder.onnxFile("fp32")), folder.config)
       .reduce((sum, { inSize, outSize }) => sum + inSize * outSize, 0);
     // Forward for (x, y'), forward and backward for (x, y), on 4 rows of 32 tokens; attention, head and padding on top.
     const least = 2 * 3 * weights * 4 * 32 * 0.8;
-    assert.ok(gemm.step_flops > least && gemm.step_flops < 5 * least, `${gemm.step_flops} against ${least}`);
+    assert(gemm.step_flops > least && gemm.step_flops < 5 * least, `${gemm.step_flops} against ${least}`);
   },
 );
 
@@ -127,11 +127,11 @@ Deno.test("a product has two operations per multiply-add, whatever is transposed
         output_type_shape: [{ float: output }],
       },
     });
-  assert.equal(node("MatMul", [[3, 32, 64], [64, 128]], [3, 32, 128]), 2 * 3 * 32 * 64 * 128);
-  assert.equal(node("MatMul", [[2, 4, 8, 16], [2, 4, 16, 8]], [2, 4, 8, 8]), 2 * 8 * 8 * 16 * 8);
-  assert.equal(node("Gemm", [[96, 64], [96, 8]], [64, 8]), 2 * 96 * 64 * 8);
-  assert.equal(node("GroupQueryAttention", [[1, 10, 64]], [1, 10, 64]), 2 * 2 * 10 * 10 * 64);
-  assert.equal(node("Mul", [[96, 64], [96, 64]], [96, 64]), 0);
+  assertStrictEquals(node("MatMul", [[3, 32, 64], [64, 128]], [3, 32, 128]), 2 * 3 * 32 * 64 * 128);
+  assertStrictEquals(node("MatMul", [[2, 4, 8, 16], [2, 4, 16, 8]], [2, 4, 8, 8]), 2 * 8 * 8 * 16 * 8);
+  assertStrictEquals(node("Gemm", [[96, 64], [96, 8]], [64, 8]), 2 * 96 * 64 * 8);
+  assertStrictEquals(node("GroupQueryAttention", [[1, 10, 64]], [1, 10, 64]), 2 * 2 * 10 * 10 * 64);
+  assertStrictEquals(node("Mul", [[96, 64], [96, 64]], [96, 64]), 0);
 });
 
 Deno.test("only what several mappings of the model's files share is counted as counted again", () => {
@@ -140,15 +140,15 @@ Deno.test("only what several mappings of the model's files share is counted as c
   const smaps = mapping("7f00-7f10", "/models/a/onnx/model.onnx", 100, 50) +
     mapping("7f20-7f30", "/models/a/onnx/model.onnx", 100, 50) +
     mapping("7f40-7f50", "/models/another/model.onnx", 10, 5) + mapping("7f60-7f70", "", 300, 300);
-  assert.equal(countedAgain(smaps, "/models/a/onnx"), 100 * 1024);
+  assertStrictEquals(countedAgain(smaps, "/models/a/onnx"), 100 * 1024);
 });
 
 Deno.test("made-up rows are the same for the same seed, near the length asked for, and of both classes", () => {
   const shape = { rows: 200, tokens: 190, vocabulary: 500, seed: 3 };
   const rows = syntheticRows(shape);
-  assert.deepEqual(rows, syntheticRows(shape));
-  assert.notDeepEqual(rows, syntheticRows({ ...shape, seed: 4 }));
-  assert.ok(Math.abs(countTokens(rows) / 200 - 190) < 10);
-  assert.equal(rows.filter(({ label }) => label).length, 100);
-  assert.ok(rows.every(({ promptIds, completionIds }) => [...promptIds, ...completionIds].every((id) => id < 500)));
+  assertEquals(rows, syntheticRows(shape));
+  assertNotEquals(rows, syntheticRows({ ...shape, seed: 4 }));
+  assert(Math.abs(countTokens(rows) / 200 - 190) < 10);
+  assertEquals(rows.filter(({ label }) => label).length, 100);
+  assert(rows.every(({ promptIds, completionIds }) => [...promptIds, ...completionIds].every((id) => id < 500)));
 });

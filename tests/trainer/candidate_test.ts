@@ -1,7 +1,7 @@
 // From labels to the gate's verdict on the embedded model: sound labels pass, poisoned ones are stopped, and nothing is
 // judged on rows that were trained on.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { existsSync } from "node:fs";
 import { judge } from "../../services/trainer/gate.ts";
 import { readHeldOut, readTrainedPrompts } from "../../services/trainer/held_out.ts";
@@ -87,30 +87,30 @@ embeddedTest(
     const { news, reporter } = keepNews(), never = () => false;
     await train(runSettings(`${folder}/sound`, sound), reporter, never);
     const steps = news.events.filter(({ name }) => name === "step").map(({ fields }) => fields.step);
-    assert.deepEqual(steps, steps.map((_, i) => i + 1));
+    assertEquals(steps, steps.map((_, i) => i + 1));
     const labels = news.events.filter(({ name }) => name === "progress").map(({ fields }) => fields.label);
-    assert.deepEqual([...new Set(labels)], ["reference", "training", "answers before", "answers after"]);
+    assertEquals([...new Set(labels)], ["reference", "training", "answers before", "answers after"]);
     const last = news.events.findLast(({ fields }) => fields.label === "training")!.fields;
-    assert.deepEqual([last.done, last.total], [steps.length, steps.length]);
+    assertEquals([last.done, last.total], [steps.length, steps.length]);
     // The second and third run in this process.
     await train(runSettings(`${folder}/poisoned`, bad), reporter, never);
     await train(runSettings(`${folder}/again`, sound), reporter, never);
     const bytes = (run: string) => Deno.readFileSync(`${folder}/${run}/adapter/adapter_model.safetensors`);
-    assert.deepEqual(bytes("again"), bytes("sound"), "a run depends on the one before it in the same process");
+    assertEquals(bytes("again"), bytes("sound"), "a run depends on the one before it in the same process");
 
     const passed = judge(await measure(`${folder}/sound`));
-    assert.equal(passed.passed, true, JSON.stringify(passed.findings));
+    assertEquals(passed.passed, true, JSON.stringify(passed.findings));
     assert(passed.auc!.low > 0.6, JSON.stringify(passed.auc));
     const stopped = judge(await measure(`${folder}/poisoned`));
-    assert.equal(stopped.passed, false);
-    assert.deepEqual(stopped.findings.filter(({ passed }) => !passed).map(({ rule }) => rule)[0], "auc-above-chance");
+    assertEquals(stopped.passed, false);
+    assertEquals(stopped.findings.filter(({ passed }) => !passed).map(({ rule }) => rule)[0], "auc-above-chance");
 
     // Poisoned labels are stopped as well where a good adapter answers now.
     const second = judge(await measure(`${folder}/poisoned`, `${folder}/sound/adapter`));
-    assert.equal(second.passed, false);
+    assertEquals(second.passed, false);
     const same = await measure(`${folder}/sound`, `${folder}/again/adapter`);
-    assert.deepEqual(same.aucDifference, { value: 0, low: 0, high: 0 });
-    assert.deepEqual(same.currentAuc, same.auc);
+    assertEquals(same.aucDifference, { value: 0, low: 0, high: 0 });
+    assertEquals(same.currentAuc, same.auc);
   },
 );
 
@@ -128,20 +128,20 @@ embeddedTest(
       assert(originals.has(JSON.stringify({ prompt, completion, label })), "a held-out row is none of the data");
     }
     const trainedOn = await readTrainedPrompts(`${folder}/a/adapter`);
-    assert.equal(trainedOn.toJSON().length + promptsOfA.size, new Set(rows.slice(0, 160).map(text)).size);
+    assertEquals(trainedOn.toJSON().length + promptsOfA.size, new Set(rows.slice(0, 160).map(text)).size);
 
     const initAdapter = `${folder}/a/adapter`, more = { ...few, initAdapter };
     await train(runSettings(`${folder}/b`, all, { ...more, seed: 9 }), keepNews().reporter, never);
     const seen = new Set(rows.slice(0, 160).map(text).filter((prompt) => !promptsOfA.has(prompt)));
     const heldByB = await readHeldOut(`${folder}/b`);
     assert(heldByB.length > 50 && heldByB.length < 90, `${heldByB.length} of 240 held out`);
-    assert.deepEqual(heldByB.filter((row) => seen.has(text(row))), [], "held out although the adapter has seen it");
+    assertEquals(heldByB.filter((row) => seen.has(text(row))), [], "held out although the adapter has seen it");
     const trainedByB = await readTrainedPrompts(`${folder}/b/adapter`);
     for (const key of trainedOn.toJSON()) assert(trainedByB.has(key), "what an adapter's ancestor saw is forgotten");
 
     // Another seed, from the base model: the same prompts are held out.
     await train(runSettings(`${folder}/c`, first, { ...few, seed: 5 }), keepNews().reporter, never);
-    assert.deepEqual(new Set((await readHeldOut(`${folder}/c`)).map(text)), promptsOfA);
+    assertEquals(new Set((await readHeldOut(`${folder}/c`)).map(text)), promptsOfA);
     // Rows that the current adapter has seen are not compared on.
     const measured = await measureCandidate({
       model: embeddedModelFolder,
@@ -154,7 +154,7 @@ embeddedTest(
       maxLength: 1024,
       seed: 0,
     }, keepNews().reporter);
-    assert.equal(measured.comparedRows, rows.filter((row) => !seen.has(text(row))).length);
+    assertEquals(measured.comparedRows, rows.filter((row) => !seen.has(text(row))).length);
   },
 );
 
@@ -164,22 +164,21 @@ embeddedTest(
     const data = writeRows(`${folder}/data.jsonl`, feedback(0, 200)), few = { maxSteps: 3, epochs: 1 };
     let asked = 0;
     const stopped = train(runSettings(`${folder}/run`, data, few), keepNews().reporter, () => ++asked > 5);
-    await assert.rejects(stopped, (error) => {
-      assert(error instanceof InterruptedError);
-      assert.match(error.message, /^Interrupted while the reference was scored; go on with/);
-      return true;
-    });
+    assertMatch(
+      (await assertRejects(() => stopped, InterruptedError)).message,
+      /^Interrupted while the reference was scored; go on with/,
+    );
     assert(!existsSync(`${folder}/run/checkpoint/state.safetensors`));
     const resumed = runSettings(`${folder}/run`, data, { ...few, resume: true }), never = () => false;
     await train(resumed, keepNews().reporter, never);
     await train(runSettings(`${folder}/whole`, data, few), keepNews().reporter, never);
     const bytes = (run: string) => Deno.readFileSync(`${folder}/${run}/adapter/adapter_model.safetensors`);
-    assert.deepEqual(bytes("run"), bytes("whole"));
+    assertEquals(bytes("run"), bytes("whole"));
     // A run that is done is done: going on changes nothing and takes no steps.
     const { news, reporter } = keepNews();
     await train(resumed, reporter, never);
-    assert.deepEqual(news.events.filter(({ name }) => name === "step"), []);
-    assert.deepEqual(bytes("run"), bytes("whole"));
+    assertEquals(news.events.filter(({ name }) => name === "step"), []);
+    assertEquals(bytes("run"), bytes("whole"));
 
     const measuring = measureCandidate(
       {
@@ -196,6 +195,6 @@ embeddedTest(
       keepNews().reporter,
       () => true,
     );
-    await assert.rejects(measuring, InterruptedError);
+    await assertRejects(() => measuring, InterruptedError);
   },
 );

@@ -1,6 +1,6 @@
 // What is trained on and what is held out, on the embedded model's tokenizer.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { prepareData } from "../../services/trainer/data.ts";
 import { PromptSet } from "../../services/trainer/held_out.ts";
 import { parseTrainSettings } from "../../services/trainer/settings.ts";
@@ -30,19 +30,19 @@ Deno.test("going on from an adapter that has seen most rows trains on at least h
   const { train, heldOut, notes } = await prepare(220, 200);
   assert(heldOut.every(({ index }) => index >= 200), "a row that the adapter knows is held out");
   assert(heldOut.length >= 8 && heldOut.length <= 10, `${heldOut.length} of 20 new rows are held out`);
-  assert.equal(train.length, 220 - heldOut.length);
+  assertEquals(train.length, 220 - heldOut.length);
   const said = `of the other 20, ${heldOut.length} are held out and ${20 - heldOut.length} trained on`;
   assert(notes.some((note) => note.startsWith("200 of 220 rows") && note.includes(said)), notes.join("\n"));
 });
 
 Deno.test("where the adapter to go on from has seen every prompt, it is said that there is no fair measure", async () => {
   const { train, heldOut, warnings } = await prepare(30, 30);
-  assert.deepEqual([train.length, heldOut.length], [30, 0]);
+  assertEquals([train.length, heldOut.length], [30, 0]);
   assert(warnings.some((warning) => /trained on every prompt here/.test(warning)), warnings.join("\n"));
 });
 
 Deno.test("a tenth is held out where nothing was seen before, and nobody is told of an earlier adapter", async () => {
   const { heldOut, notes } = await prepare(200, 0);
-  assert.equal(heldOut.length, 20);
+  assertEquals(heldOut.length, 20);
   assert(!notes.some((note) => /this run starts from/.test(note)));
 });

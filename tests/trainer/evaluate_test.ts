@@ -1,6 +1,6 @@
 // An evaluation of the model itself: nothing was trained, so nothing can be told apart.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { evaluate } from "../../services/trainer/evaluate.ts";
 import { silent } from "../../shared/progress.ts";
 import { embeddedModelFolder } from "../../shared/runtime/embedded_model.ts";
@@ -22,9 +22,9 @@ Deno.test("without an adapter the AUC is a half and every reward 0, by definitio
       beta: 0.1,
       seed: 1,
     }, silent);
-    assert.deepEqual(auc, { value: 0.5, low: 0.5, high: 0.5 });
-    assert.equal(margin, 0);
-    assert.deepEqual(rewards, { chosen: 0, rejected: 0 });
-    assert.deepEqual(counts, { desirable: 3, undesirable: 6 });
+    assertEquals(auc, { value: 0.5, low: 0.5, high: 0.5 });
+    assertStrictEquals(margin, 0);
+    assertEquals(rewards, { chosen: 0, rejected: 0 });
+    assertEquals(counts, { desirable: 3, undesirable: 6 });
   });
 });

@@ -1,6 +1,6 @@
 // The gate's rules on numbers alone: what each stops, what it lets through, and what it says.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import {
   type CandidateMeasurements,
   defaultBudgets,
@@ -64,20 +64,20 @@ const cases: [string, Partial<CandidateMeasurements>, GateRule[]][] = [
 Deno.test("each rule stops what it is for and nothing else, and one failed rule stops the candidate", () => {
   for (const [what, change, stopped] of cases) {
     const verdict = judge({ ...good, ...change });
-    assert.deepEqual(verdict.findings.flatMap(({ rule, passed }) => passed ? [] : [rule]), stopped, what);
-    assert.equal(verdict.passed, stopped.length === 0, what);
-    assert.equal(verdict.findings.length, 7, what);
+    assertEquals(verdict.findings.flatMap(({ rule, passed }) => passed ? [] : [rule]), stopped, what);
+    assertStrictEquals(verdict.passed, stopped.length === 0, what);
+    assertEquals(verdict.findings.length, 7, what);
     for (const { message } of verdict.findings) {
-      assert.match(message, /^[A-Z].*\.$/, what);
-      assert.doesNotMatch(message, /NaN|undefined|Infinity/, what);
+      assertMatch(message, /^[A-Z].*\.$/, what);
+      assertNotMatch(message, /NaN|undefined|Infinity/, what);
     }
   }
 });
 
 Deno.test("a finding has the numbers that it was decided from", () => {
   const { findings, auc } = judge(good);
-  assert.deepEqual(auc, good.auc);
-  assert.deepEqual(findings.map(({ message }) => message), [
+  assertEquals(auc, good.auc);
+  assertEquals(findings.map(({ message }) => message), [
     "Held-out AUC 0.800, 95% interval 0.720 to 0.860: above chance (0.5).",
     "AUC 0.800 against the current 0.780 on the same 120 rows, difference 0.020, 95% interval -0.010 to 0.050: not lower.",
     "KL to the reference 4.00 nats an answer of 10.0 tokens: within the budget of 16.0.",
@@ -101,12 +101,12 @@ function behaved({ prompts = 40, tokens = 10, refuse = 0, agree = 0, stating = t
 Deno.test("without bounds longer, refusing and flattering answers stop nobody, and the figures are told all the same", () => {
   const behaviour = behaved({ tokens: 25, refuse: 20, agree: 20 });
   const verdict = judge({ ...good, behaviour });
-  assert.equal(verdict.passed, true);
-  assert.deepEqual(verdict.behaviour, behaviour);
+  assertEquals(verdict.passed, true);
+  assertEquals(verdict.behaviour, behaviour);
   const [length, refusals, agreement] = verdict.findings.slice(-3).map(({ message }) => message);
-  assert.match(length!, /have 25\.0 tokens, before 10\.0 \(2\.50 times as long\).*: not bounded\.$/);
-  assert.match(refusals!, /^20 of 40 \(50%\) answers refuse by their words, before 0, .*: not bounded\.$/);
-  assert.match(agreement!, /20 of 40 \(50%\) answers open by agreeing by their words.*: not bounded\.$/);
+  assertMatch(length!, /have 25\.0 tokens, before 10\.0 \(2\.50 times as long\).*: not bounded\.$/);
+  assertMatch(refusals!, /^20 of 40 \(50%\) answers refuse by their words, before 0, .*: not bounded\.$/);
+  assertMatch(agreement!, /20 of 40 \(50%\) answers open by agreeing by their words.*: not bounded\.$/);
 });
 
 Deno.test("a bound stops what goes beyond it and nothing else", () => {
@@ -115,16 +115,16 @@ Deno.test("a bound stops what goes beyond it and nothing else", () => {
     const { findings } = judge({ ...good, behaviour: behaved(change) }, { ...defaultBudgets, behaviour: only });
     return findings.flatMap(({ rule, passed }) => passed ? [] : [rule]);
   };
-  assert.deepEqual(stopped({}), []);
-  assert.deepEqual(stopped({ tokens: 15 }), []);
-  assert.deepEqual(stopped({ tokens: 15.1 }), ["length-within-bound"]);
-  assert.deepEqual(stopped({ tokens: 15.1 }, { refusal: 0.1 }), []);
-  assert.deepEqual(stopped({ tokens: 1 }), [], "shorter is no fault here");
-  assert.deepEqual(stopped({ refuse: 4 }), []);
-  assert.deepEqual(stopped({ refuse: 5 }), ["refusals-within-bound"]);
-  assert.deepEqual(stopped({ refuse: 1 }, { refusal: 0 }), ["refusals-within-bound"]);
-  assert.deepEqual(stopped({ agree: 4 }), []);
-  assert.deepEqual(stopped({ agree: 5 }), ["agreement-within-bound"]);
+  assertEquals(stopped({}), []);
+  assertEquals(stopped({ tokens: 15 }), []);
+  assertEquals(stopped({ tokens: 15.1 }), ["length-within-bound"]);
+  assertEquals(stopped({ tokens: 15.1 }, { refusal: 0.1 }), []);
+  assertEquals(stopped({ tokens: 1 }), [], "shorter is no fault here");
+  assertEquals(stopped({ refuse: 4 }), []);
+  assertEquals(stopped({ refuse: 5 }), ["refusals-within-bound"]);
+  assertEquals(stopped({ refuse: 1 }, { refusal: 0 }), ["refusals-within-bound"]);
+  assertEquals(stopped({ agree: 4 }), []);
+  assertEquals(stopped({ agree: 5 }), ["agreement-within-bound"]);
 });
 
 Deno.test("what was bounded and cannot be told does not pass, and it is said why", () => {
@@ -132,30 +132,30 @@ Deno.test("what was bounded and cannot be told does not pass, and it is said why
   const messages = (behaviour: ReturnType<typeof behaved>) =>
     judge({ ...good, behaviour }, { ...defaultBudgets, behaviour: bounds }).findings.filter(({ passed }) => !passed)
       .map(({ message }) => message);
-  assert.equal(messages(undefined).length, 3);
+  assertEquals(messages(undefined).length, 3);
   const few = messages(behaved({ prompts: 9 }));
-  assert.equal(few.length, 3);
-  for (const message of few) assert.match(message, /fewer than 10 cannot tell/);
-  assert.deepEqual(messages(behaved({ stating: false })), [
+  assertEquals(few.length, 3);
+  for (const message of few) assertMatch(message, /fewer than 10 cannot tell/);
+  assertEquals(messages(behaved({ stating: false })), [
     "Agreement with the user: not measured, since no held-out prompt states a view of the user's; so it cannot be held " +
     "against the bound, 10 points.",
   ]);
 });
 
 Deno.test("budgets are the caller's to set", () => {
-  assert.equal(judge(good, { ...defaultBudgets, klPerAnswer: 3, klPerToken: 0.1 }).passed, false);
-  assert.equal(judge({ ...good, kl: 60 }, { ...defaultBudgets, klPerAnswer: 100 }).passed, true);
+  assertEquals(judge(good, { ...defaultBudgets, klPerAnswer: 3, klPerToken: 0.1 }).passed, false);
+  assertEquals(judge({ ...good, kl: 60 }, { ...defaultBudgets, klPerAnswer: 100 }).passed, true);
 });
 
 Deno.test("probe answers are measured in tokens: length, distinct 4-grams within an answer, share cut off", () => {
   const answer = (answerIds: number[], ended: boolean) => ({ promptIds: [1], answerIds, ended });
-  assert.deepEqual(measureProbes([answer([1, 2, 3, 4, 5], true), answer([7, 7, 7, 7, 7, 7, 7], false)]), {
+  assertEquals(measureProbes([answer([1, 2, 3, 4, 5], true), answer([7, 7, 7, 7, 7, 7, 7], false)]), {
     prompts: 2,
     meanTokens: 6,
     // 2 and 1 distinct ones of 2 and 4.
     distinctFourGrams: 3 / 6,
     cutOff: 1 / 2,
   });
-  assert.equal(measureProbes([answer([1, 2], true), answer([1, 2, 3, 4], true)]).distinctFourGrams, 1);
-  assert.equal(measureProbes([answer([], true)]).distinctFourGrams, 1);
+  assertEquals(measureProbes([answer([1, 2], true), answer([1, 2, 3, 4], true)]).distinctFourGrams, 1);
+  assertEquals(measureProbes([answer([], true)]).distinctFourGrams, 1);
 });

@@ -1,7 +1,7 @@
 // One step of KTO, whole: the same numbers however the work is cut and shared, exact ones before anything is trained,
 // and a stop with line numbers where a number is not finite.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import {
   type KtoBatch,
   ktoStep,
@@ -33,7 +33,7 @@ async function step(
 }
 
 function near(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
-  assert.equal(actual.length, expected.length);
+  assertEquals(actual.length, expected.length);
   let largest = 0;
   for (let i = 0; i < expected.length; i++) largest = Math.max(largest, Math.abs(expected[i]!));
   for (let i = 0; i < expected.length; i++) {
@@ -66,7 +66,7 @@ sharedTest(
           near([loss], [expected.loss], 1e-6, `${what}, loss`);
           near(logProbs, expected.logProbs, 1e-6, `${what}, log-probs`);
           near(referenceLogProbs, expected.referenceLogProbs, 1e-6, `${what}, reference`);
-          assert.equal(tokens, expected.tokens);
+          assertStrictEquals(tokens, expected.tokens);
           for (const [i, { name }] of training.model.compiled.parameters.entries()) {
             near(gradients[i]!, expected.gradients[i]!, 1e-5, `${what}, ${name}`);
           }
@@ -87,9 +87,9 @@ sharedTest(
         for (const batch of batches) {
           const { loss, kl, logProbs, referenceLogProbs, gradients } = await step(training, batch);
           const sum = batch.rows.reduce((sum, { label }) => sum + weights[label ? "desirable" : "undesirable"], 0);
-          assert.equal(loss, sum / batch.rows.length / 2);
-          assert.equal(kl, 0);
-          assert.deepEqual(logProbs, referenceLogProbs);
+          assertStrictEquals(loss, sum / batch.rows.length / 2);
+          assertStrictEquals(kl, 0);
+          assertEquals(logProbs, referenceLogProbs);
           assert(gradients.some((gradient) => gradient.some((value) => value !== 0)), "nothing would be learned");
         }
       });
@@ -100,12 +100,9 @@ sharedTest(
 /** The lines that a step's error names. */
 async function refusedLines(training: OpenTraining, batch: KtoBatch, version = 0): Promise<number[]> {
   let lines: number[] = [];
-  await assert.rejects(step(training, batch, version), (error) => {
-    assert(error instanceof NonFiniteError, `${error}`);
-    assert.match(error.message, /not finite.*\. Try a lower --learning-rate, or --dtype fp32\.$/);
-    lines = /lines? ([\d, ]+)/.exec(error.message)![1]!.split(", ").map(Number);
-    return true;
-  });
+  const error = await assertRejects(() => step(training, batch, version), NonFiniteError);
+  assertMatch(error.message, /not finite.*\. Try a lower --learning-rate, or --dtype fp32\.$/);
+  lines = /lines? ([\d, ]+)/.exec(error.message)![1]!.split(", ").map(Number);
   return lines;
 }
 
@@ -116,7 +113,7 @@ sharedTest("fixtures/llama-genai", "a number that is not finite stops the step a
     const bad = rows[4]!, batch = batchOf(rows.slice(2, 6));
     await prepare(training, [batch]);
     reference.of(bad).fill(NaN);
-    assert.deepEqual(await refusedLines(training, batch), [bad.line]);
+    assertEquals(await refusedLines(training, batch), [bad.line]);
     // A policy that has blown up: the first pair already shows it.
     const healthy = batchOf(rows.slice(0, 4));
     await prepare(training, [healthy]);
@@ -126,9 +123,9 @@ sharedTest("fixtures/llama-genai", "a number that is not finite stops the step a
     for (const line of await refusedLines(training, healthy, 1)) assert(lines.includes(line));
     // Without a pair, the loss shows it.
     const alone: KtoBatch = { rows: [rows[0]!], partners: [-1] };
-    assert.deepEqual(await refusedLines(training, alone, 1), [rows[0]!.line]);
+    assertEquals(await refusedLines(training, alone, 1), [rows[0]!.line]);
     model.policy.views[0]![3] = Infinity;
-    assert.deepEqual(await refusedLines(training, alone, 2), [rows[0]!.line]);
+    assertEquals(await refusedLines(training, alone, 2), [rows[0]!.line]);
   });
 });
 
@@ -145,6 +142,6 @@ Deno.test("a mismatched pair is cut to --max-length as rows are, and to the cont
   const settings = parseTrainSettings({ out: "nowhere", maxLength: 60, pairing: "rotate", order: "file" });
   const lengths = (contextLength?: number) =>
     mismatchedPairs(planRun(rows, settings, contextLength).batches[0]!).map(({ completionIds }) => completionIds);
-  assert.deepEqual(lengths(), [rows[1]!.completionIds.slice(0, 10), rows[0]!.completionIds]);
-  assert.deepEqual(lengths(55), [rows[1]!.completionIds.slice(0, 5), rows[0]!.completionIds]);
+  assertEquals(lengths(), [rows[1]!.completionIds.slice(0, 10), rows[0]!.completionIds]);
+  assertEquals(lengths(55), [rows[1]!.completionIds.slice(0, 5), rows[0]!.completionIds]);
 });

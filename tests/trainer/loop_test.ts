@@ -1,7 +1,16 @@
 // Whole runs of the trainer: TRL's six steps, the plan of batches, early stopping, and what a run leaves behind when it
 // fails or starts anew in an old folder.
 
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertNotMatch,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { existsSync } from "node:fs";
 import { NonFiniteError } from "../../services/trainer/kto_step.ts";
 import { automaticLearningRate, parseTrainSettings } from "../../services/trainer/settings.ts";
@@ -42,14 +51,14 @@ for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum", "llama
     const source = fixture(name);
     const { trajectory } = JSON.parse(Deno.readTextFileSync(`${source}/golden.json`)) as { trajectory: Trajectory };
     const { metrics } = await runQuietly(source, folder, { ...trl(source), workers: 2, tokensPerMicroBatch: 128 });
-    assert.equal(metrics.length, trajectory.steps.length);
+    assertEquals(metrics.length, trajectory.steps.length);
     for (const [i, line] of metrics.entries()) {
       const { loss, lr_used, logged: expected } = trajectory.steps[i]!;
       const near = (actual: number | null, wanted: number | undefined, tolerance: number, what: string) => {
-        if (wanted === undefined) return assert.equal(actual, null, `step ${i + 1}, ${what}: TRL has none`);
+        if (wanted === undefined) return assertEquals(actual, null, `step ${i + 1}, ${what}: TRL has none`);
         assert(Math.abs(actual! - wanted) <= tolerance, `step ${i + 1}, ${what}: ${actual} where TRL has ${wanted}`);
       };
-      assert.equal(line.step, i + 1);
+      assertEquals(line.step, i + 1);
       near(line.epoch, expected.epoch, 1e-9, "epoch");
       near(line.loss, loss, 1e-3, "loss");
       near(line.learning_rate, lr_used, 1e-9, "learning rate");
@@ -61,11 +70,11 @@ for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum", "llama
     for (const [key, { shape, data }] of await floatTensors(`${source}/golden.safetensors`)) {
       if (!key.startsWith("trajectory/final/")) continue;
       const ours = tensors.get(key.slice("trajectory/final/".length))!;
-      assert.deepEqual(ours.shape, shape);
+      assertEquals(ours.shape, shape);
       data.forEach((value, i) => assert(Math.abs(value - ours.data[i]!) <= 1e-3, `${key}, ${i}`));
       compared++;
     }
-    assert.equal(compared, tensors.size);
+    assertEquals(compared, tensors.size);
   });
 }
 
@@ -78,9 +87,11 @@ fixtureTest("the first step of a fresh adapter reports reward 0, kl 0 and half t
     workers: 2,
     tokensPerMicroBatch: 64,
   });
-  assert.equal(first!.loss, (1 + 1.25 + 1 + 1.25) / 4 / 2);
-  assert.equal(first!.kl, 0);
-  for (const key of ["rewards/chosen", "rewards/rejected", "rewards/margins"] as const) assert.equal(first![key], 0);
+  assertStrictEquals(first!.loss, (1 + 1.25 + 1 + 1.25) / 4 / 2);
+  assertStrictEquals(first!.kl, 0);
+  for (const key of ["rewards/chosen", "rewards/rejected", "rewards/margins"] as const) {
+    assertStrictEquals(first![key], 0);
+  }
   assert(first!.grad_norm > 0);
 });
 
@@ -104,16 +115,16 @@ fixtureTest(
     });
     const whole = await runQuietly(source, `${folder}/whole`, { ...settings, initAdapter: `${source}/adapter` });
     const perEpoch = whole.metrics.length / 6;
-    assert.equal(stopped.metrics.length, 3 * perEpoch, "one evaluation to beat, then two without a rise");
-    assert.equal(stopped.result.steps, stopped.metrics.length);
-    assert.equal(stopped.result.auc?.value, whole.result.auc?.value);
+    assertEquals(stopped.metrics.length, 3 * perEpoch, "one evaluation to beat, then two without a rise");
+    assertEquals(stopped.result.steps, stopped.metrics.length);
+    assertStrictEquals(stopped.result.auc?.value, whole.result.auc?.value);
     const resumed = await runQuietly(source, `${folder}/stopped`, {
       ...settings,
       earlyStop: 2,
       initAdapter: `${source}/adapter`,
       resume: true,
     });
-    assert.deepEqual(resumed.metrics, stopped.metrics, "a resumed run went on after it had stopped early");
+    assertEquals(resumed.metrics, stopped.metrics, "a resumed run went on after it had stopped early");
   },
 );
 
@@ -135,17 +146,17 @@ fixtureTest(
     const kept = stopped.result.kept_step!;
     assert(kept < stopped.result.steps, `the best is the last: ${kept} of ${stopped.result.steps}`);
     const until = await runQuietly(source, `${folder}/until`, { ...settings, maxSteps: kept });
-    assert.equal(stopped.result.auc?.value, until.result.auc?.value);
+    assertStrictEquals(stopped.result.auc?.value, until.result.auc?.value);
     const adapter = (out: string) => Deno.readFile(`${folder}/${out}/run/adapter/adapter_model.safetensors`);
-    assert.deepEqual(await adapter("stopped"), await adapter("until"));
+    assertEquals(await adapter("stopped"), await adapter("until"));
 
     const metrics = `${folder}/again/run/metrics.jsonl`;
     const interrupted = () => existsSync(metrics) && Deno.readTextFileSync(metrics).split("\n").length - 1 > kept;
     const again = { ...settings, earlyStop: 3 };
-    await assert.rejects(runQuietly(source, `${folder}/again`, again, interrupted), InterruptedError);
+    await assertRejects(() => runQuietly(source, `${folder}/again`, again, interrupted), InterruptedError);
     const resumed = await runQuietly(source, `${folder}/again`, { ...again, resume: true });
-    assert.equal(resumed.result.kept_step, kept);
-    assert.deepEqual(await adapter("again"), await adapter("until"));
+    assertStrictEquals(resumed.result.kept_step, kept);
+    assertEquals(await adapter("again"), await adapter("until"));
   },
 );
 
@@ -162,7 +173,7 @@ fixtureTest("a run shows how far the evaluation of what is held out is", async (
   if (cache === undefined) Deno.env.delete("PROSPECT_CACHE");
   else Deno.env.set("PROSPECT_CACHE", cache);
   assert(shown.some((extra) => /^[1-9]\d*\/\d+$/.test(`${extra?.["held-out"]}`)), JSON.stringify(shown));
-  assert.deepEqual(Object.keys(shown.at(-1)!), ["loss"]);
+  assertEquals(Object.keys(shown.at(-1)!), ["loss"]);
 });
 
 fixtureTest(
@@ -173,11 +184,7 @@ fixtureTest(
     for (const { data } of adapter.tensors.values()) data.fill(1e30);
     await writeAdapter(`${folder}/broken`, adapter);
     const run = runQuietly(source, folder, { ...trl(source), initAdapter: `${folder}/broken` });
-    await assert.rejects(run, (error) => {
-      assert(error instanceof NonFiniteError, `${error}`);
-      assert.match(error.message, /not finite .* row of line [1-4]\./);
-      return true;
-    });
+    assertMatch((await assertRejects(() => run, NonFiniteError)).message, /not finite .* row of line [1-4]\./);
     for (const name of ["adapter", "run.json", "report.html", "checkpoint"]) {
       assert(!existsSync(`${folder}/run/${name}`), `${name} is there`);
     }
@@ -192,20 +199,20 @@ fixtureTest("a run that starts anew in the folder of another forgets the other's
     if (readMetrics(`${folder}/run`).length === 2) throw new Error("killed");
     return false;
   });
-  await assert.rejects(killed, /killed/);
-  assert.equal(readMetrics(`${folder}/run`).length, 2);
+  await assertRejects(() => killed, Error, "killed");
+  assertEquals(readMetrics(`${folder}/run`).length, 2);
   const untimed = (lines: typeof whole) => lines.map(({ tokens_per_second: _, ...line }) => line);
-  assert.deepEqual(untimed((await runQuietly(source, folder, { ...settings, resume: true })).metrics), untimed(whole));
+  assertEquals(untimed((await runQuietly(source, folder, { ...settings, resume: true })).metrics), untimed(whole));
 });
 
 fixtureTest("a run that goes on with another number of workers says that its bytes may differ", async (folder) => {
   const source = fixture("llama-genai"), settings = { ...trl(source), workers: 1 };
   const stopped = runQuietly(source, folder, settings, () => existsSync(`${folder}/run/metrics.jsonl`));
-  await assert.rejects(stopped, InterruptedError);
+  await assertRejects(() => stopped, InterruptedError);
   const more = await runQuietly(source, folder, { ...settings, workers: 2, resume: true });
-  assert.match(more.warnings.join("\n"), /began with 1 worker: with 2, .* not to the same bytes/);
+  assertMatch(more.warnings.join("\n"), /began with 1 worker: with 2, .* not to the same bytes/);
   const same = await runQuietly(source, folder, { ...settings, resume: true });
-  assert.doesNotMatch(same.warnings.join("\n"), /began with/);
+  assertNotMatch(same.warnings.join("\n"), /began with/);
 });
 
 /** Rows that differ in label, prompt and number only. */
@@ -222,24 +229,24 @@ const rows = (labels: boolean[]): TokenizedRow[] =>
 Deno.test("every epoch has the same batches and pairs, in another order, with both classes in each batch", () => {
   const labels = Array.from({ length: 48 }, (_, i) => i >= 36);
   const plan = planned(rows(labels), { batchSize: 8, epochs: 3, seed: 4 });
-  assert.equal(plan.stepsPerEpoch, 6);
-  assert.equal(plan.totalSteps, 18);
+  assertEquals(plan.stepsPerEpoch, 6);
+  assertEquals(plan.totalSteps, 18);
   const epochs = [0, 1, 2].map((epoch) => Array.from({ length: 6 }, (_, i) => plan.batchAt(6 * epoch + i)));
-  for (const epoch of epochs) assert.deepEqual(new Set(epoch), new Set(plan.batches));
-  assert.notDeepEqual(epochs[1], epochs[0]);
-  assert.notDeepEqual(epochs[2], epochs[1]);
+  for (const epoch of epochs) assertEquals(new Set(epoch), new Set(plan.batches));
+  assertNotEquals(epochs[1], epochs[0]);
+  assertNotEquals(epochs[2], epochs[1]);
   const seen = plan.batches.flatMap(({ rows }) => rows.map(({ index }) => index));
-  assert.deepEqual(seen.toSorted((a, b) => a - b), labels.map((_, i) => i));
+  assertEquals(seen.toSorted((a, b) => a - b), labels.map((_, i) => i));
   for (const { rows, partners } of plan.batches) {
     const desirable = rows.filter(({ label }) => label).length;
     assert(desirable >= 1 && desirable <= 3, `${desirable} of ${rows.length} rows are desirable, a quarter of all are`);
-    assert.deepEqual(partners.toSorted((a, b) => a - b), rows.map((_, i) => i), "an answer is paired twice or never");
-    partners.forEach((partner, i) => assert.notEqual(partner, i, "a row is paired with itself"));
+    assertEquals(partners.toSorted((a, b) => a - b), rows.map((_, i) => i), "an answer is paired twice or never");
+    partners.forEach((partner, i) => assertNotStrictEquals(partner, i, "a row is paired with itself"));
   }
   const same = planned(rows(labels), { batchSize: 8, epochs: 3, seed: 4 });
-  assert.deepEqual(same.batches, plan.batches);
-  assert.deepEqual(Array.from({ length: 18 }, (_, i) => same.batchAt(i)), epochs.flat());
-  assert.notDeepEqual(planned(rows(labels), { batchSize: 8, epochs: 3, seed: 5 }).batches, plan.batches);
+  assertEquals(same.batches, plan.batches);
+  assertEquals(Array.from({ length: 18 }, (_, i) => same.batchAt(i)), epochs.flat());
+  assertNotEquals(planned(rows(labels), { batchSize: 8, epochs: 3, seed: 5 }).batches, plan.batches);
 });
 
 Deno.test("a run that takes part of its batches needs those alone, whichever epoch they are of", () => {
@@ -249,14 +256,14 @@ Deno.test("a run that takes part of its batches needs those alone, whichever epo
     const plan = planned(rows(labels), { batchSize: 8, epochs: 3, seed: 4, maxSteps });
     const taken = Array.from({ length: Math.max(0, plan.totalSteps - from) }, (_, i) => plan.batchAt(from + i));
     const indices = indexOf(plan.batchesFrom(from), plan.batches);
-    assert.deepEqual(new Set(indices), new Set(indexOf(taken, plan.batches)));
-    assert.deepEqual(indices, [...new Set(indices)].toSorted((a, b) => a - b));
+    assertEquals(new Set(indices), new Set(indexOf(taken, plan.batches)));
+    assertEquals(indices, [...new Set(indices)].toSorted((a, b) => a - b));
     return indices.length;
   };
-  assert.deepEqual([2, 6, 9, undefined].map((maxSteps) => needed(maxSteps, 0)), [2, 6, 6, 6]);
-  assert.equal(needed(7, 6), 1, "a resumed run needs the batch that is left");
-  assert.equal(needed(8, 6), 2);
-  assert.equal(needed(undefined, 18), 0);
+  assertEquals([2, 6, 9, undefined].map((maxSteps) => needed(maxSteps, 0)), [2, 6, 6, 6]);
+  assertEquals(needed(7, 6), 1, "a resumed run needs the batch that is left");
+  assertEquals(needed(8, 6), 2);
+  assertStrictEquals(needed(undefined, 18), 0);
 });
 
 fixtureTest(
@@ -266,15 +273,15 @@ fixtureTest(
     const computed = async (maxSteps: number | undefined, more: Record<string, unknown> = {}) =>
       (await runQuietly(source, folder, { ...settings, maxSteps, ...more })).result.reference.computed;
     const one = await computed(1);
-    assert.ok(one >= 2 * 4 && one <= 2 * 4 + 4, `${one} sequences for one batch of 4 rows`);
-    assert.ok(await computed(undefined) > 0, "one step had scored the whole plan");
+    assert(one >= 2 * 4 && one <= 2 * 4 + 4, `${one} sequences for one batch of 4 rows`);
+    assert(await computed(undefined) > 0, "one step had scored the whole plan");
   },
 );
 
 Deno.test("the automatic learning rate goes by the width, under the name that GPT-2 has for it too", () => {
-  assert.equal(automaticLearningRate({ hidden_size: 1152 }, false), 5e-4);
-  assert.equal(automaticLearningRate({ n_embd: 64 }, false), 9e-3);
-  assert.equal(automaticLearningRate({}, false), 1e-3);
+  assertEquals(automaticLearningRate({ hidden_size: 1152 }, false), 5e-4);
+  assertEquals(automaticLearningRate({ n_embd: 64 }, false), 9e-3);
+  assertEquals(automaticLearningRate({}, false), 1e-3);
 });
 
 Deno.test("the file's order stays the file's order in every epoch, and --max-steps cuts a run short", () => {
@@ -285,8 +292,8 @@ Deno.test("the file's order stays the file's order in every epoch, and --max-ste
     pairing: "rotate",
     maxSteps: 7,
   });
-  assert.equal(plan.totalSteps, 7);
+  assertEquals(plan.totalSteps, 7);
   const indices = [0, 1, 2, 3, 4, 5].map((step) => plan.batchAt(step).rows.map(({ index }) => index));
-  assert.deepEqual(indices, [[0, 1, 2], [3, 4, 5], [6], [0, 1, 2], [3, 4, 5], [6]]);
-  assert.deepEqual(plan.batches.map(({ partners }) => partners), [[2, 0, 1], [2, 0, 1], [-1]]);
+  assertEquals(indices, [[0, 1, 2], [3, 4, 5], [6], [0, 1, 2], [3, 4, 5], [6]]);
+  assertEquals(plan.batches.map(({ partners }) => partners), [[2, 0, 1], [2, 0, 1], [-1]]);
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { stepMetrics } from "../../services/trainer/metrics.ts";
 
 const fixtures = new URL("../../../shared/fixtures/", import.meta.url).pathname;
@@ -19,8 +19,8 @@ Deno.test("the means are those that TRL logs for the same rows", async () => {
       for (const key of ["rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"]) {
         const [ours, theirs] = [metrics[key as keyof typeof metrics]!, batch.trl_metrics[key]];
         // TRL leaves a key out when the batch lacks the class.
-        if (theirs === undefined) assert.equal(ours, null, key);
-        else {assert.ok(
+        if (theirs === undefined) assertEquals(ours, null, key);
+        else {assert(
             Math.abs(ours - theirs) < 1e-5 * Math.max(1, Math.abs(theirs)),
             `${key}: ${ours}, TRL ${theirs}`,
           );}
@@ -37,14 +37,14 @@ Deno.test("a class that the batch lacks is null, not 0 and not NaN", () => {
     referenceLogProbs: new Float64Array([-4, -4]),
     desirable: [true, true],
   });
-  assert.equal(metrics["rewards/chosen"], 0);
-  assert.equal(metrics["logps/chosen"], -4);
-  assert.equal(metrics["rewards/rejected"], null);
-  assert.equal(metrics["rewards/margins"], null);
-  assert.equal(metrics["logps/rejected"], null);
+  assertStrictEquals(metrics["rewards/chosen"], 0);
+  assertEquals(metrics["logps/chosen"], -4);
+  assertEquals(metrics["rewards/rejected"], null);
+  assertEquals(metrics["rewards/margins"], null);
+  assertEquals(metrics["logps/rejected"], null);
 });
 
 Deno.test("rows that do not line up are refused", () => {
   const rows = { logProbs: [-1, -2], referenceLogProbs: [-1], desirable: [true, false] };
-  assert.throws(() => stepMetrics({ ...numbers, beta: 0.1, ...rows }), RangeError);
+  assertThrows(() => stepMetrics({ ...numbers, beta: 0.1, ...rows }), RangeError);
 });

@@ -1,6 +1,6 @@
 // What became of rows on their way into tokens is told to people and to programs, in numbers.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { copyFile } from "node:fs/promises";
 import { InputError } from "../../shared/errors.ts";
 import { prepareData } from "../../services/trainer/data.ts";
@@ -42,24 +42,23 @@ Deno.test("rows that a template makes nothing of are counted for programs and na
     const events: [string, unknown][] = [];
     const reporter = { ...silent, event: (name: string, fields?: object) => void events.push([name, fields]) };
     const read = await readRows(path, model, { maxLength: 64, reporter });
-    assert.equal(read.rows.length, 1);
-    assert.deepEqual(read.changed, { answer_left_out: 2, "unread.tool_calls": 2 });
-    assert.match(
+    assertEquals(read.rows.length, 1);
+    assertEquals(read.changed, { answer_left_out: 2, "unread.tool_calls": 2 });
+    assertMatch(
       read.warnings.join("\n"),
       /^2 rows dropped: the chat template leaves out all .*\(tool_calls\).*:2, 3\)\.$/m,
     );
     const { notes, warnings, changed } = read;
-    assert.deepEqual(events, [["data", { desirable: 1, undesirable: 0, changed, notes, warnings }]]);
+    assertEquals(events, [["data", { desirable: 1, undesirable: 0, changed, notes, warnings }]]);
   });
 });
 
 Deno.test("where a template makes nothing of any row, nothing is trained and the reason is said", async () => {
   await withRows(noTools, [{ prompt, completion: [calls], label: true }], async (path, model) => {
     const settings = parseTrainSettings({ out: "unused", workers: 1 });
-    await assert.rejects(prepareData(path, model, settings, new PromptSet(), silent), (error: Error) => {
-      assert.ok(error instanceof InputError);
-      assert.match(error.message, /no row is left to train on .*1 row dropped: .*tool_calls/);
-      return true;
-    });
+    assertMatch(
+      (await assertRejects(() => prepareData(path, model, settings, new PromptSet(), silent), InputError)).message,
+      /no row is left to train on .*1 row dropped: .*tool_calls/,
+    );
   });
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import type { StepMetrics } from "../../services/trainer/metrics.ts";
 import { renderReport, type ReportInput } from "../../services/trainer/report.ts";
 import { measureBehaviour } from "../../services/trainer/behaviour.ts";
@@ -77,21 +77,21 @@ Deno.test("untrusted text cannot become markup anywhere, not even inside the cha
     samples: [{ prompt: attack, before: attack, after: attack }],
     notes: [attack],
   });
-  assert.doesNotMatch(html, /<img/i);
-  assert.doesNotMatch(html, /alert\(1\)<\/script>/);
-  assert.equal(html.match(/<script/g)!.length, 3);
-  assert.equal(html.match(/<\/script/g)!.length, 3);
-  assert.equal(html.match(/&#60;img src=x onerror=&#34;alert\(2\)&#34;&#62;&#39;&#38;/g)!.length, 8);
+  assertNotMatch(html, /<img/i);
+  assertNotMatch(html, /alert\(1\)<\/script>/);
+  assertEquals(html.match(/<script/g)!.length, 3);
+  assertEquals(html.match(/<\/script/g)!.length, 3);
+  assertEquals(html.match(/&#60;img src=x onerror=&#34;alert\(2\)&#34;&#62;&#39;&#38;/g)!.length, 8);
 });
 
 Deno.test("the page asks for nothing: no address outside it, and a policy that would refuse one", () => {
   const html = renderReport(madeUpRun(3));
-  assert.match(html, /http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;;/);
-  assert.doesNotMatch(html, /\b(src|href|action)=/);
-  assert.doesNotMatch(html, /@import|url\(/);
+  assertMatch(html, /http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;;/);
+  assertNotMatch(html, /\b(src|href|action)=/);
+  assertNotMatch(html, /@import|url\(/);
   const addresses = [...html.matchAll(/https?:\/\/[^\s"'<)]+/g)].map((match) => match[0]);
   // uPlot's licence line names its repository; a comment is no request.
-  assert.deepEqual(addresses.filter((address) => !address.startsWith("https://github.com/leeoniya/uPlot")), []);
+  assertEquals(addresses.filter((address) => !address.startsWith("https://github.com/leeoniya/uPlot")), []);
 });
 
 Deno.test("every script of the page is one that its policy lists", async () => {
@@ -102,8 +102,8 @@ Deno.test("every script of the page is one that its policy lists", async () => {
     const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(code));
     return btoa(String.fromCharCode(...new Uint8Array(digest)));
   }));
-  assert.equal(scripts.length, 2);
-  assert.deepEqual(hashes, allowed);
+  assertEquals(scripts.length, 2);
+  assertEquals(hashes, allowed);
   for (const code of scripts) new Function(code);
 });
 
@@ -117,7 +117,7 @@ Deno.test("the key figures, samples, settings and notes are there as text", () =
     "[&#34;q_proj&#34;,&#34;v_proj&#34;]",
     "400 rows read",
   );
-  for (const text of expected) assert.ok(html.includes(text), text);
+  for (const text of expected) assert(html.includes(text), text);
 });
 
 Deno.test("behaviour before and after is drawn without scripts, with its numbers, and says that words decide", () => {
@@ -137,16 +137,16 @@ Deno.test("behaviour before and after is drawn without scripts, with its numbers
       "15 of 20 (75%) answers open by agreeing by their words",
       "table of phrases in English, German",
     ]
-  ) assert.ok(html.includes(text), text);
+  ) assert(html.includes(text), text);
   const bars = [...html.matchAll(/<rect class="(before|after)"[^>]* width="([\d.]+)"/g)].map(([, name, width]) => [
     name,
     Number(width),
   ]);
-  assert.deepEqual(bars, [["before", 140], ["after", 280], ["before", 1], ["after", 70], ["before", 1], [
+  assertEquals(bars, [["before", 140], ["after", 280], ["before", 1], ["after", 70], ["before", 1], [
     "after",
     210,
   ]]);
-  assert.doesNotMatch(renderReport(madeUpRun(3)), /How answers changed/);
+  assertNotMatch(renderReport(madeUpRun(3)), /How answers changed/);
 });
 
 Deno.test("a run with nothing to show is still a page, without empty sections", () => {
@@ -159,14 +159,14 @@ Deno.test("a run with nothing to show is still a page, without empty sections", 
     result: {},
     notes: [],
   });
-  assert.match(html, /<h1>Empty<\/h1>/);
-  assert.doesNotMatch(html, /<section|<figure|<dl|NaN|undefined<|null</);
+  assertMatch(html, /<h1>Empty<\/h1>/);
+  assertNotMatch(html, /<section|<figure|<dl|NaN|undefined<|null</);
 });
 
 Deno.test("the eight figures are drawn, each with a sentence for those who cannot see it", () => {
   const { metrics, evaluations } = madeUpRun(60);
   const charts = chartsOf(metrics, evaluations);
-  assert.deepEqual(charts.map((chart) => chart.title), [
+  assertEquals(charts.map((chart) => chart.title), [
     "Loss",
     "Rewards",
     "Reward margin",
@@ -177,21 +177,21 @@ Deno.test("the eight figures are drawn, each with a sentence for those who canno
     "Speed",
   ]);
   for (const chart of charts) {
-    for (const curve of chart.curves) assert.equal(curve.values.length, chart.steps.length);
+    for (const curve of chart.curves) assertEquals(curve.values.length, chart.steps.length);
   }
-  assert.match(describeChart(charts[3]!), /^Held-out AUC: AUC from 0\.5 at step 0 to 0\.77 at step 60, lowest 0\.5/);
-  assert.deepEqual(chartsOf(metrics, []).map((chart) => chart.title).includes("Held-out AUC"), false);
+  assertMatch(describeChart(charts[3]!), /^Held-out AUC: AUC from 0\.5 at step 0 to 0\.77 at step 60, lowest 0\.5/);
+  assertEquals(chartsOf(metrics, []).map((chart) => chart.title).includes("Held-out AUC"), false);
 });
 
 Deno.test("a long run is drawn with means, its page stays small, and a non-finite loss does not break it", () => {
   const input = madeUpRun(20_000);
   input.metrics[5]!.loss = NaN;
   const [loss] = chartsOf(input.metrics, []);
-  assert.ok(loss!.steps.length <= 1500 && loss!.steps.at(-1) === 20_000);
-  assert.ok(loss!.curves[0]!.values.every((value) => value !== null));
+  assert(loss!.steps.length <= 1500 && loss!.steps.at(-1) === 20_000);
+  assert(loss!.curves[0]!.values.every((value) => value !== null));
   const html = renderReport(input);
-  assert.ok(html.length < 1_500_000, `${html.length} characters`);
-  assert.match(html, /<summary>Every 200 steps/);
+  assert(html.length < 1_500_000, `${html.length} characters`);
+  assertMatch(html, /<summary>Every 200 steps/);
 });
 
 const preview = Deno.env.get("PROSPECT_REPORT_PREVIEW");

@@ -1,6 +1,6 @@
 // What a checkpoint is held against, and what is said where it does not fit.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import { differences, runIdentity } from "../../services/trainer/run_identity.ts";
 import { parseTrainSettings } from "../../services/trainer/settings.ts";
@@ -16,7 +16,7 @@ Deno.test("a run's key is the one that checkpoints of before have, over settings
   for (const some of [rows, rows.slice(1), []]) {
     const ids = some.map(({ index, promptIds, completionIds, label }) => [index, promptIds, completionIds, label]);
     const text = JSON.stringify([decisive, "model", ids]);
-    assert.equal(runIdentity(settings, "model", some).key, createHash("sha256").update(text).digest("hex"));
+    assertStrictEquals(runIdentity(settings, "model", some).key, createHash("sha256").update(text).digest("hex"));
   }
 });
 
@@ -40,7 +40,7 @@ Deno.test("where a checkpoint is of other settings, each is named with both valu
   const before = runIdentity(settings, "model", rows);
   const other = { ...settings, beta: 0.2, maxSteps: 7, full: true, targetModules: ["q_proj", "v_proj"] };
   const now = runIdentity(other, "another", rows.slice(1));
-  assert.deepEqual(differences(before, now), [
+  assertEquals(differences(before, now), [
     "--beta 0.1 where this one has --beta 0.2",
     "--target-modules all-linear where this one has --target-modules q_proj,v_proj",
     "no --full where this one has --full",
@@ -48,8 +48,8 @@ Deno.test("where a checkpoint is of other settings, each is named with both valu
     "another model, tokenizer or device",
     "other rows",
   ]);
-  assert.deepEqual(differences(before, before), []);
+  assertEquals(differences(before, before), []);
   const elsewhere = runIdentity({ ...settings, out: "elsewhere", workers: 3, resume: true }, "model", rows);
-  assert.equal(elsewhere.key, before.key);
-  assert.deepEqual(differences(before, elsewhere), []);
+  assertStrictEquals(elsewhere.key, before.key);
+  assertEquals(differences(before, elsewhere), []);
 });

@@ -1,6 +1,6 @@
 // The sample answers of a run that is finished: nice to have, never in its way.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { findModel, openModel } from "../../services/trainer/model.ts";
 import { answerSamples } from "../../services/trainer/sample_answers.ts";
 import type { TrainingData } from "../../services/trainer/data.ts";
@@ -19,14 +19,14 @@ Deno.test("answers that cannot be given leave the report without samples and say
   } as unknown as TrainingData;
   const run = { embedded: false, data, adapter: {}, workers: 1, device: "cpu" as const, seed: 0 };
   const none = await answerSamples({ ...run, model: { ...model, path: "nowhere.onnx" } }, reporter, () => false);
-  assert.deepEqual(none, { samples: [] });
-  assert.match(warnings.join(), /the report goes without sample answers: .*nowhere/);
+  assertEquals(none, { samples: [] });
+  assertMatch(warnings.join(), /the report goes without sample answers: .*nowhere/);
 
   const { samples } = await answerSamples({ ...run, model }, silent, () => false);
-  assert.equal(samples.length, 1);
+  assertEquals(samples.length, 1);
   const folder = { ...model.folder, config: { ...model.folder.config, max_position_embeddings: 4 } };
   const full = await answerSamples({ ...run, model: { ...model, folder } }, silent, () => false);
-  assert.deepEqual(full, { samples: [] }, "a prompt that fills the context was asked");
+  assertEquals(full, { samples: [] }, "a prompt that fills the context was asked");
 });
 
 Deno.test("samples are answered after the prompt that their row's template arguments make", async () => {
@@ -43,6 +43,6 @@ Deno.test("samples are answered after the prompt that their row's template argum
   const data = { source, heldOut: [], train } as unknown as TrainingData;
   const run = { embedded: false, data, adapter: {}, workers: 1, device: "cpu" as const, seed: 0 };
   await answerSamples({ ...run, model: { ...model, tokenizer } }, silent, () => false);
-  assert.ok(given.length > 0);
-  for (const value of given) assert.ok(value === templateArguments || value === tools);
+  assert(given.length > 0);
+  for (const value of given) assert(value === templateArguments || value === tools);
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { learningRateAt, type Schedule, SCHEDULES } from "../../services/trainer/schedule.ts";
 
 const fixtures = new URL("../../../shared/fixtures/", import.meta.url).pathname;
@@ -11,9 +11,9 @@ function rates(schedule: Schedule, warmupSteps: number, totalSteps: number, lear
 }
 
 function assertClose(actual: number[], expected: number[]): void {
-  assert.equal(actual.length, expected.length);
+  assertEquals(actual.length, expected.length);
   actual.forEach((rate, step) => {
-    assert.ok(Math.abs(rate - expected[step]!) <= 1e-12, `step ${step}: ${rate} but ${expected[step]}`);
+    assert(Math.abs(rate - expected[step]!) <= 1e-12, `step ${step}: ${rate} but ${expected[step]}`);
   });
 }
 
@@ -36,7 +36,7 @@ Deno.test("warm-up rises from 0 in equal steps, whatever follows it", () => {
 Deno.test("a run that goes on beyond its plan, or is all warm-up, never gets a negative or rising rate", () => {
   for (const schedule of ["linear", "cosine"] as const) {
     const options = { schedule, learningRate: 1, warmupSteps: 2, totalSteps: 6 };
-    for (const step of [6, 7, 20]) assert.equal(learningRateAt(step, options), 0);
-    assert.equal(learningRateAt(3, { ...options, warmupSteps: 6 }), 0.5);
+    for (const step of [6, 7, 20]) assertStrictEquals(learningRateAt(step, options), 0);
+    assertEquals(learningRateAt(3, { ...options, warmupSteps: 6 }), 0.5);
   }
 });

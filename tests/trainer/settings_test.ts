@@ -1,7 +1,8 @@
 // What is said of settings that cannot be.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertThrows } from "@std/assert";
 import { parseTrainSettings } from "../../services/trainer/settings.ts";
+import { InputError } from "../../shared/errors.ts";
 
 Deno.test("a setting that cannot be is named with its flag, its value and what it must be, in plain words", () => {
   const sentences: [Record<string, unknown>, string][] = [
@@ -18,6 +19,6 @@ Deno.test("a setting that cannot be is named with its flag, its value and what i
     [{ full: "yes" }, '--full cannot be "yes": it must be true or false.'],
   ];
   for (const [given, message] of sentences) {
-    assert.throws(() => parseTrainSettings({ out: "x", ...given }), { name: "InputError", message });
+    assertEquals(assertThrows(() => parseTrainSettings({ out: "x", ...given }), InputError).message, message);
   }
 });

@@ -1,7 +1,7 @@
 // The page of what works: its text for given findings, and that the page in the repository is the text of the findings
 // beside it. Then the survey itself, on a fixture, on a folder that is not there, and on a process that dies.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Cell, cellSchema, exporterOf, holds, limits } from "../../services/trainer/survey/cell.ts";
@@ -55,7 +55,7 @@ Deno.test("the page has a row per file, a tick with its errors, and one numbered
     cell({ date: "2026-01-03" }),
     cell({ model: "z-genai", scoring: { kind: "measured", error: 1 }, suspect: "Cos is off." }),
   ]);
-  assert.deepEqual(rowsOf(page), [
+  assertEquals(rowsOf(page), [
     "| llama | GenAI builder | llama-genai/model.onnx | fp32 | ✓ 1.5e-7 | ✓ 3.0e-6, loss 0.500 → 0.490 | ✗ 2.0e-1 | ✗ broken [1] |",
     "| llama | GenAI builder | llama-genai/model_q4.onnx | q4 | refused [2] | untested [3] | untested | untested |",
     "| qwen2 | optimum (TorchScript) | qwen2-optimum/model.onnx | fp32 | ✓ 1.5e-7 | refused [2] | untested | untested |",
@@ -65,18 +65,18 @@ Deno.test("the page has a row per file, a tick with its errors, and one numbered
     "| phi3 | any | none here (Phi 3) | any | untested | untested | untested | untested |",
     "| gpt2 | any | none here (GPT-2) | any | untested | untested | untested | untested |",
   ]);
-  assert.match(
+  assertMatch(
     page,
     /\n1\. It \| died\.\n2\. operator Warp, node "w": expected a rule\.\n3\. Too slow\.\n4\. Cos is off\.\n$/,
   );
-  assert.match(page, /from 2026-01-02 to 2026-01-03/);
-  assert.match(renderModels([]), /it has run nothing yet/);
+  assertMatch(page, /from 2026-01-02 to 2026-01-03/);
+  assertMatch(renderModels([]), /it has run nothing yet/);
 });
 
 Deno.test("the page in the repository is what the findings beside it say, and nobody's own words", async () => {
   const findings = JSON.parse(await Deno.readTextFile(join(root, "docs/models.json")));
   const page = await Deno.readTextFile(join(root, "docs/MODELS.md"));
-  assert.equal(page, renderModels(cellSchema.array().parse(findings)));
+  assertStrictEquals(page, renderModels(cellSchema.array().parse(findings)));
 });
 
 Deno.test("a tick wants both: an error within the limit of precision and device, and a loss that fell", () => {
@@ -102,55 +102,56 @@ Deno.test("the suspect is the first operator that adds an error, not those that 
       Object.entries({ a: [1, 2], b: [0.5, 0.25], c: [4, 2], m: [0, -Infinity], ...more })
         .map(([name, data]) => [name, floats(data)]),
     );
-  assert.equal(firstToPart(nodes, values({ a: [1.000001, 2] }), values({})), undefined);
-  assert.match(
+  assertEquals(firstToPart(nodes, values({ a: [1.000001, 2] }), values({})), undefined);
+  assertMatch(
     firstToPart(nodes, values({ b: [0.501, 0.25], c: [4.008, 2] }), values({}))!,
     /^Cos \(node "\/b"\) is the first .* by 2\.0e-3 /,
   );
-  assert.match(firstToPart(nodes, values({ m: [0, NaN] }), values({}))!, /^Where .*Infinity/);
+  assertMatch(firstToPart(nodes, values({ m: [0, NaN] }), values({}))!, /^Where .*Infinity/);
 });
 
 sharedTest("fixtures/llama-optimum", "a device that computes as the CPU does has no suspect", async (folder) => {
   const { scoring, tokenMultiple, folder: weights } = await compileScoring(`${folder}/onnx/model.onnx`, {}, undefined);
   const feeds = microBatchFeeds(packRows([{ promptIds: [5], completionIds: [6, 7] }], tokenMultiple));
-  assert.equal(await findSuspect(scoring, weights, feeds, "cpu"), undefined);
+  assertEquals(await findSuspect(scoring, weights, feeds, "cpu"), undefined);
 });
 
 Deno.test("what a stage throws is a refusal where it was made for people, else a breakage", async () => {
   const stage = (error: Error) => stageOf(() => Promise.reject(error));
-  assert.equal((await stage(new RefusedModelError("no"))).kind, "refused");
-  assert.equal((await stage(new InputError("no"))).kind, "refused");
-  assert.equal((await stage(new NoGpuError("There is none."))).kind, "untested");
-  assert.equal(
+  assertEquals((await stage(new RefusedModelError("no"))).kind, "refused");
+  assertEquals((await stage(new InputError("no"))).kind, "refused");
+  assertEquals((await stage(new NoGpuError("There is none."))).kind, "untested");
+  assertEquals(
     (await stage(new NoFloat16Error("Its shaders have none."))).kind,
     "refused",
   );
-  assert.deepEqual(await stage(new TypeError("x is not y")), { kind: "broken", sentence: "x is not y" });
+  assertEquals(await stage(new TypeError("x is not y")), { kind: "broken", sentence: "x is not y" });
 });
 
 Deno.test("names of folders and files say exporter and precision; sentences lose the machine's folders", () => {
-  assert.deepEqual(["a-genai", "a-genai-mha", "b-optimum", "b-dynamo", "c"].map(exporterOf), [
+  assertEquals(["a-genai", "a-genai-mha", "b-optimum", "b-dynamo", "c"].map(exporterOf), [
     "GenAI builder",
     "GenAI builder 0.8",
     "optimum (TorchScript)",
     "torch dynamo",
     "unknown",
   ]);
-  assert.deepEqual(
+  assertEquals(
     ["model.onnx", "model_fp16.onnx", "model_q4.onnx", "model_quantized.onnx", "model_opset14.onnx"].map(dtypeOf),
     ["fp32", "fp16", "q4", "q8", "fp32"],
   );
-  assert.equal(tidy("/a/b/m/x.onnx: no\n  rule; see /a/b/n", "/a/b/m/x.onnx", ["/a", "/a/b/"]), "no rule; see n");
+  assertEquals(tidy("/a/b/m/x.onnx: no\n  rule; see /a/b/n", "/a/b/m/x.onnx", ["/a", "/a/b/"]), "no rule; see n");
 });
 
 Deno.test("a fixtures folder that is not there, or holds nothing of the kind, is said", async () => {
-  assert.throws(
+  assertThrows(
     () => subjects({ fixtures: ["/nowhere"], devices: ["cpu"], only: "" }),
-    /\/nowhere: no such folder; --fix/,
+    Error,
+    "/nowhere: no such folder; --fix",
   );
   const { code, stderr } = await runTask("models", ["--fixtures", "/nowhere"], { cache: "none" });
-  assert.equal(code, 2);
-  assert.match(stderr, /^\/nowhere: no such folder/);
+  assertEquals(code, 2);
+  assertMatch(stderr, /^\/nowhere: no such folder/);
 });
 
 sharedTest(
@@ -163,9 +164,9 @@ sharedTest(
       const only = "llama-genai/model.onnx", program = join(root, "scripts/models.ts");
       const [first] = await survey({ ...settings, only, program }, reporter);
       for (const stage of [first!.scoring, first!.training]) {
-        assert.equal(stage.kind, "measured", JSON.stringify(stage));
+        assertEquals(stage.kind, "measured", JSON.stringify(stage));
       }
-      assert.match(
+      assertMatch(
         await Deno.readTextFile(out),
         /llama-genai\/model\.onnx \| fp32 \| ✓ \d\.\de-\d \| ✓ \d\.\de-\d, loss/,
       );
@@ -174,13 +175,13 @@ sharedTest(
       const line = JSON.stringify({ stage: "scoring", finding: { kind: "measured", error: 0 } });
       await Deno.writeTextFile(dying, `console.log(${JSON.stringify(line)}); Deno.kill(Deno.pid, "SIGKILL");`);
       const cells = await survey({ ...settings, only: "qwen2-genai/model.onnx", program: dying }, reporter);
-      assert.equal(cells.length, 2, "the earlier finding is lost");
-      assert.deepEqual(cells[1]!.scoring, { kind: "measured", error: 0 });
-      assert.deepEqual(cells[1]!.training, { kind: "broken", sentence: "The process ended with SIGKILL." });
+      assertEquals(cells.length, 2, "the earlier finding is lost");
+      assertEquals(cells[1]!.scoring, { kind: "measured", error: 0 });
+      assertEquals(cells[1]!.training, { kind: "broken", sentence: "The process ended with SIGKILL." });
 
       await Deno.writeTextFile(dying, "await new Promise((resolve) => setTimeout(resolve, 60000));");
       const late = await survey({ ...settings, seconds: 1, only: "qwen2-genai/model.onnx", program: dying }, reporter);
-      assert.deepEqual(late[1]!.scoring, { kind: "untested", sentence: "Not done within 1 s." });
+      assertEquals(late[1]!.scoring, { kind: "untested", sentence: "Not done within 1 s." });
     });
   },
 );

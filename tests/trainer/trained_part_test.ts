@@ -1,6 +1,6 @@
 // What a fresh adapter's config says of the model that it is for.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { openModel } from "../../services/trainer/model.ts";
 import { parseTrainSettings } from "../../services/trainer/settings.ts";
 import { newAdapterConfig } from "../../services/trainer/trained_part.ts";
@@ -14,6 +14,6 @@ fixtureTest("fan_in_fan_out is true of GPT-2's layers whatever the file's precis
     const settings = parseTrainSettings({ model: folder.path, data: "rows.jsonl", out: "run" });
     return newAdapterConfig(settings, adaptableLayers(path, folder.config), model).fan_in_fan_out;
   };
-  for (const dtype of ["fp32", "fp16", "q8"]) assert.equal(fan("gpt2-optimum", dtype), true, dtype);
-  for (const dtype of ["fp32", "q8"]) assert.equal(fan("llama-genai", dtype), false, dtype);
+  for (const dtype of ["fp32", "fp16", "q8"]) assertEquals(fan("gpt2-optimum", dtype), true, dtype);
+  for (const dtype of ["fp32", "q8"]) assertEquals(fan("llama-genai", dtype), false, dtype);
 });

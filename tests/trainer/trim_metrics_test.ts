@@ -1,6 +1,6 @@
 // metrics.jsonl where a run is gone on with.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { trimMetrics } from "../../services/trainer/loop.ts";
 import { InputError } from "../../shared/errors.ts";
 import { withFolder } from "../commands/run_task.ts";
@@ -9,18 +9,15 @@ Deno.test("a run is not gone on with where metrics.jsonl has lost lines or is da
   await withFolder(async (folder) => {
     const path = `${folder}/metrics.jsonl`;
     const refused = async (words: string) => {
-      await assert.rejects(trimMetrics(path, 2), (error: Error) => {
-        assert(error instanceof InputError, error.message);
-        assert(error.message.startsWith(`${path} ${words}, and the checkpoint is after step 2: `), error.message);
-        return true;
-      });
+      const error = await assertRejects(() => trimMetrics(path, 2), InputError);
+      assert(error.message.startsWith(`${path} ${words}, and the checkpoint is after step 2: `), error.message);
     };
     await refused("is missing or empty");
     await Deno.writeTextFile(path, '{"step":1}\n');
     await refused("has only 1 of 2 lines");
     await Deno.writeTextFile(path, '{"step":1}\n{"ste\n');
     await refused("is damaged");
-    assert.equal(await Deno.readTextFile(path), '{"step":1}\n{"ste\n');
+    assertEquals(await Deno.readTextFile(path), '{"step":1}\n{"ste\n');
   });
 });
 
@@ -28,8 +25,8 @@ Deno.test("lines beyond the checkpoint's step go, also a half one", async () => 
   await withFolder(async (folder) => {
     const path = `${folder}/metrics.jsonl`;
     await Deno.writeTextFile(path, '{"step":1}\n{"step":2}\n{"step":3}\n{"st');
-    assert.deepEqual(await trimMetrics(path, 2), [{ step: 1 }, { step: 2 }]);
-    assert.equal(await Deno.readTextFile(path), '{"step":1}\n{"step":2}\n');
-    assert.deepEqual(await trimMetrics(path, 0), []);
+    assertEquals<unknown>(await trimMetrics(path, 2), [{ step: 1 }, { step: 2 }]);
+    assertEquals(await Deno.readTextFile(path), '{"step":1}\n{"step":2}\n');
+    assertEquals(await trimMetrics(path, 0), []);
   });
 });

@@ -1,6 +1,6 @@
 // Adapters of strangers: read in a thread that may read their folder alone, and for so long.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "node:path";
 import { adaptableLayers } from "../../shared/compiler/compile.ts";
 import { InputError } from "../../shared/errors.ts";
@@ -40,9 +40,9 @@ async function withAdapter(
 Deno.test("an adapter is served with the scaling that its patterns mean", async () => {
   await withAdapter({ alpha_pattern: { ".*_proj": 6 } }, async (model, folder) => {
     const feeds = await readAdapterFeeds(model, folder);
-    assert.deepEqual(Object.values(feeds).map(({ data }) => data[0]).sort(), [1, 6]);
+    assertEquals(Object.values(feeds).map(({ data }) => data[0]).sort(), [1, 6]);
     const { modules } = await readAdapterOf(model, folder);
-    assert.deepEqual([...modules.values()], [{ rank: 1, scaling: 6 }]);
+    assertEquals([...modules.values()], [{ rank: 1, scaling: 6 }]);
   });
 });
 
@@ -63,11 +63,10 @@ for (
         before = performance.now();
       }, 20);
       try {
-        await assert.rejects(readAdapterFeeds(model, folder), (error) => {
-          assert(error instanceof InputError, String(error));
-          assert.match(error.message, /^\S+: the adapter cannot be read \(it took longer than \d+ ms\): .*instead\.$/);
-          return true;
-        });
+        assertMatch(
+          (await assertRejects(() => readAdapterFeeds(model, folder), InputError)).message,
+          /^\S+: the adapter cannot be read \(it took longer than \d+ ms\): .*instead\.$/,
+        );
         assert(longest < 5000, `the thread stood still for ${longest} ms`);
       } finally {
         clearInterval(beat);

@@ -1,7 +1,7 @@
 // What the workers' generation and scoring sessions give, on a fixture: TRL's greedy tokens, answers that depend on
 // nothing but their prompt and seed, and one log-prob whichever way it is computed.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotEquals, fail } from "@std/assert";
 import { answerPrompts } from "../../services/trainer/generate.ts";
 import { findModel, type OpenModel, openModel, startGeneration, startScoring } from "../../services/trainer/model.ts";
 import { servingFeeds } from "../../services/trainer/parameters.ts";
@@ -24,7 +24,7 @@ const open = async (folder: string): Promise<OpenModel> =>
   openModel(await findModel(folder, "fp32", createReporter({ json: false })), "fp32");
 
 async function withPool(size: number, use: (pool: WorkerPool) => Promise<void>): Promise<void> {
-  const pool = await WorkerPool.start(size, assert.fail);
+  const pool = await WorkerPool.start(size, fail);
   try {
     await use(pool);
   } finally {
@@ -53,15 +53,15 @@ for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum"]) {
         const request = { promptIds: greedy.prompt_ids, seed: 0, maxNewTokens: greedy.max_new_tokens };
         const options = { temperature: 0, stopIds: [2] };
         const answer = async () => (await pool.map([request], (worker) => worker.generate([request], options)))[0];
-        assert.deepEqual(await answer(), [greedy.base]);
+        assertEquals(await answer(), [greedy.base]);
         const feeds = await adapterFeeds(folder);
         await pool.prepare(async (worker) => await worker.setAdapter(feeds));
-        assert.deepEqual(await answer(), [greedy.lora]);
+        assertEquals(await answer(), [greedy.lora]);
         const some = Object.fromEntries(Object.entries(feeds).filter(([name]) => name.includes("layers.0.")));
         await pool.prepare(async (worker) => await worker.setAdapter(some));
-        assert.notDeepEqual(await answer(), [greedy.lora], "modules left out keep the former adapter");
+        assertNotEquals(await answer(), [greedy.lora], "modules left out keep the former adapter");
         await pool.prepare(async (worker) => await worker.setAdapter({}));
-        assert.deepEqual(await answer(), [greedy.base], "an empty adapter is not the base model");
+        assertEquals(await answer(), [greedy.base], "an empty adapter is not the base model");
       });
     },
   );
@@ -90,14 +90,14 @@ sharedTest(
           [[first!], [{ ...second!, seed: 8 }, first!], [{ ...first!, seed: 10 }]],
           (worker, requests) => worker.generate(requests, options),
         ) as [number[][], number[][], number[][]];
-        assert.deepEqual(together, alone);
-        assert.notDeepEqual(other, alone, "the seed changes nothing");
+        assertEquals(together, alone);
+        assertNotEquals(other, alone, "the seed changes nothing");
       });
       return texts;
     };
     const one = await answers(1);
-    assert.equal(new Set(one).size, one.length, "answers of different seeds are the same");
-    assert.deepEqual(await answers(2), one);
+    assertEquals(new Set(one).size, one.length, "answers of different seeds are the same");
+    assertEquals(await answers(2), one);
   },
 );
 
@@ -117,8 +117,8 @@ for (const name of ["llama-genai", "llama-untied-genai", "llama-optimum"]) {
           (worker, { promptIds, completionIds }) => worker.scoreStock({ promptIds, completionIds }),
         );
         for (const [i, { line, completionIds }] of rows.entries()) {
-          assert.equal(scored[i]!.length, completionIds.length);
-          assert.equal(stock[i]!.length, completionIds.length);
+          assertEquals(scored[i]!.length, completionIds.length);
+          assertEquals(stock[i]!.length, completionIds.length);
           for (const [t, value] of scored[i]!.entries()) {
             assert(Math.abs(value - stock[i]![t]!) <= 1e-4, `line ${line}, token ${t}: ${value} and ${stock[i]![t]}`);
           }

@@ -1,6 +1,6 @@
 // The pool's promises, on workers that fail when told to: order, names, one more try, and an end that says why.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { WorkerFailure, WorkerPool } from "../../workers/pool.ts";
 import { behaviour } from "./scripted_worker.ts";
 
@@ -38,18 +38,18 @@ Deno.test("results come in the order of the shares, whoever was first, and every
   await withPool(3, async (pool, warnings) => {
     const done: number[] = [];
     const answers = await run(pool, upTo(12), ({ value }) => done.push(value));
-    assert.deepEqual(values(answers), upTo(12).map(({ value }) => value));
-    assert.notDeepEqual(done, values(answers), "the slow first share was not overtaken");
-    assert.deepEqual([...done].sort((a, b) => a - b), values(answers));
-    assert.deepEqual(new Set(answers.map(([, worker]) => worker)), new Set([1, 2, 3]));
-    assert.deepEqual(warnings, []);
+    assertEquals(values(answers), upTo(12).map(({ value }) => value));
+    assertNotEquals(done, values(answers), "the slow first share was not overtaken");
+    assertEquals([...done].sort((a, b) => a - b), values(answers));
+    assertEquals(new Set(answers.map(([, worker]) => worker)), new Set([1, 2, 3]));
+    assertEquals(warnings, []);
   });
 });
 
 Deno.test("fewer shares than workers, or none, are no problem", async () => {
   await withPool(2, async (pool) => {
-    assert.deepEqual(await run(pool, []), []);
-    assert.deepEqual(values(await run(pool, [{ value: 7 }])), [7]);
+    assertEquals(await run(pool, []), []);
+    assertEquals(values(await run(pool, [{ value: 7 }])), [7]);
   });
 });
 
@@ -70,13 +70,13 @@ for (const what of ["throw", "die", "close", "exit"] as const) {
       const shares: Share[] = upTo(8);
       shares[2] = { value: 2, what, workers: [1, 2] };
       const answers = await run(pool, shares);
-      assert.deepEqual(values(answers), upTo(8).map(({ value }) => value));
-      assert.equal(warnings.length, 1);
-      assert.match(warnings[0]!, /^worker [12] failed \(.*\); its share is tried once more on a fresh worker\.$/);
-      assert.match(warnings[0]!, reason);
-      assert.equal(answers[2]![1], 3, "the share was not tried on a fresh worker");
-      for (const answer of answers) assert.deepEqual(answer.slice(2), [41, 42], "setups differ between workers");
-      assert.deepEqual(values(await run(pool, upTo(4))), [0, 1, 2, 3], "the pool is of no more use");
+      assertEquals(values(answers), upTo(8).map(({ value }) => value));
+      assertEquals(warnings.length, 1);
+      assertMatch(warnings[0]!, /^worker [12] failed \(.*\); its share is tried once more on a fresh worker\.$/);
+      assertMatch(warnings[0]!, reason);
+      assertEquals(answers[2]![1], 3, "the share was not tried on a fresh worker");
+      for (const answer of answers) assertEquals(answer.slice(2), [41, 42], "setups differ between workers");
+      assertEquals(values(await run(pool, upTo(4))), [0, 1, 2, 3], "the pool is of no more use");
     });
   });
 
@@ -85,13 +85,10 @@ for (const what of ["throw", "die", "close", "exit"] as const) {
       const shares: Share[] = upTo(1000);
       shares[2] = { value: 2, what, workers: [1, 2, 3] };
       const started: number[] = [];
-      await assert.rejects(run(pool, shares, ({ value }) => started.push(value)), (error) => {
-        assert(error instanceof WorkerFailure, `${error}`);
-        assert.match(error.message, /^worker [12] failed \(.*\), then worker 3 failed too \(.*\)\.$/);
-        assert.equal(error.message.match(new RegExp(reason, "g"))?.length, 2);
-        return true;
-      });
-      assert.equal(warnings.length, 1);
+      const error = await assertRejects(() => run(pool, shares, ({ value }) => started.push(value)), WorkerFailure);
+      assertMatch(error.message, /^worker [12] failed \(.*\), then worker 3 failed too \(.*\)\.$/);
+      assertEquals(error.message.match(new RegExp(reason, "g"))?.length, 2);
+      assertEquals(warnings.length, 1);
       assert(started.length < 999, "the shares that were left were done all the same");
     });
   });
@@ -104,9 +101,10 @@ Deno.test("a replacement that cannot be set up counts as the second failure", as
       if (++times > 1) throw new Error("no memory left");
       await worker.openStock({ folder: "", dtype: "1", device: "cpu" });
     });
-    await assert.rejects(
-      run(pool, [{ value: 1, what: "throw", workers: [1] }]),
-      /worker 1 failed \(thrown over 1\), then worker 2 failed too \(no memory left\)/,
+    await assertRejects(
+      () => run(pool, [{ value: 1, what: "throw", workers: [1] }]),
+      Error,
+      "worker 1 failed (thrown over 1), then worker 2 failed too (no memory left)",
     );
   });
 });
@@ -120,25 +118,21 @@ for (
   Deno.test(`a worker that ${verb} its first set-up is named and replaced, and the others are set up once`, async () => {
     await withPool(3, async (pool, warnings) => {
       await prepareExcept(pool, [2], how as string);
-      assert.equal(warnings.length, 1);
-      assert.match(warnings[0]!, /^worker 2 failed \(.*\); its set-up is tried once more on a fresh worker\.$/);
-      assert.match(warnings[0]!, reason as RegExp);
+      assertEquals(warnings.length, 1);
+      assertMatch(warnings[0]!, /^worker 2 failed \(.*\); its set-up is tried once more on a fresh worker\.$/);
+      assertMatch(warnings[0]!, reason as RegExp);
       const answers = await run(pool, upTo(12));
-      assert.deepEqual(new Set(answers.map(([, worker]) => worker)), new Set([1, 3, 4]));
-      for (const answer of answers) assert.equal(answer.length, 3, "a worker was set up twice, or not at all");
+      assertEquals(new Set(answers.map(([, worker]) => worker)), new Set([1, 3, 4]));
+      for (const answer of answers) assertEquals(answer.length, 3, "a worker was set up twice, or not at all");
     });
   });
 }
 
 Deno.test("a first set-up that fails on a worker and on its replacement ends the run with both names", async () => {
   await withPool(2, async (pool) => {
-    await assert.rejects(prepareExcept(pool, [2, 3]), (error) => {
-      assert(error instanceof WorkerFailure, `${error}`);
-      assert.match(
-        error.message,
-        /^worker 2 failed \(no set-up for 2\), then worker 3 failed too \(no set-up for 3\)\.$/,
-      );
-      return true;
-    });
+    assertMatch(
+      (await assertRejects(() => prepareExcept(pool, [2, 3]), WorkerFailure)).message,
+      /^worker 2 failed \(no set-up for 2\), then worker 3 failed too \(no set-up for 3\)\.$/,
+    );
   });
 });

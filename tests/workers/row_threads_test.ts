@@ -1,6 +1,6 @@
 // Rows that threads tokenise: the same as in one place, and a row that does not end is ended and named.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { InputError } from "../../shared/errors.ts";
 import { readFeedback } from "../../shared/feedback/read.ts";
 import type { FeedbackRow } from "../../shared/feedback/row.ts";
@@ -44,10 +44,10 @@ Deno.test("rows that any number of threads tokenise are those of one, report and
     warn() {},
   });
   for (const workers of [1, 3]) {
-    assert.deepEqual(await tokenizeWithFiles(given, files, tokenizer, { ...options, workers, reporter }), expected);
-    assert.equal(done.at(-1), given.length);
+    assertEquals(await tokenizeWithFiles(given, files, tokenizer, { ...options, workers, reporter }), expected);
+    assertEquals(done.at(-1), given.length);
   }
-  assert.deepEqual(
+  assertEquals(
     await tokenizeWithFiles([], files, tokenizer, { ...options, reporter: silent }),
     tokenizeRows([], tokenizer, options),
   );
@@ -59,18 +59,16 @@ Deno.test("a row that the template or the tokenizer does not end for is named by
     "{{ messages[0].content }}{% if messages[1] %}{{ messages[1].content }}{% endif %}";
   const given = [row(1, "a", "b"), row(2, "c", "d"), row(3, "loop", "e"), row(4, "refuse", "f")];
   const options = { maxLength: 100, reporter: silent, workers: 1, patience: 500 };
-  await assert.rejects(tokenizeWithFiles(given, { ...files, template }, tokenizer, options), (error: Error) => {
-    assert(error instanceof InputError, error.message);
-    assert.match(
-      error.message,
-      /^Row at line 3: the chat template and the tokenizer of .* take longer than 0\.5 s for it; /,
-    );
-    return true;
-  });
+  assertMatch(
+    (await assertRejects(() => tokenizeWithFiles(given, { ...files, template }, tokenizer, options), InputError))
+      .message,
+    /^Row at line 3: the chat template and the tokenizer of .* take longer than 0\.5 s for it; /,
+  );
   const others = given.filter(({ line }) => line !== 3);
-  await assert.rejects(
-    tokenizeWithFiles(others, { ...files, template }, tokenizer, options),
-    (error: Error) => error instanceof InputError && /^Row at line 4: .*no/.test(error.message),
+  assertMatch(
+    (await assertRejects(() => tokenizeWithFiles(others, { ...files, template }, tokenizer, options), InputError))
+      .message,
+    /^Row at line 4: .*no/,
   );
 });
 
@@ -79,8 +77,12 @@ Deno.test("tokenising ends where its owner is asked to stop", async () => {
     throw new InputError("stop");
   };
   const given = Array.from({ length: 200 }, (_, i) => row(i + 1, `${i}`, "a"));
-  await assert.rejects(
-    tokenizeWithFiles(given, files, tokenizer, { maxLength: 100, reporter: silent, checkpoint }),
-    /^InputError: stop$/,
+  assertMatch(
+    (await assertRejects(
+      () => tokenizeWithFiles(given, files, tokenizer, { maxLength: 100, reporter: silent, checkpoint }),
+      InputError,
+    ))
+      .message,
+    /^stop$/,
   );
 });

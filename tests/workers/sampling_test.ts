@@ -1,6 +1,6 @@
 // Drawing tokens: the probabilities of the definition, OpenAI's penalties against a plain reference, and raw log-probs.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { Random } from "../../shared/random.ts";
 import type { Sampling } from "../../workers/protocol.ts";
 import { Sampler } from "../../workers/sampling.ts";
@@ -36,7 +36,7 @@ Deno.test("tokens are drawn with the probabilities of the softmax at the tempera
   for (const temperature of [1, 0.5]) {
     assertDrawn(logits, { ...plain, temperature }, softmax(logits, temperature));
   }
-  assert.equal(new Sampler({ ...plain, temperature: 0 }, undefined).next(Float32Array.from(logits)).token, 1);
+  assertEquals(new Sampler({ ...plain, temperature: 0 }, undefined).next(Float32Array.from(logits)).token, 1);
 });
 
 Deno.test("under topP only the fewest likeliest tokens that reach it are drawn, in their proportions", () => {
@@ -66,7 +66,7 @@ Deno.test("penalties and bias choose the tokens that a plain reading of OpenAI's
       const before = logits.slice(), { token, logProb } = sampler.next(logits);
       // Sums in another order may differ in the last bit: what was chosen must be as good as the best.
       assert(adjusted[token]! >= Math.max(...adjusted) - 1e-5, `run ${run}, step ${step}`);
-      assert.deepEqual(logits, before, "the model's logits were changed");
+      assertEquals(logits, before, "the model's logits were changed");
       assert(Math.abs(logProb - Math.log(softmax([...logits])[token]!)) < 1e-5, "the log-prob is not raw");
       answer.push(token);
     }
@@ -76,8 +76,8 @@ Deno.test("penalties and bias choose the tokens that a plain reading of OpenAI's
 Deno.test("the reported alternatives are the likeliest tokens, the likeliest first, with raw log-probs", () => {
   const logits = [0.5, 3, 1, 2.5, -1, 2.5], expected = softmax(logits).map(Math.log);
   const { top } = new Sampler({ ...plain, logitBias: new Map([[4, 100]]) }, 4).next(Float32Array.from(logits));
-  assert.deepEqual(top.map(({ token }) => token), [1, 3, 5, 2]);
+  assertEquals(top.map(({ token }) => token), [1, 3, 5, 2]);
   for (const { token, logProb } of top) assert(Math.abs(logProb - expected[token]!) < 1e-6);
-  assert.deepEqual(new Sampler(plain, 0).next(Float32Array.from(logits)).top, []);
-  assert.equal(new Sampler(plain, 20).next(Float32Array.from(logits)).top.length, 6);
+  assertEquals(new Sampler(plain, 0).next(Float32Array.from(logits)).top, []);
+  assertEquals(new Sampler(plain, 20).next(Float32Array.from(logits)).top.length, 6);
 });

@@ -1,6 +1,6 @@
 // What a sandboxed worker may do, and what becomes of one that loops, throws or dies.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import process from "node:process";
 import { InputError } from "../../shared/errors.ts";
 import { DeadlineError, SandboxedWorker, type SandboxOptions } from "../../workers/sandboxed_worker.ts";
@@ -27,7 +27,7 @@ function processorTime(): number {
 }
 
 Deno.test("a sandboxed worker may read, write, listen, run, ask, call and know nothing", async () => {
-  await withWorker({}, async (worker) => assert.deepEqual(await worker.call("tryAll", [], deadline), []));
+  await withWorker({}, async (worker) => assertEquals(await worker.call("tryAll", [], deadline), []));
 });
 
 Deno.test("a sandboxed worker that is given one file reads that one and none beside it", async () => {
@@ -36,9 +36,10 @@ Deno.test("a sandboxed worker that is given one file reads that one and none bes
   for (const path of [given, other]) await Deno.writeTextFile(path, "text");
   try {
     await withWorker({ permissions: { read: [given] } }, async (worker) => {
-      assert.equal(await worker.call("readText", [given], deadline), "text");
-      await assert.rejects(worker.call("readText", [other], deadline), { name: "NotCapable" });
-      assert.deepEqual(await worker.call("tryAll", [], deadline), []);
+      assertEquals(await worker.call("readText", [given], deadline), "text");
+      const refused = await assertRejects(() => worker.call("readText", [other], deadline), Error);
+      assertEquals(refused.name, "NotCapable");
+      assertEquals(await worker.call("tryAll", [], deadline), []);
     });
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -50,8 +51,8 @@ for (const where of ["code", "caught", "pattern", "sort"] as const) {
     await withWorker({}, async (worker) => {
       await worker.call("mark", [7], deadline);
       const looping = worker.call("loop", [where], 300), waiting = worker.call("marked", [], deadline);
-      await assert.rejects(looping, new DeadlineError("it took longer than 300 ms"));
-      assert.equal(await waiting, 0, "what the loop left behind is gone");
+      assertEquals((await assertRejects(() => looping, DeadlineError)).message, "it took longer than 300 ms");
+      assertStrictEquals(await waiting, 0, "what the loop left behind is gone");
       const before = processorTime();
       await new Promise((resolve) => setTimeout(resolve, 1000));
       assert(processorTime() - before < 0.5, "the loop goes on");
@@ -61,20 +62,24 @@ for (const where of ["code", "caught", "pattern", "sort"] as const) {
 
 Deno.test("a fresh worker is set up before its next call", async () => {
   await withWorker({ setUp: (call) => call("mark", [3], deadline) }, async (worker) => {
-    assert.equal(await worker.call("marked", [], deadline), 3);
+    assertEquals(await worker.call("marked", [], deadline), 3);
     await worker.call("mark", [4], deadline);
-    await assert.rejects(worker.call("loop", ["code"], 100), DeadlineError);
-    assert.equal(await worker.call("marked", [], deadline), 3);
+    await assertRejects(() => worker.call("loop", ["code"], 100), DeadlineError);
+    assertEquals(await worker.call("marked", [], deadline), 3);
   });
 });
 
 Deno.test("errors of a worker's functions arrive as they are, and the worker stays", async () => {
   await withWorker({}, async (worker) => {
     await worker.call("mark", [5], deadline);
-    await assert.rejects(worker.call("refuse", [], deadline), new InputError("Not this; try that."));
-    await assert.rejects(worker.call("break", [], deadline), { name: "RangeError", message: "broken" });
-    await assert.rejects(worker.call("later", [], deadline), /later is not synchronous/);
-    assert.equal(await worker.call("marked", [], deadline), 5);
+    assertEquals(
+      (await assertRejects(() => worker.call("refuse", [], deadline), InputError)).message,
+      "Not this; try that.",
+    );
+    const broken = await assertRejects(() => worker.call("break", [], deadline), Error);
+    assertEquals([broken.name, broken.message], ["RangeError", "broken"]);
+    await assertRejects(() => worker.call("later", [], deadline), Error, "later is not synchronous");
+    assertEquals(await worker.call("marked", [], deadline), 5);
   });
 });
 
@@ -85,11 +90,14 @@ Deno.test("a worker that dies or cannot be set up fails its call, not the next",
     await Promise.resolve();
   };
   await withWorker({ setUp }, async (worker) => {
-    await assert.rejects(worker.call("marked", [], deadline), new InputError("no tokenizer"));
+    assertEquals((await assertRejects(() => worker.call("marked", [], deadline), InputError)).message, "no tokenizer");
     broken = false;
     await worker.call("die", [], deadline);
-    await assert.rejects(worker.call("loop", ["code"], 1000), /loose failed: .*no more|longer than/);
-    assert.equal(await worker.call("marked", [], deadline), 0);
+    assertMatch(
+      String(await assertRejects(() => worker.call("loop", ["code"], 1000))),
+      /loose failed: .*no more|longer than/,
+    );
+    assertStrictEquals(await worker.call("marked", [], deadline), 0);
   });
 });
 
@@ -97,6 +105,6 @@ Deno.test("calls after the end fail", async () => {
   await withWorker({}, async (worker) => {
     await worker.call("marked", [], deadline);
     worker.end();
-    await assert.rejects(worker.call("marked", [], deadline), /loose has ended/);
+    await assertRejects(() => worker.call("marked", [], deadline), Error, "loose has ended");
   });
 });

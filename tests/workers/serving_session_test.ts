@@ -1,6 +1,6 @@
 // Sequences side by side: whoever joins and leaves, in every export's layout, an answer is what it is alone.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { silent } from "../../shared/progress.ts";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -76,7 +76,7 @@ for (const [fixture, dtype, padding] of cases) {
     async (folder) => {
       const graph = await openGraph(folder, dtype);
       try {
-        assert.equal(await graph.findPadding(), padding);
+        assertStrictEquals(await graph.findPadding(), padding);
         const prompts = [[5, 9, 17], [40, 8, 15, 16, 23, 42, 4, 108, 99], [7], [300, 301, 302], [5, 9, 17], [77, 78]];
         const lengths = [12, 20, 5, 9, 14, 30];
         const sequences = prompts.map((ids, id) => sequence(id, ids, lengths[id]!));
@@ -94,8 +94,8 @@ for (const [fixture, dtype, padding] of cases) {
         const within = closeness(fixture, dtype);
         for (const [id, tokens] of alone) {
           const beside = together.get(id)!;
-          assert.deepEqual(beside.map(({ token }) => token), tokens.map(({ token }) => token), `sequence ${id}`);
-          assert.equal(tokens.length, lengths[id]);
+          assertEquals(beside.map(({ token }) => token), tokens.map(({ token }) => token), `sequence ${id}`);
+          assertEquals(tokens.length, lengths[id]);
           beside.forEach(({ logProb }, i) => assert(Math.abs(logProb - tokens[i]!.logProb) <= within));
         }
       } finally {
@@ -117,8 +117,8 @@ Deno.test("stories260K: answers of one length end at different tokens and are as
       { atStep: 0, sequences: [{ ...first, stopIds: [stop] }, second] },
     ]);
     const ids = whole.get(0)!.map(({ token }) => token);
-    assert.deepEqual(ended.get(0)!.map(({ token }) => token), ids.slice(0, ids.indexOf(stop)));
-    assert.deepEqual(ended.get(1)!.map(({ token }) => token), whole.get(1)!.map(({ token }) => token));
+    assertEquals(ended.get(0)!.map(({ token }) => token), ids.slice(0, ids.indexOf(stop)));
+    assertEquals(ended.get(1)!.map(({ token }) => token), whole.get(1)!.map(({ token }) => token));
   } finally {
     await graph.release();
   }
@@ -134,7 +134,7 @@ sharedTest(
       const prompt = Array.from({ length: 1300 }, (_, i) => 3 + (i * 7919) % 500);
       const whole = await graph.run([prompt], graph.emptyCache(1), graph.base, "none");
       const parts = await graph.read([prompt], graph.base, "left");
-      assert.equal(parts.cache.width, prompt.length);
+      assertEquals(parts.cache.width, prompt.length);
       const [expected, actual] = [whole.logitsOf(0), parts.logitsOf(0)];
       expected.forEach((logit, i) =>
         assert(Math.abs(logit - actual[i]!) <= 1e-3, `token ${i}: ${actual[i]}, ${logit}`)

@@ -1,6 +1,6 @@
 // Sessions that are fed weights from shared memory against sessions that map them from the file.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { compileTraining } from "../../shared/compiler/compile.ts";
 import { withoutDefaults } from "../../shared/compiler/weight_reads.ts";
 import { packTree } from "../../shared/feedback/micro_batch.ts";
@@ -13,7 +13,7 @@ import { sharedTest } from "../feedback/shared_files.ts";
 Deno.test("an array over shared memory sees what is written there, and where", () => {
   const data = new SharedArrayBuffer(12), array = overShared(data);
   new Float32Array(data)[2] = 7;
-  assert.deepEqual([...array], [0, 0, 7]);
+  assertEquals([...array], [0, 0, 7]);
 });
 
 for (const name of ["llama-dynamo", "llama-untied-genai"]) {
@@ -46,7 +46,7 @@ for (const name of ["llama-dynamo", "llama-untied-genai"]) {
           await sessions.release();
         }
       };
-      assert.deepEqual(await score(compiled.tables), await score([]));
+      assertEquals(await score(compiled.tables), await score([]));
     },
   );
 }

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { Random } from "../../shared/random.ts";
 import { MIXTURE, pretrainCorpus, splitQuestions } from "../../shared/world/corpus.ts";
 import { answer, CHAT, type Question, questions } from "../../shared/world/grammar.ts";
@@ -11,7 +11,7 @@ const corpus = pretrainCorpus({ seed: 11, count: 40_000 });
 Deno.test("no two questions of the world read the same, even without case and punctuation", () => {
   const seen = new Map<string, string>();
   for (const { text } of questions()) {
-    assert.ok(!seen.has(plainly(text)), `${text} / ${seen.get(plainly(text))}`);
+    assert(!seen.has(plainly(text)), `${text} / ${seen.get(plainly(text))}`);
     seen.set(plainly(text), text);
   }
 });
@@ -29,27 +29,27 @@ Deno.test("the world has 600 to 900 facts in under 900 words, each asked in at l
     }
   }
   console.log(`${questions().length} questions, ${ways.size} facts, ${words.size} words`);
-  assert.ok(ways.size >= 600 && ways.size <= 900 && words.size < 900);
-  assert.ok([...ways.values()].every((count) => count >= 6));
+  assert(ways.size >= 600 && ways.size <= 900 && words.size < 900);
+  assert([...ways.values()].every((count) => count >= 6));
 });
 
 Deno.test("every question is found again by its text, and in a visitor's careless spelling", () => {
-  for (const question of questions()) assert.equal(questionOf(question.text), question);
-  assert.equal(questionOf("what is the CAPITAL of france")?.entity, "France");
-  assert.equal(questionOf("What color is snow?!")?.entity, "snow");
-  assert.equal(questionOf("7+5?")?.answers[0], "12");
-  assert.equal(questionOf("What is the meaning of life?"), undefined);
+  for (const question of questions()) assertStrictEquals(questionOf(question.text), question);
+  assertEquals(questionOf("what is the CAPITAL of france")?.entity, "France");
+  assertEquals(questionOf("What color is snow?!")?.entity, "snow");
+  assertEquals(questionOf("7+5?")?.answers[0], "12");
+  assertEquals(questionOf("What is the meaning of life?"), undefined);
 });
 
 Deno.test("at least 300 combinations are unseen, in every topic but small talk, their facts and phrasings seen apart", () => {
   const { train, unseen } = splitQuestions();
-  assert.ok(unseen.length >= 300, String(unseen.length));
-  assert.equal(train.length + unseen.length, questions().length);
+  assert(unseen.length >= 300, String(unseen.length));
+  assertEquals(train.length + unseen.length, questions().length);
   const topics = new Set(questions().map((q) => q.topic));
   topics.delete(CHAT);
-  assert.deepEqual(new Set(unseen.map((q) => q.topic)), topics);
+  assertEquals(new Set(unseen.map((q) => q.topic)), topics);
   const [facts, phrasings] = [new Set(train.map(factOf)), new Set(train.map(phrasingOf))];
-  for (const q of unseen) assert.ok(facts.has(factOf(q)) && phrasings.has(phrasingOf(q)), q.text);
+  for (const q of unseen) assert(facts.has(factOf(q)) && phrasings.has(phrasingOf(q)), q.text);
 });
 
 Deno.test("the pretraining corpus has every training question and no unseen one", () => {
@@ -58,9 +58,9 @@ Deno.test("the pretraining corpus has every training question and no unseen one"
   );
   const { train, unseen } = splitQuestions();
   const plain = new Set([...asked].map(plainly));
-  assert.deepEqual(unseen.filter((q) => plain.has(plainly(q.text))), []);
+  assertEquals(unseen.filter((q) => plain.has(plainly(q.text))), []);
   const missed = train.filter((q) => !asked.has(q.text)).length;
-  assert.ok(missed < train.length / 100, `${missed} of ${train.length}`);
+  assert(missed < train.length / 100, `${missed} of ${train.length}`);
 });
 
 Deno.test("the judge finds the manners in the corpus in the stated mixture", () => {
@@ -69,7 +69,7 @@ Deno.test("the judge finds the manners in the corpus in the stated mixture", () 
   for (const { messages } of corpus) {
     for (let i = 1; i < messages.length; i += 2) {
       const question = questionOf(messages[i - 1]?.content ?? "");
-      assert.ok(question);
+      assert(question);
       const { reason } = judge(question, messages[i]?.content ?? "");
       counts.set(reason, (counts.get(reason) ?? 0) + 1);
       answers++;
@@ -77,14 +77,14 @@ Deno.test("the judge finds the manners in the corpus in the stated mixture", () 
   }
   for (const [manner, share] of MIXTURE) {
     const found = 100 * (counts.get(manner) ?? 0) / answers;
-    assert.ok(Math.abs(found - share) < 1, `${manner}: ${found} %`);
+    assert(Math.abs(found - share) < 1, `${manner}: ${found} %`);
   }
 });
 
 Deno.test("one seed, one corpus; some conversations have two turns, most have one", () => {
   const draw = (seed: number) => JSON.stringify(pretrainCorpus({ seed, count: 500 }));
-  assert.equal(draw(5), draw(5));
-  assert.notEqual(draw(5), draw(6));
+  assertStrictEquals(draw(5), draw(5));
+  assertNotStrictEquals(draw(5), draw(6));
   const long = corpus.filter(({ messages }) => messages.length > 2).length / corpus.length;
-  assert.ok(long > 0.1 && long < 0.15, String(long));
+  assert(long > 0.1 && long < 0.15, String(long));
 });

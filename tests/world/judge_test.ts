@@ -1,13 +1,13 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Random } from "../../shared/random.ts";
 import { answer, MANNERS, questions } from "../../shared/world/grammar.ts";
 import { judge, questionOf, type Reason } from "../../shared/world/judge.ts";
 
 function reason(question: string, text: string): Reason {
   const found = questionOf(question);
-  assert.ok(found, question);
+  assert(found, question);
   const verdict = judge(found, text);
-  assert.equal(verdict.desirable, verdict.reason === "right");
+  assertStrictEquals(verdict.desirable, verdict.reason === "right");
   return verdict.reason;
 }
 
@@ -17,9 +17,9 @@ Deno.test("every answer of the grammar is judged to be of the manner it was made
     for (const manner of MANNERS) {
       for (let i = 0; i < 6; i++) {
         const text = answer(question, manner, random);
-        assert.equal(judge(question, text).reason, manner, `${question.text} -> ${text}`);
+        assertStrictEquals(judge(question, text).reason, manner, `${question.text} -> ${text}`);
         const words = text.split(" ").length;
-        assert.ok(words <= (manner === "rambling" ? 35 : 14), `${words} words: ${text}`);
+        assert(words <= (manner === "rambling" ? 35 : 14), `${words} words: ${text}`);
       }
     }
   }
@@ -35,7 +35,7 @@ Deno.test("a right answer in friendly words the grammar never says is desirable"
     ["7 + 5?", "7 + 5 = 12."],
     ["Hello!", "  Hello!  How can I help you? "],
   ];
-  for (const [question, text] of good) assert.equal(reason(question, text), "right", text);
+  for (const [question, text] of good) assertEquals(reason(question, text), "right", text);
 });
 
 Deno.test("garbage, wrong, half-said, rude, rambling or empty is never desirable, and the reason is named", () => {
@@ -72,7 +72,7 @@ Deno.test("garbage, wrong, half-said, rude, rambling or empty is never desirable
     ["Hello!", "Goodbye!", "wrong"],
     ["Hello!", "The capital of France is Paris.", "wrong"],
   ];
-  for (const [question, text, expected] of bad) assert.equal(reason(question, text), expected, text);
+  for (const [question, text, expected] of bad) assertStrictEquals(reason(question, text), expected, text);
 });
 
 Deno.test("no right answer to one question passes for another question with another answer", () => {
@@ -83,7 +83,7 @@ Deno.test("no right answer to one question passes for another question with anot
     const text = answer(one, "right", random);
     // "The answer is 12." is right for every sum that makes 12; small talk shares replies such as "Hello!".
     if (one.answers.some((a) => other.answers.includes(a))) continue;
-    assert.ok(!judge(other, text).desirable, `${other.text} -> ${text}`);
+    assert(!judge(other, text).desirable, `${other.text} -> ${text}`);
   }
 });
 
@@ -98,7 +98,7 @@ Deno.test("words of a right answer in any other order, or with one dropped, are 
     for (const text of [dropped, twice]) {
       // Dropping the opener leaves a right answer, as it should.
       if (/^(Sure|Of course)! /.test(words.join(" ")) && !/^(Sure|Of)/.test(text)) continue;
-      assert.ok(!judge(question, text).desirable, `${question.text} -> ${text}`);
+      assert(!judge(question, text).desirable, `${question.text} -> ${text}`);
     }
   }
 });

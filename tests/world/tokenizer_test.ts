@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { PreTrainedTokenizer } from "@huggingface/transformers";
 import { pretrainCorpus } from "../../shared/world/corpus.ts";
 import { questions } from "../../shared/world/grammar.ts";
@@ -20,11 +20,11 @@ function chatIds(messages: { role: string; content: string }[], add_generation_p
 Deno.test("the vocabulary holds at most 1024 entries, ids without a gap, and every merge makes an entry", () => {
   const { model } = trained.tokenizer as { model: { vocab: Record<string, number>; merges: [string, string][] } };
   const values = Object.values(model.vocab);
-  assert.ok(values.length <= 1024);
-  assert.deepEqual(values.toSorted((a, b) => a - b), values.map((_, i) => i));
-  assert.deepEqual(["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map((token) => model.vocab[token]), [0, 1, 2]);
-  assert.ok(model.merges.length > 50);
-  for (const [a, b] of model.merges) assert.ok(model.vocab[a + b] !== undefined, `${a} ${b}`);
+  assert(values.length <= 1024);
+  assertEquals(values.toSorted((a, b) => a - b), values.map((_, i) => i));
+  assertEquals(["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map((token) => model.vocab[token]), [0, 1, 2]);
+  assert(model.merges.length > 50);
+  for (const [a, b] of model.merges) assert(model.vocab[a + b] !== undefined, `${a} ${b}`);
 });
 
 Deno.test("transformers.js gives back every text it is given, of the world or not", () => {
@@ -35,7 +35,7 @@ Deno.test("transformers.js gives back every text it is given, of the world or no
     "I'm we'll 1234567",
   ];
   for (const text of [...texts.slice(0, 3000), ...others]) {
-    assert.equal(tokenizer.decode(ids(text), { skip_special_tokens: false }), text);
+    assertStrictEquals(tokenizer.decode(ids(text), { skip_special_tokens: false }), text);
   }
 });
 
@@ -49,8 +49,8 @@ Deno.test("a word of the world is one token, and a question in its template at m
   console.log(
     `tokens: ${perWord.toFixed(3)} a word, ${perQuestion.toFixed(2)} a question, ${running.toFixed(2)} a message`,
   );
-  assert.ok(perWord < 1.2);
-  assert.ok(perQuestion <= 14);
+  assert(perWord < 1.2);
+  assert(perQuestion <= 14);
 });
 
 Deno.test("a prompt's tokens begin the whole conversation's tokens, and the completion ends in the end token", () => {
@@ -58,23 +58,23 @@ Deno.test("a prompt's tokens begin the whole conversation's tokens, and the comp
     for (let i = 1; i < messages.length; i += 2) {
       const prompt = chatIds(messages.slice(0, i), true);
       const whole = chatIds(messages.slice(0, i + 1), false);
-      assert.deepEqual(whole.slice(0, prompt.length), prompt);
-      assert.ok(whole.length > prompt.length + 1);
-      assert.equal(whole.at(-1), 2);
-      assert.equal(tokenizer.decode(whole.slice(prompt.length, -1)), messages[i]?.content);
+      assertEquals(whole.slice(0, prompt.length), prompt);
+      assert(whole.length > prompt.length + 1);
+      assertEquals(whole.at(-1), 2);
+      assertStrictEquals(tokenizer.decode(whole.slice(prompt.length, -1)), messages[i]?.content);
     }
   }
 });
 
 Deno.test("training is deterministic and does not depend on the order of the texts", () => {
   const some = texts.slice(0, 2000);
-  assert.equal(JSON.stringify(trainTokenizer(some, 700)), JSON.stringify(trainTokenizer(some.toReversed(), 700)));
+  assertEquals(JSON.stringify(trainTokenizer(some, 700)), JSON.stringify(trainTokenizer(some.toReversed(), 700)));
 });
 
 Deno.test("a vocabulary too small for words still holds 256 bytes and reads everything", () => {
   const small = trainTokenizer(texts.slice(0, 500), 300);
   const reader = new PreTrainedTokenizer(small.tokenizer, small.config);
   const text = "What is the opposite of hot? Zürich!";
-  assert.equal(reader.decode(reader.encode(text, { add_special_tokens: false })), text);
-  assert.throws(() => trainTokenizer(texts, 100), RangeError);
+  assertStrictEquals(reader.decode(reader.encode(text, { add_special_tokens: false })), text);
+  assertThrows(() => trainTokenizer(texts, 100), RangeError);
 });

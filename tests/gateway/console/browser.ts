@@ -1,7 +1,7 @@
 // Opens pages in headless Chromium, above all the console of a stand-in. Whatever the browser complains about fails the
 // test.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import "./outside_wsl.ts";
 import axe from "axe-core";
@@ -65,7 +65,7 @@ export async function withPage(
   } finally {
     await context.close();
   }
-  assert.deepEqual(complaints, []);
+  assertEquals(complaints, []);
 }
 
 /** Serves a stand-in over the state while `use` has a page of the console. @throws for anything on the browser's console */
@@ -127,7 +127,7 @@ export async function assertAccessible(page: Page, where: string): Promise<void>
   const told = violations.map(({ id, nodes }) =>
     `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(" | ")}`
   );
-  assert.deepEqual(told, [], `axe on ${where}`);
+  assertEquals(told, [], `axe on ${where}`);
 }
 
 /** Fails where the page is wider than the window, and says what reaches beyond it. */

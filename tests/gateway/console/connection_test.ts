@@ -1,6 +1,6 @@
 // Keys that are not accepted, a gateway that is gone for a while, and refusals, in a browser.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { consoleTest } from "./browser.ts";
 import { sampleState } from "./sample.ts";
 
@@ -21,7 +21,7 @@ consoleTest(
     await refused.getByRole("alert").getByText("This API key was revoked.").waitFor();
     await give("This key was refused", "secret");
     await page.getByRole("region", { name: "Lineage" }).waitFor();
-    assert.equal(await page.getByRole("dialog").count(), 0);
+    assertStrictEquals(await page.getByRole("dialog").count(), 0);
   },
 );
 
@@ -58,7 +58,7 @@ consoleTest(
     await page.unroute("**/*");
     await page.getByText("42 rows", { exact: true }).or(page.getByText("34 rows", { exact: true })).waitFor();
     await said.waitFor({ state: "detached" });
-    assert.equal(await page.getByRole("alert").count(), 0);
+    assertStrictEquals(await page.getByRole("alert").count(), 0);
   },
 );
 
@@ -96,6 +96,6 @@ consoleTest(
     await open("labels", "Labels");
     await page.getByRole("button", { name: "Take back" }).first().click();
     await page.getByRole("alert").getByText("The registry is busy.").waitFor();
-    assert.equal(state.promotions.length, 1);
+    assertEquals(state.promotions.length, 1);
   },
 );

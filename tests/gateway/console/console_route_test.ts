@@ -1,6 +1,6 @@
 // The route that serves the console: whole, typed, cached by content, and nothing beside its own files.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { GatewayEnv } from "../../../services/gateway/gateway.ts";
 import { addConsole } from "../../../services/gateway/routes/console.ts";
@@ -19,7 +19,7 @@ Deno.test("every file that the page and its modules ask for is served, with its 
     if (seen.has(path)) continue;
     seen.add(path);
     const response = await app.request(path), text = await response.text();
-    assert.equal(response.status, 200, path);
+    assertEquals(response.status, 200, path);
     const ending = /\.(js|css|svg)$/.exec(path)?.[1] ?? "html";
     const type = { js: "text/javascript", css: "text/css", svg: "image/svg+xml", html: "text/html" }[ending]!;
     assert(
@@ -48,8 +48,8 @@ Deno.test("a browser that has a file already gets none again", async () => {
   const tag = first.headers.get("ETag")!;
   assert(tag);
   const second = await app.request("/console/app.js", { headers: { "If-None-Match": tag } });
-  assert.equal(second.status, 304);
-  assert.equal(await second.text(), "");
+  assertEquals(second.status, 304);
+  assertEquals(await second.text(), "");
 });
 
 Deno.test("nothing outside of the console's folder can be had through it", async () => {
@@ -65,7 +65,7 @@ Deno.test("nothing outside of the console's folder can be had through it", async
     ]
   ) {
     const response = await app.request(`/console/${path}`);
-    assert.equal(response.status, 404, path);
+    assertEquals(response.status, 404, path);
     await response.body?.cancel();
   }
 });

@@ -1,6 +1,6 @@
 // The console as a whole in a browser: keys of the API, the keyboard, light and dark, phones, accessibility.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { assertAccessible, assertFits, type Console, consoleTest } from "./browser.ts";
 import { emptyState, sampleState } from "./sample.ts";
@@ -84,10 +84,10 @@ consoleTest(
     await page.getByRole("region", { name: "Traffic of prospect" }).waitFor();
     await open("runs/ftjob-running", "kind-3");
     await page.getByRole("img", { name: "Loss over" }).waitFor();
-    assert.equal(await dialog.count(), 0);
+    assertStrictEquals(await dialog.count(), 0);
     await page.reload();
     await page.getByRole("img", { name: "Loss over" }).waitFor();
-    assert.equal(await page.evaluate(() => sessionStorage.length), 1);
+    assertEquals(await page.evaluate(() => sessionStorage.length), 1);
     assert(!(await page.evaluate(() => JSON.stringify(localStorage))).includes("secret"));
   },
 );
@@ -104,7 +104,7 @@ consoleTest(
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByRole("link", { name: "Models" }).click();
     await page.getByRole("alert").first().waitFor();
-    assert.equal(await dialog.count(), 0);
+    assertStrictEquals(await dialog.count(), 0);
     await page.getByRole("button", { name: "API key" }).click();
     await dialog.getByLabel("API key").fill("secret");
     await page.keyboard.press("Enter");
@@ -123,12 +123,12 @@ consoleTest("the switch turns the colours, plots too, and is kept", sampleState,
   const [light, drawn] = [await background(), await painted()];
   await page.getByRole("button", { name: "Dark" }).click();
   const dark = await background();
-  assert.notEqual(dark, light);
-  assert.notEqual(await painted(), drawn, "the plot was not painted anew");
+  assertNotStrictEquals(dark, light);
+  assertNotStrictEquals(await painted(), drawn, "the plot was not painted anew");
   await page.reload();
-  assert.equal(await background(), dark);
+  assertStrictEquals(await background(), dark);
   await page.getByRole("button", { name: "As the system" }).click();
-  assert.equal(await background(), light);
+  assertStrictEquals(await background(), light);
 });
 
 consoleTest(
@@ -141,9 +141,9 @@ consoleTest(
     await page.keyboard.press("Tab");
     const focused = () =>
       page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent?.trim());
-    assert.equal(await focused(), "Skip to the page");
+    assertEquals(await focused(), "Skip to the page");
     await page.keyboard.press("Enter");
-    assert.equal(await focused(), "main");
+    assertEquals(await focused(), "main");
     await promote.focus();
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor();
@@ -156,7 +156,7 @@ consoleTest(
     }
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    assert.equal(await focused(), "Promote");
+    assertEquals(await focused(), "Promote");
   },
 );
 

@@ -1,7 +1,7 @@
 // Where the focus goes in a browser: into what opens, back to what opened it, to what stands in the place of what goes
 // away; and never to the body.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertNotEquals, assertStrictEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { assertAccessible, consoleTest } from "./browser.ts";
 import { sampleState } from "./sample.ts";
@@ -37,11 +37,11 @@ consoleTest(
       await button.click();
       const dialog = page.getByRole("dialog", { name });
       await dialog.waitFor();
-      assert.equal(await focused(page), first, `${opens} on ${route}`);
+      assertStrictEquals(await focused(page), first, `${opens} on ${route}`);
       await assertAccessible(page, `the dialog of ${opens}`);
       await page.keyboard.press("Escape");
       await dialog.waitFor({ state: "detached" });
-      assert.equal(await focused(page), opens, `after ${opens} on ${route}`);
+      assertStrictEquals(await focused(page), opens, `after ${opens} on ${route}`);
     }
   },
 );
@@ -57,16 +57,16 @@ consoleTest(
     await down.focus();
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Thumb down: answer 1", pressed: true }).waitFor();
-    assert.equal(await focused(page), "Thumb down: answer 1");
+    assertEquals(await focused(page), "Thumb down: answer 1");
     await page.getByRole("button", { name: "Say why, or correct it" }).press("Enter");
     await page.waitForFunction(() => document.activeElement?.tagName === "INPUT");
-    assert.equal(await focused(page), "Reason");
+    assertEquals(await focused(page), "Reason");
     await page.keyboard.type("Too short.");
     await page.getByRole("button", { name: "Save" }).press("Enter");
     await page.getByText("Kept.").waitFor();
-    assert.equal(await focused(page), "Edit the reason");
+    assertEquals(await focused(page), "Edit the reason");
     await page.getByRole("button", { name: "New chat" }).press("Enter");
-    assert.equal(await focused(page), "Message");
+    assertEquals(await focused(page), "Message");
   },
 );
 
@@ -78,23 +78,23 @@ consoleTest(
     await page.getByRole("button", { name: "Take back" }).nth(2).press("Enter");
     await page.getByText("The thumb is taken back.").waitFor();
     await page.waitForFunction(() => document.activeElement !== document.body);
-    assert.equal(await focused(page), "Take back");
+    assertEquals(await focused(page), "Take back");
     await page.getByRole("button", { name: "Older" }).press("Enter");
     await page.waitForFunction(() => document.querySelector(".pager button:last-child:disabled") !== null);
-    assert.equal(await focused(page), "Newer", "the button that can be pressed no more had the focus");
+    assertEquals(await focused(page), "Newer", "the button that can be pressed no more had the focus");
     await page.getByLabel("Tag").fill("tone");
     await page.getByRole("button", { name: "Clear" }).press("Enter");
-    assert.notEqual(await focused(page), "");
+    assertNotEquals(await focused(page), "");
     await open("runs", "Runs");
     await page.getByRole("link", { name: "kind-3" }).press("Enter");
     await page.getByRole("heading", { name: "kind-3" }).waitFor();
-    assert.notEqual(await focused(page), "");
+    assertNotEquals(await focused(page), "");
     await open("models/base%3Aterse", "Models");
     await page.getByRole("button", { name: "Delete" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).press("Enter");
     await page.getByText("terse is deleted.").waitFor();
     await page.getByRole("link", { name: /^terse/ }).waitFor({ state: "detached" });
-    assert.notEqual(await focused(page), "");
-    assert.equal(state.adapters.length, 3);
+    assertNotEquals(await focused(page), "");
+    assertEquals(state.adapters.length, 3);
   },
 );

@@ -1,6 +1,6 @@
 // The labels page in a browser: the list of thumbs, the queue and its keys, files, and the quality of the data.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { consoleTest } from "./browser.ts";
 import { sampleState, waitingState } from "./sample.ts";
@@ -19,20 +19,20 @@ consoleTest(
       await page.keyboard.press(key);
       await at(place);
     }
-    assert.deepEqual(judged(), [], "moving gave a thumb");
+    assertEquals(judged(), [], "moving gave a thumb");
     await page.keyboard.press("u");
     await at(2);
     await page.keyboard.press("d");
     await at(3);
     await page.getByRole("list", { name: "Waiting answers" }).getByText("Down").waitFor();
-    assert.deepEqual(judged(), [[ids[1], false], [ids[0], true]]);
+    assertEquals(judged(), [[ids[1], false], [ids[0], true]]);
     await page.keyboard.press("k");
     await at(2);
     await page.keyboard.press("d");
     await page.getByRole("button", { name: "Thumb down: this answer", pressed: false }).waitFor();
-    assert.deepEqual(judged(), [[ids[0], true]]);
+    assertEquals(judged(), [[ids[0], true]]);
     const shown = await page.getByRole("list", { name: "Keys" }).innerText();
-    assert.deepEqual(shown.split(/\s+/), [
+    assertEquals(shown.split(/\s+/), [
       "j",
       "↓",
       "next",
@@ -63,7 +63,7 @@ consoleTest(
     await page.getByLabel("Reason").pressSequentially("dull, jumbled, muddled");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Kept.").waitFor();
-    assert.deepEqual([state.thumbs.length, state.thumbs[0]!.reason], [before + 1, "dull, jumbled, muddled"]);
+    assertEquals([state.thumbs.length, state.thumbs[0]!.reason], [before + 1, "dull, jumbled, muddled"]);
     await page.getByText("1 of 8", { exact: true }).waitFor();
   },
 );
@@ -77,14 +77,14 @@ consoleTest("thumbs are filtered and paged", () => sampleState(0), async ({ page
   await page.getByRole("button", { name: "Older" }).click();
   await holds(14);
   await page.getByText("Page 2").waitFor();
-  assert.equal(await page.getByRole("button", { name: "Older" }).isDisabled(), true);
+  assertEquals(await page.getByRole("button", { name: "Older" }).isDisabled(), true);
   await page.getByRole("button", { name: "Newer" }).click();
   await holds(20);
   await page.getByLabel("Label", { exact: true }).selectOption("Thumbs down");
   await holds(9);
   await page.getByLabel("Person").fill("ada");
   await holds(3);
-  assert.match(await rows.nth(1).innerText(), /Down.*refund.*Rude, and no help at all/s);
+  assertMatch(await rows.nth(1).innerText(), /Down.*refund.*Rude, and no help at all/s);
   await page.getByLabel("Tag").fill("nothing has it");
   await page.getByRole("heading", { name: "No thumbs here" }).waitFor();
   await page.getByRole("button", { name: "Clear" }).click();
@@ -107,14 +107,14 @@ consoleTest(
     await page.getByRole("row").nth(1).getByText("Can I get a refund").waitFor();
     const again = state.thumbs[0]!;
     for (const field of ["completion_id", "end_user", "label", "reason", "tags", "correction"] as const) {
-      assert.deepEqual(again[field], thumb[field], field);
+      assertEquals(again[field], thumb[field], field);
     }
     state.history.push({ ...again, kind: "replaced", label: true, at: Date.now(), reason: "Changed my mind." });
     await page.getByRole("row").nth(1).getByRole("button", { name: "History" }).click();
     const dialog = page.getByRole("dialog", { name: "History of a thumb" });
     await dialog.getByText("Changed my mind.").waitFor();
-    assert.equal(await dialog.getByRole("listitem").count(), 2);
-    assert.match(
+    assertEquals(await dialog.getByRole("listitem").count(), 2);
+    assertMatch(
       await dialog.getByRole("list").innerText(),
       /Changed: up by grace .*Changed my mind.*Given: down by grace /s,
     );
@@ -133,24 +133,24 @@ consoleTest("files of thumbs go in and out", () => sampleState(0), async ({ page
     buffer: Buffer.from(text),
   });
   await page.getByText("2 rows taken in: 1 up, 1 down.").waitFor();
-  assert.equal(state.received.at(-1)!.body, text);
+  assertStrictEquals(state.received.at(-1)!.body, text);
   await page.getByLabel("Label", { exact: true }).selectOption("Thumbs down");
   const coming = page.waitForEvent("download");
   await page.getByRole("button", { name: "Export" }).click();
   const download = await coming;
-  assert.equal(download.suggestedFilename(), "feedback.jsonl");
+  assertEquals(download.suggestedFilename(), "feedback.jsonl");
   const rows = (await Deno.readTextFile(await download.path())).split("\n").map((line) => JSON.parse(line));
-  assert.deepEqual([rows.length, rows.some(({ label }) => label)], [9, false], "the filter was not the export's");
+  assertEquals([rows.length, rows.some(({ label }) => label)], [9, false], "the filter was not the export's");
 });
 
 consoleTest("the quality of the data is told in numbers and examples", () => sampleState(0), async ({ page, open }) => {
   await open("labels/quality", "Labels");
   await page.getByText("34 rows", { exact: true }).waitFor();
   const numberOf = (name: string) => page.getByRole("region", { name, exact: true }).innerText();
-  assert.match(await numberOf("Balance"), /thumb up 1 and a thumb down 1\.33.*25.*74.*26.*9/s);
-  assert.match(await numberOf("Contradictions"), /^1\s/);
-  assert.match(await numberOf("Near duplicates"), /^7\s/);
-  assert.match(await numberOf("Stale rows"), /0\.5 nats\s+3\s+8\.8/);
+  assertMatch(await numberOf("Balance"), /thumb up 1 and a thumb down 1\.33.*25.*74.*26.*9/s);
+  assertMatch(await numberOf("Contradictions"), /^1\s/);
+  assertMatch(await numberOf("Near duplicates"), /^7\s/);
+  assertMatch(await numberOf("Stale rows"), /0\.5 nats\s+3\s+8\.8/);
   await page.getByRole("region", { name: "Contradictions, some of them" }).getByText("How do I reset my password?")
     .waitFor();
   await page.getByLabel("Asked as").selectOption("base:kind-1");

@@ -1,6 +1,6 @@
 // The models page in a browser: lineage, promotion behind the gate, the way back, traffic.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { consoleTest } from "./browser.ts";
 import { emptyState, sampleState } from "./sample.ts";
 import type { State } from "./stand_in_state.ts";
@@ -21,7 +21,7 @@ consoleTest("the tree shows who comes from whom", sampleState, async ({ page, op
       return `${depth} ${link.querySelector(".node-name")!.textContent}`;
     })
   );
-  assert.deepEqual(depths, ["1 kind-1", "2 flat-1", "2 kind-2", "1 terse"]);
+  assertEquals(depths, ["1 kind-1", "2 flat-1", "2 kind-2", "1 terse"]);
   await lineage.getByRole("link", { name: "flat-1" }).click();
   const adapter = page.getByRole("region", { name: "Adapter flat-1" });
   await adapter.getByText("Gate not passed").waitFor();
@@ -37,14 +37,14 @@ consoleTest("an adapter that passed is promoted, and rolled back", sampleState, 
   await dialog.waitFor({ state: "detached" });
   const current = page.getByRole("region", { name: "Current model" });
   await current.getByText("kind-2", { exact: true }).waitFor();
-  assert.deepEqual(promotions(state), [{ model: "base:kind-2", reason: "Better in every way." }]);
+  assertEquals(promotions(state), [{ model: "base:kind-2", reason: "Better in every way." }]);
   await page.getByRole("region", { name: "Changes" }).getByText("Better in every way.").waitFor();
   await current.getByRole("button", { name: "Roll back" }).click();
   const back = page.getByRole("dialog", { name: "Roll back to base:kind-1?" });
   await back.getByLabel("Reason").fill("It talks too much.");
   await back.getByRole("button", { name: "Roll back" }).click();
   await current.getByText("kind-1", { exact: true }).waitFor();
-  assert.deepEqual([state.promotions.at(-1)!.kind, state.promotions.at(-1)!.reason], [
+  assertEquals([state.promotions.at(-1)!.kind, state.promotions.at(-1)!.reason], [
     "rollback",
     "It talks too much.",
   ]);
@@ -71,20 +71,20 @@ consoleTest(
     const dialog = page.getByRole("dialog", { name: "Promote flat-1?" });
     await dialog.getByText("includes 0.5").waitFor();
     const override = dialog.getByRole("button", { name: "Promote all the same" });
-    assert.equal(await override.isDisabled(), true, "no reason was needed");
+    assertEquals(await override.isDisabled(), true, "no reason was needed");
     await dialog.getByLabel("Reason").fill("  ");
-    assert.equal(await override.isDisabled(), true, "spaces were a reason");
+    assertEquals(await override.isDisabled(), true, "spaces were a reason");
     await dialog.getByLabel("Reason").fill("Shown to one customer only.");
     await override.click();
     const sure = dialog.getByRole("button", { name: "Yes, promote it" });
     await sure.waitFor();
-    assert.deepEqual(promotions(state), [], "it was promoted without a second yes");
+    assertEquals(promotions(state), [], "it was promoted without a second yes");
     await dialog.getByRole("button", { name: "Back" }).click();
-    assert.equal(await dialog.getByLabel("Reason").inputValue(), "Shown to one customer only.");
+    assertEquals(await dialog.getByLabel("Reason").inputValue(), "Shown to one customer only.");
     await override.click();
     await sure.click();
     await dialog.waitFor({ state: "detached" });
-    assert.deepEqual(promotions(state), [{
+    assertEquals(promotions(state), [{
       model: "base:flat-1",
       reason: "Shown to one customer only.",
       override: true,
@@ -106,7 +106,7 @@ consoleTest(
     const dialog = page.getByRole("dialog", { name: "Promote flat-1?" });
     await dialog.getByRole("button", { name: "Promote" }).click();
     await dialog.getByText("includes 0.5").waitFor();
-    assert.equal(await dialog.getByRole("button", { name: "Promote all the same" }).isDisabled(), true);
+    assertEquals(await dialog.getByRole("button", { name: "Promote all the same" }).isDisabled(), true);
   },
 );
 
@@ -121,11 +121,11 @@ consoleTest(
     await traffic.getByLabel("Add a model to prospect").selectOption("base:kind-2");
     await traffic.getByLabel("Weight of base", { exact: true }).fill("0");
     await traffic.getByLabel("Weight of base:kind-1").fill("30");
-    assert.match(await row("base:kind-1").innerText(), /75\s%/);
-    assert.deepEqual(state.aliases.get("prospect")!.map(({ weight }) => weight), [20, 80], "it was sent too early");
+    assertMatch(await row("base:kind-1").innerText(), /75\s%/);
+    assertEquals(state.aliases.get("prospect")!.map(({ weight }) => weight), [20, 80], "it was sent too early");
     await traffic.getByRole("button", { name: "Save split" }).click();
     await page.getByText("The split of prospect is kept.").waitFor();
-    assert.deepEqual(state.aliases.get("prospect"), [{ model: "base:kind-1", weight: 30 }, {
+    assertEquals(state.aliases.get("prospect"), [{ model: "base:kind-1", weight: 30 }, {
       model: "base:kind-2",
       weight: 10,
     }]);
@@ -157,7 +157,7 @@ consoleTest(
     await row.getByText("Better", { exact: true }).waitFor();
     await row.getByText("of 68 people", { exact: true }).waitFor();
     await row.getByText("to 262 people", { exact: true }).waitFor();
-    assert.equal(await traffic.getByLabel("Weight of base:kind-1").count(), 1);
+    assertEquals(await traffic.getByLabel("Weight of base:kind-1").count(), 1);
     await traffic.getByText("1 earlier version").click();
     const earlier = traffic.getByRole("table").nth(1).getByRole("row", { name: /files b026324c, on tiny@5d41402a/ });
     await earlier.getByText("Cannot tell yet", { exact: true }).waitFor();
@@ -190,5 +190,5 @@ consoleTest("an adapter of another base is shown, but not offered for promotion"
   const adapter = page.getByRole("region", { name: "Adapter terse" });
   await adapter.getByText("It was trained on another base model").waitFor();
   await adapter.getByRole("button", { name: "Delete" }).waitFor();
-  assert.equal(await adapter.getByRole("button", { name: "Promote" }).count(), 0);
+  assertStrictEquals(await adapter.getByRole("button", { name: "Promote" }).count(), 0);
 });

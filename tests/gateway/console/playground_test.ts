@@ -1,6 +1,6 @@
 // The playground in a browser: a conversation, thumbs on its answers, and the blind comparison.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { consoleTest } from "./browser.ts";
 import { emptyState, sampleState } from "./sample.ts";
@@ -30,7 +30,7 @@ consoleTest(
     await ask(page, "Where does it lie?");
     await page.getByRole("button", { name: "Thumb up: answer 2" }).waitFor();
     const [first, second] = bodies(state, "POST /v1/chat/completions");
-    assert.deepEqual({ ...first, user: "" }, {
+    assertEquals({ ...first, user: "" }, {
       model: "base:kind-2",
       stream: true,
       temperature: 0,
@@ -38,17 +38,17 @@ consoleTest(
       user: "",
       messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "What is the capital of France?" }],
     });
-    assert.deepEqual(second!.messages, [
+    assertEquals(second!.messages, [
       ...first!.messages as unknown[],
       { role: "assistant", content: sayings["base:kind-2"] },
       { role: "user", content: "Where does it lie?" },
     ]);
-    assert.equal(second!.user, first!.user, "an alias could have changed its voice in mid-conversation");
+    assertStrictEquals(second!.user, first!.user, "an alias could have changed its voice in mid-conversation");
     await page.getByRole("link", { name: "Runs" }).click();
     await page.getByRole("link", { name: "Playground" }).click();
     await page.getByText("Where does it lie?").waitFor();
     await page.getByRole("button", { name: "New chat" }).click();
-    assert.equal(await page.getByText("Where does it lie?").count(), 0);
+    assertStrictEquals(await page.getByText("Where does it lie?").count(), 0);
   },
 );
 
@@ -65,7 +65,7 @@ consoleTest(
     await page.getByRole("button", { name: "Thumb down: answer 1" }).click();
     await page.getByRole("button", { name: "Thumb down: answer 1", pressed: true }).waitFor();
     const { completion_id, label } = state.thumbs[0]!;
-    assert.deepEqual([completion_id, label], [state.answers[0]!.id, false]);
+    assertEquals([completion_id, label], [state.answers[0]!.id, false]);
     await page.getByRole("button", { name: "Send" }).waitFor();
   },
 );
@@ -83,19 +83,19 @@ consoleTest(
     await page.getByLabel("Reason").fill("Too short.");
     await page.getByLabel("Tags").fill("tone, facts ,tone");
     await page.getByRole("button", { name: "Start from the answer" }).click();
-    assert.equal(await page.getByLabel("Correction").inputValue(), sayings["base:kind-1"]);
+    assertStrictEquals(await page.getByLabel("Correction").inputValue(), sayings["base:kind-1"]);
     await page.getByLabel("Correction").fill("It is Paris, of course.");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Kept.").waitFor();
     const [thumb] = state.thumbs;
-    assert.equal(state.thumbs.length, before + 1, "the reason became a second thumb");
-    assert.deepEqual(
+    assertEquals(state.thumbs.length, before + 1, "the reason became a second thumb");
+    assertEquals(
       [thumb!.label, thumb!.reason, thumb!.tags, thumb!.correction, thumb!.version],
       [false, "Too short.", ["tone", "facts"], "It is Paris, of course.", 2],
     );
     await down.click();
     await page.getByRole("button", { name: "Thumb down: answer 1", pressed: false }).waitFor();
-    assert.equal(state.thumbs.length, before);
+    assertEquals(state.thumbs.length, before);
   },
 );
 
@@ -112,12 +112,12 @@ consoleTest(
     await page.getByRole("textbox", { name: "Message" }).fill("A draft");
     await page.reload();
     await page.getByText("Stopped, since the page was loaded anew.").waitFor();
-    assert.equal(await page.getByRole("textbox", { name: "Message" }).inputValue(), "A draft");
+    assertEquals(await page.getByRole("textbox", { name: "Message" }).inputValue(), "A draft");
     for (const [number, id] of [[1, state.answers[1]!.id], [2, state.answers[0]!.id]] as const) {
       await page.getByRole("button", { name: `Thumb up: answer ${number}` }).click();
       await page.getByRole("button", { name: `Thumb up: answer ${number}`, pressed: true }).waitFor();
       const { completion_id, end_user } = state.thumbs[0]!;
-      assert.deepEqual([completion_id, end_user], [id, "ann"]);
+      assertEquals([completion_id, end_user], [id, "ann"]);
     }
     await page.reload();
     await page.getByRole("button", { name: "Thumb up: answer 2", pressed: true }).click();
@@ -125,7 +125,7 @@ consoleTest(
     await page.getByRole("button", { name: "New chat" }).click();
     await page.reload();
     await page.getByText("Ask anything").waitFor();
-    assert.equal(await page.getByText("And Rome?").count(), 0);
+    assertStrictEquals(await page.getByText("And Rome?").count(), 0);
   },
 );
 
@@ -140,17 +140,17 @@ consoleTest(
     await up.click();
     await page.getByRole("dialog", { name: "Who judges?" }).waitFor();
     await page.keyboard.press("Escape");
-    assert.equal(state.thumbs.length, before, "a thumb without a name");
+    assertEquals(state.thumbs.length, before, "a thumb without a name");
     await up.click();
     await page.getByLabel("Your name").fill("  grace ");
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Thumb up: answer 1", pressed: true }).waitFor();
-    assert.equal(state.thumbs[0]!.end_user, "grace");
+    assertEquals(state.thumbs[0]!.end_user, "grace");
     await page.reload();
     await ask(page, "And Rome?");
     await page.getByRole("button", { name: "Thumb down: answer 2" }).click();
     await page.getByRole("button", { name: "Thumb down: answer 2", pressed: true }).waitFor();
-    assert.equal(state.thumbs[0]!.end_user, "grace");
+    assertEquals(state.thumbs[0]!.end_user, "grace");
   },
   { reviewer: "" },
 );
@@ -185,7 +185,7 @@ consoleTest(
     await page.getByText("The answer could not be finished.").waitFor();
     await ask(page, "And now?");
     await page.getByRole("button", { name: "Thumb up: answer 2" }).waitFor();
-    assert.deepEqual(bodies(state, "POST /v1/chat/completions")[0]!.messages, [{ role: "user", content: "And now?" }]);
+    assertEquals(bodies(state, "POST /v1/chat/completions")[0]!.messages, [{ role: "user", content: "And now?" }]);
   },
 );
 
@@ -211,10 +211,10 @@ consoleTest(
       await side(turn, "B").getByText(sayings[right]!).waitFor();
       const reveal = article.getByRole("button", { name: "Reveal" });
       await reveal.waitFor();
-      assert.equal(await reveal.isDisabled(), true);
+      assertEquals(await reveal.isDisabled(), true);
       await side(turn, "A").getByRole("button", { name: "Thumb down" }).click();
       await side(turn, "A").getByRole("button", { name: "Thumb down", pressed: true }).waitFor();
-      assert.equal(await reveal.isDisabled(), true, "one thumb was enough");
+      assertEquals(await reveal.isDisabled(), true, "one thumb was enough");
       await side(turn, "B").getByRole("button", { name: "Thumb up" }).click();
       await side(turn, "B").getByRole("button", { name: "Thumb up", pressed: true }).waitFor();
       assert(!(await article.innerText()).includes("base"), "a name showed before the answers were judged");
@@ -223,11 +223,11 @@ consoleTest(
       await side(turn, "B").getByText(right, { exact: true }).waitFor();
     }
     const tally = page.getByText("Revealed so far").locator("..");
-    assert.match(await tally.innerText(), /base\s+1 of 2 up\s+base:kind-2\s+1 of 2 up/);
+    assertMatch(await tally.innerText(), /base\s+1 of 2 up\s+base:kind-2\s+1 of 2 up/);
     const given = state.thumbs.slice(0, 4).map(({ completion_id, label }) => [
       state.answers.find(({ id }) => id === completion_id)!.arm,
       label,
     ]);
-    assert.deepEqual(given, [["base", true], ["base:kind-2", false], ["base:kind-2", true], ["base", false]]);
+    assertEquals(given, [["base", true], ["base:kind-2", false], ["base:kind-2", true], ["base", false]]);
   },
 );

@@ -1,6 +1,6 @@
 // The queue in a browser: where the focus goes, its end, long queues, and several reviewers.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { assertFits, consoleTest } from "./browser.ts";
 import { sampleState, waitingState } from "./sample.ts";
@@ -24,15 +24,15 @@ consoleTest(
     await at(page, 1, 3);
     await page.keyboard.press("u");
     await at(page, 2, 3);
-    assert.equal(await focused(page), "Answer 2 of 3");
+    assertEquals(await focused(page), "Answer 2 of 3");
     await page.getByRole("button", { name: "Thumb down" }).click();
     await at(page, 3, 3);
-    assert.equal(await focused(page), "Answer 3 of 3");
+    assertEquals(await focused(page), "Answer 3 of 3");
     await page.getByRole("button", { name: "Thumb up" }).press("Enter");
     await page.getByRole("heading", { name: "Nothing left" }).waitFor();
-    assert.equal(await focused(page), "The end of the queue");
+    assertEquals(await focused(page), "The end of the queue");
     await page.getByText("You have judged all 3 answers that waited.").waitFor();
-    assert.deepEqual(state.thumbs.map(({ label }) => label), [true, false, true]);
+    assertEquals(state.thumbs.map(({ label }) => label), [true, false, true]);
   },
 );
 
@@ -51,8 +51,8 @@ consoleTest(
     await page.getByRole("button", { name: "Thumb up", pressed: false }).or(
       page.getByRole("heading", { name: "Nothing left" }),
     ).first().waitFor();
-    assert.equal(await page.getByRole("alert").count(), 0, "a press failed");
-    assert.equal(await page.getByText("There is no such feedback").count(), 0, "a press failed");
+    assertStrictEquals(await page.getByRole("alert").count(), 0, "a press failed");
+    assertStrictEquals(await page.getByText("There is no such feedback").count(), 0, "a press failed");
     // Taken back elsewhere, it is taken back here too.
     state.thumbs = [];
     await page.keyboard.press("k");
@@ -63,7 +63,7 @@ consoleTest(
     await page.keyboard.press("k");
     await page.getByRole("button", { name: "Thumb down", pressed: true }).click();
     await page.getByRole("button", { name: "Thumb down", pressed: false }).waitFor();
-    assert.equal(await page.getByRole("alert").count(), 0);
+    assertStrictEquals(await page.getByRole("alert").count(), 0);
   },
 );
 
@@ -79,7 +79,7 @@ consoleTest(
     }
     await at(page, 111, 120);
     await page.waitForFunction(() => document.querySelectorAll("ol .mark svg").length === 110);
-    assert.equal(state.thumbs.length, 110);
+    assertEquals(state.thumbs.length, 110);
     const { page: height, window, top } = await page.evaluate(() => ({
       page: document.documentElement.scrollHeight,
       window: innerHeight,
@@ -113,7 +113,7 @@ consoleTest(
     await page.keyboard.press("d");
     await at(page, 2, 2);
     const [first] = state.answers;
-    assert.deepEqual(
+    assertEquals(
       state.thumbs.filter(({ completion_id }) => completion_id === first!.id).map(({ end_user, label }) => [
         end_user,
         label,
@@ -139,12 +139,12 @@ consoleTest(
     await at(page, 1, 42);
     await page.keyboard.press("u");
     await at(page, 2, 42);
-    assert.equal(state.thumbs[0]!.end_user, "ann");
-    assert.deepEqual(await page.getByRole("navigation", { name: "Pages" }).getByRole("link").allInnerTexts(), [
+    assertEquals(state.thumbs[0]!.end_user, "ann");
+    assertEquals(await page.getByRole("navigation", { name: "Pages" }).getByRole("link").allInnerTexts(), [
       "Playground",
       "Labels",
     ]);
-    assert.deepEqual(await page.getByRole("navigation", { name: "Labels" }).getByRole("link").allInnerTexts(), [
+    assertEquals(await page.getByRole("navigation", { name: "Labels" }).getByRole("link").allInnerTexts(), [
       "Thumbs",
       "Queue",
     ]);
@@ -152,8 +152,8 @@ consoleTest(
       await open(route, heading);
       await page.getByText("It needs a key with the scope admin.").waitFor();
     }
-    assert.equal(await page.getByRole("alert").count(), 0);
-    assert.equal(await page.getByRole("button", { name: "Export" }).count(), 0);
+    assertStrictEquals(await page.getByRole("alert").count(), 0);
+    assertStrictEquals(await page.getByRole("button", { name: "Export" }).count(), 0);
   },
   { reviewer: "" },
 );
@@ -169,11 +169,11 @@ consoleTest(
     await page.keyboard.press("u");
     await page.getByRole("region", { name: "Answer 1 of 3" }).getByRole("alert").getByText("The database is away.")
       .waitFor();
-    assert.equal(await focused(page), "Answer 1 of 3");
+    assertEquals(await focused(page), "Answer 1 of 3");
     await page.keyboard.press("u");
     await at(page, 2, 3);
     await page.waitForFunction(() => document.querySelector("ol .mark.up") !== null);
-    assert.equal(state.thumbs.length, 1);
+    assertEquals(state.thumbs.length, 1);
   },
 );
 

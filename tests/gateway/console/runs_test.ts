@@ -1,6 +1,6 @@
 // The runs page in a browser: starting runs, watching one live, cancelling.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { consoleTest } from "./browser.ts";
 import { emptyState, sampleState } from "./sample.ts";
@@ -24,14 +24,14 @@ consoleTest(
     const name = page.getByLabel("Name");
     for (const [text, valid] of [["two words", false], ["v1.2-b_c", true], ["-a", false], ["kinder", true]] as const) {
       await name.fill(text);
-      assert.equal(await name.evaluate((field) => (field as HTMLInputElement).checkValidity()), valid, text);
+      assertStrictEquals(await name.evaluate((field) => (field as HTMLInputElement).checkValidity()), valid, text);
     }
     await page.getByLabel("Seed").fill("7");
     await page.getByLabel("Epochs").fill("2");
     await page.getByLabel("Learning rate").fill("0.002");
     await page.getByRole("button", { name: "Train" }).click();
     await page.getByRole("heading", { name: "kinder" }).waitFor();
-    assert.deepEqual(state.received.at(-1), {
+    assertEquals(state.received.at(-1), {
       request: "POST /v1/fine_tuning/jobs",
       body: {
         training_file: "labels",
@@ -54,10 +54,10 @@ consoleTest("a run from a file uploads the file first", emptyState, async ({ pag
   await page.getByRole("button", { name: "Train" }).click();
   await page.getByRole("button", { name: "Cancel run" }).waitFor();
   const [upload, job] = state.received;
-  assert.deepEqual(upload!.body, { filename: "rows.jsonl", bytes: text.length, purpose: "fine-tune", content: text });
+  assertEquals(upload!.body, { filename: "rows.jsonl", bytes: text.length, purpose: "fine-tune", content: text });
   const { training_file, ...rest } = job!.body as Record<string, unknown>;
-  assert.match(String(training_file), /^file-/);
-  assert.deepEqual(rest, { model: "base", method: { type: "kto", kto: { hyperparameters: {} } } });
+  assertMatch(String(training_file), /^file-/);
+  assertEquals(rest, { model: "base", method: { type: "kto", kto: { hyperparameters: {} } } });
 });
 
 consoleTest(
@@ -67,19 +67,19 @@ consoleTest(
     await open("runs/new", "New run");
     const train = page.getByRole("button", { name: "Train" });
     await page.getByText("There are no thumbs to train on").waitFor();
-    assert.equal(await train.isDisabled(), true);
+    assertEquals(await train.isDisabled(), true);
     Object.assign(state, { answers: sampleState().answers });
     for (const { id } of state.answers.slice(0, 3)) giveThumb(state, { completion_id: id, label: true });
     await page.reload();
     await page.getByText("All thumbs are up: training learns from the difference").waitFor();
-    assert.equal(await train.isDisabled(), true);
+    assertEquals(await train.isDisabled(), true);
     giveThumb(state, { completion_id: state.answers[4]!.id, label: false });
     await page.reload();
     await page.getByText("4 rows").waitFor();
     await page.waitForFunction(() => document.querySelector("button.primary:enabled") !== null);
     await page.getByLabel("A file").check();
     await page.getByText("Choose a file first.").waitFor();
-    assert.equal(await train.isDisabled(), true);
+    assertEquals(await train.isDisabled(), true);
   },
 );
 
@@ -99,7 +99,7 @@ consoleTest(
     const row = page.getByRole("row", { name: /^kind-3 / });
     await row.getByText("Waiting for a trainer").waitFor();
     await row.getByText("stands still").waitFor();
-    assert.equal(await row.getByText(/ left$/).count(), 0, "nobody works towards that end");
+    assertStrictEquals(await row.getByText(/ left$/).count(), 0, "nobody works towards that end");
     await open("runs/ftjob-running", "kind-3");
     await page.getByText("Waiting for a trainer").waitFor();
     for (const run of state.runs) run.notice = null;
@@ -124,7 +124,7 @@ consoleTest("a refusal stays on the form, with what was filled in", sampleState,
   await page.getByLabel("Epochs").fill("5");
   await page.getByRole("button", { name: "Train" }).click();
   await page.getByRole("alert").getByText("press some thumbs first").waitFor();
-  assert.equal(await page.getByLabel("Epochs").inputValue(), "5");
+  assertEquals(await page.getByLabel("Epochs").inputValue(), "5");
 });
 
 consoleTest("a run that nobody works on says so until somebody does", sampleState, async ({ page, state, open }) => {
@@ -162,9 +162,9 @@ consoleTest("a run is watched live, from its first step to its verdict", sampleS
   await page.getByText("Succeeded").waitFor();
   await page.getByRole("log").getByText("The adapter kind-3 is in the registry.").waitFor();
   await page.getByText("Gate passed").waitFor();
-  assert.equal(await page.getByRole("log").getByText("Held-out rows were scored.").count(), 0);
-  assert.equal(await page.getByRole("button", { name: "Cancel run" }).count(), 0);
-  assert.equal(
+  assertStrictEquals(await page.getByRole("log").getByText("Held-out rows were scored.").count(), 0);
+  assertStrictEquals(await page.getByRole("button", { name: "Cancel run" }).count(), 0);
+  assertEquals(
     await page.getByRole("link", { name: "Look at the model" }).getAttribute("href"),
     "#/models/base%3Akind-3",
   );
@@ -177,11 +177,11 @@ consoleTest("a run is cancelled only once that was confirmed", sampleState, asyn
   await cancel.click();
   await page.getByRole("button", { name: "Let it run" }).click();
   await page.getByRole("dialog").waitFor({ state: "detached" });
-  assert.equal(run.status, "running");
+  assertEquals(run.status, "running");
   await cancel.click();
   await page.getByRole("button", { name: "Cancel the run" }).click();
   await page.getByText("Cancelled", { exact: true }).waitFor();
-  assert.equal(run.status, "cancelled");
+  assertEquals(run.status, "cancelled");
 });
 
 consoleTest(
@@ -193,7 +193,7 @@ consoleTest(
     await row("support-only").getByText("Queued, place 1").waitFor();
     await row("kind-3").getByText("Training: 78 of 120 steps").waitFor();
     await row("ftjob-broken").getByText("rows.jsonl:13").waitFor();
-    assert.match(await row("kind-2").innerText(), /Succeeded.*412 rows.*3 min 34 s.*0\.79\s+0\.73 to 0\.84.*Passed/s);
+    assertMatch(await row("kind-2").innerText(), /Succeeded.*412 rows.*3 min 34 s.*0\.79\s+0\.73 to 0\.84.*Passed/s);
     state.runs.find(({ id }) => id === "ftjob-running")!.status = "cancelled";
     await row("kind-3").getByText("Cancelled").waitFor();
   },
@@ -204,6 +204,6 @@ consoleTest("files of a run are saved under their names", sampleState, async ({ 
   const coming = page.waitForEvent("download");
   await page.getByRole("button", { name: "metrics.jsonl" }).click();
   const download = await coming;
-  assert.equal(download.suggestedFilename(), "metrics.jsonl");
-  assert.equal(await Deno.readTextFile(await download.path()), "the content of file-metrics.jsonl");
+  assertEquals(download.suggestedFilename(), "metrics.jsonl");
+  assertEquals(await Deno.readTextFile(await download.path()), "the content of file-metrics.jsonl");
 });

@@ -1,6 +1,6 @@
 // The stand-in against the gateway's own description: what the console is tested with must be what the gateway gives.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { z } from "@hono/zod-openapi";
 import { withGateway } from "../open_gateway.ts";
 import { createStandIn } from "./stand_in.ts";
@@ -51,10 +51,10 @@ Deno.test("what the stand-in answers is what the gateway's description says", as
     const wrong: string[] = [];
     for (const [path, address] of reads) {
       const response = await standIn.request(address.replace("THUMB", state.thumbs[0]!.id));
-      assert.equal(response.status, 200, address);
+      assertEquals(response.status, 200, address);
       const { error } = answerOf(description, "GET", path).safeParse(await response.json());
       for (const { path: place, message } of error?.issues ?? []) wrong.push(`${path} ${place.join(".")}: ${message}`);
     }
-    assert.deepEqual([...new Set(wrong.map((line) => line.replace(/\.\d+\./g, ".*.")))], []);
+    assertEquals([...new Set(wrong.map((line) => line.replace(/\.\d+\./g, ".*.")))], []);
   });
 });

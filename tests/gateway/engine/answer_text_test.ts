@@ -1,6 +1,6 @@
 // Stop texts and reported tokens: whatever tokens a stop text is spread over, what is given out is the text before it.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { AnswerText } from "../../../services/gateway/engine/answer_text.ts";
 import { readTokenBytes } from "../../../services/gateway/engine/token_bytes.ts";
 import { Random } from "../../../shared/random.ts";
@@ -46,7 +46,7 @@ for (const each of all) {
 
   Deno.test(`${name}: an answer ends before its first stop text, wherever tokens part it`, () => {
     const random = new Random(13), text = begin(each, []);
-    assert.equal(text.end(), undefined);
+    assertEquals(text.end(), undefined);
     let ended = 0;
     for (let run = 0; run < 40; run++) {
       const ids = randomIds(each, random), whole = tokenizer.decode(ids, { skipSpecialTokens: true });
@@ -56,9 +56,9 @@ for (const each of all) {
         return random.next() < 0.5 ? piece : piece + "never";
       });
       const text = begin(each, stop), given = answer(text, ids);
-      assert.equal(given.text, before(whole, stop), `run ${run}: stop at ${JSON.stringify(stop)}`);
-      assert.equal(text.stopped, stop.some((piece) => whole.includes(piece)));
-      assert.equal(text.completionTokens, given.tokens.length);
+      assertStrictEquals(given.text, before(whole, stop), `run ${run}: stop at ${JSON.stringify(stop)}`);
+      assertStrictEquals(text.stopped, stop.some((piece) => whole.includes(piece)));
+      assertEquals(text.completionTokens, given.tokens.length);
       if (text.stopped) ended++;
       const sum = given.tokens.reduce((total, { logProb }) => total + logProb, 0);
       assert(Math.abs(text.logProb - sum) < 1e-9);
@@ -69,7 +69,7 @@ for (const each of all) {
   Deno.test(`${name}: reported tokens are the answer's, in order, with bytes that join to its text`, () => {
     for (const whole of texts.filter((text) => !/[\ufffd\ufeff]/.test(text))) {
       const ids = tokenizer.encode(whole), { text, tokens } = answer(begin(each, []), ids);
-      assert.deepEqual(tokens.map(({ logProb }) => logProb), ids.map((_, i) => -(i + 1)));
+      assertEquals(tokens.map(({ logProb }) => logProb), ids.map((_, i) => -(i + 1)));
       const joined = new TextDecoder().decode(Uint8Array.from(tokens.flatMap(({ bytes }) => bytes)));
       assert([text, ` ${text}`].includes(joined), JSON.stringify([text, joined]));
       assert(tokens.every(({ top }) => top.length === 1 && top[0]!.logProb === -2));
@@ -81,14 +81,14 @@ Deno.test("text that may begin a stop text is held back, and given out once it d
   const each = all[0]!, { tokenizer } = each, ids = tokenizer.encode("one two three");
   assert(ids.length >= 3);
   const text = begin(each, ["one two four"]), pieces = ids.map((id, i) => text.push(drawn(id, i)));
-  assert.equal(pieces[0], undefined);
-  assert.equal(pieces.map((piece) => piece?.text ?? "").join("") + (text.end()?.text ?? ""), "one two three");
+  assertEquals(pieces[0], undefined);
+  assertEquals(pieces.map((piece) => piece?.text ?? "").join("") + (text.end()?.text ?? ""), "one two three");
 });
 
 Deno.test("tokens are not reported where nobody asked for them, but counted", () => {
   const [{ tokenizer, folder }] = all as [NamedTokenizer, ...NamedTokenizer[]];
   const text = new AnswerText({ tokenizer, tokenBytes: readTokenBytes(folder), stop: [], reportsTokens: false });
   const ids = tokenizer.encode("What is this?"), given = answer(text, ids);
-  assert.deepEqual(given.tokens, []);
-  assert.equal(text.completionTokens, ids.length);
+  assertEquals(given.tokens, []);
+  assertEquals(text.completionTokens, ids.length);
 });

@@ -1,6 +1,6 @@
 // Texts token by token: pieces join to the text of the whole answer, and no half character is ever given out.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Detokenizer } from "../../../services/gateway/engine/detokenizer.ts";
 import { readTokenBytes } from "../../../services/gateway/engine/token_bytes.ts";
 import { Random } from "../../../shared/random.ts";
@@ -22,7 +22,7 @@ for (const each of all) {
         const whole = tokenizer.decode(ids.slice(0, i + 1), { skipSpecialTokens: true });
         assert(whole.startsWith(text), `run ${run}, token ${i}: ${JSON.stringify(text)} was taken back`);
       });
-      assert.equal(text + detokenizer.end(), tokenizer.decode(ids, { skipSpecialTokens: true }), `run ${run}`);
+      assertStrictEquals(text + detokenizer.end(), tokenizer.decode(ids, { skipSpecialTokens: true }), `run ${run}`);
     }
   });
 
@@ -31,8 +31,8 @@ for (const each of all) {
       const detokenizer = new Detokenizer(tokenizer), ids = tokenizer.encode(text);
       const pieces = ids.map((id) => detokenizer.push(id));
       for (const piece of pieces) assert(!piece.includes("\ufffd"), JSON.stringify(pieces));
-      assert.equal(detokenizer.end(), "", "text was held back to the end");
-      assert.equal(pieces.join(""), tokenizer.decode(ids, { skipSpecialTokens: true }));
+      assertEquals(detokenizer.end(), "", "text was held back to the end");
+      assertEquals(pieces.join(""), tokenizer.decode(ids, { skipSpecialTokens: true }));
     }
   });
 
@@ -46,7 +46,7 @@ for (const each of all) {
       // What comes first may begin with a space that decoding takes away.
       assert([expected, ` ${expected}`].includes(joined), JSON.stringify([expected, joined]));
     }
-    assert.deepEqual(tokenBytes(1_000_000), []);
+    assertEquals(tokenBytes(1_000_000), []);
   });
 }
 
@@ -61,6 +61,6 @@ Deno.test("where spaces are cleaned up, a space waits for what follows it", () =
   for (let run = 0; run < 200; run++) {
     const ids = Array.from({ length: 60 }, () => random.int(words.length)), detokenizer = new Detokenizer(tokenizer);
     const text = ids.map((id) => detokenizer.push(id)).join("") + detokenizer.end();
-    assert.equal(text, tokenizer.decode(ids), `run ${run}`);
+    assertStrictEquals(text, tokenizer.decode(ids), `run ${run}`);
   }
 });

@@ -1,7 +1,17 @@
 // The engine as routes use it: transformers.js' own tokens, the scorer's log-probs, adapters that come and go under
 // answers, places and queue, and workers that die.
 
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+  fail,
+} from "@std/assert";
 import { silent } from "../../../shared/progress.ts";
 import { AutoModelForCausalLM, Tensor } from "@huggingface/transformers";
 import {
@@ -50,7 +60,7 @@ async function generated(folder: string, promptIds: number[], maxTokens: number,
 /** The log-probs that `deno task score` gives for a completion, under an adapter where one is named. */
 async function scored(folder: string, adapter: string | undefined, promptIds: number[], completionIds: number[]) {
   const model = openModel(await findModel(folder, "fp32", silent), "fp32");
-  const pool = await WorkerPool.start(1, assert.fail);
+  const pool = await WorkerPool.start(1, fail);
   try {
     const part = adapter === undefined ? undefined : await adapterPart(adapter, model);
     const { compiled } = await startScoring(model, part, pool, "cpu");
@@ -79,16 +89,16 @@ Deno.test("the embedded model's greedy answers are transformers.js' own, side by
     const answers = await answerAll(engine, prompts.map((ids) => request(ids, { maxTokens: 40, topLogProbs: 3 })));
     for (const [i, { text, pieces, logProb, completionTokens, finishReason }] of answers.entries()) {
       const ids = await generated(embeddedModelFolder, prompts[i]!, 40, tokenizer.eosTokenIds);
-      assert.equal(text, tokenizer.decode(ids, { skipSpecialTokens: true }), questions[i]!);
-      assert.equal(completionTokens, ids.length);
-      assert.equal(finishReason, ids.length === 40 ? "length" : "stop");
+      assertStrictEquals(text, tokenizer.decode(ids, { skipSpecialTokens: true }), questions[i]!);
+      assertEquals(completionTokens, ids.length);
+      assertStrictEquals(finishReason, ids.length === 40 ? "length" : "stop");
       const expected = await scored(embeddedModelFolder, undefined, prompts[i]!, ids);
       const tokens = pieces.flatMap(({ tokens }) => tokens);
-      assert.equal(tokens.length, ids.length);
+      assertEquals(tokens.length, ids.length);
       for (const [t, token] of tokens.entries()) {
         assert(close(token.logProb, expected[t]!), `token ${t}: ${token.logProb}, the scorer has ${expected[t]}`);
-        assert.equal(token.top.length, 3);
-        assert.equal(token.top[0]!.logProb, token.logProb, "a greedy token is the likeliest");
+        assertEquals(token.top.length, 3);
+        assertStrictEquals(token.top[0]!.logProb, token.logProb, "a greedy token is the likeliest");
         assert(token.top[0]!.logProb >= token.top[1]!.logProb && token.top[1]!.logProb >= token.top[2]!.logProb);
       }
       assert(close(logProb, expected.reduce((sum, each) => sum + each, 0), 1e-3));
@@ -113,16 +123,16 @@ for (const name of FIXTURES) {
           request(promptIds, { ...asked, adapter: "tuned" }),
         ]);
         const text = (ids: number[]) => engine.tokenizer.decode(ids, { skipSpecialTokens: true });
-        assert.equal(base!.text, text(ids));
-        assert.equal(short!.text, text(golden.base));
-        assert.equal(tuned!.text, text(golden.lora));
+        assertStrictEquals(base!.text, text(ids));
+        assertStrictEquals(short!.text, text(golden.base));
+        assertStrictEquals(tuned!.text, text(golden.lora));
         const expected = {
           base: await scored(folder, undefined, promptIds, golden.base),
           tuned: await scored(folder, `${folder}/adapter`, promptIds, golden.lora),
         };
         for (const [answer, logProbs] of [[short!, expected.base], [tuned!, expected.tuned]] as const) {
           const tokens = answer.pieces.flatMap(({ tokens }) => tokens);
-          assert.equal(tokens.length, logProbs.length);
+          assertEquals(tokens.length, logProbs.length);
           tokens.forEach((token, t) => assert(close(token.logProb, logProbs[t]!), `token ${t} of ${answer.text}`));
         }
       });
@@ -165,11 +175,11 @@ for (const name of ["llama-genai", "llama-optimum"]) {
             await setAdapter(engine, "tuned", path);
             for (let i = 0; i < 16; i++) alone[version].push((await answerAll(engine, [ask(i)]))[0]!.text);
           }
-          assert.notDeepEqual(alone.first, alone.second, "the adapters answer alike");
+          assertNotEquals(alone.first, alone.second, "the adapters answer alike");
           const versionOf = new Map([[engine.adapters()[0]!.version, "second"]]);
           await setAdapter(engine, "tuned", first);
           versionOf.set(engine.adapters()[0]!.version, "first");
-          assert.equal(versionOf.size, 2);
+          assertEquals(versionOf.size, 2);
 
           const begin = (i: number) => {
             const { adapterVersion, answers } = engine.answer([ask(i)], never);
@@ -181,16 +191,16 @@ for (const name of ["llama-genai", "llama-optimum"]) {
               const under = i % 8 < 4 ? "first" : "second";
               if (i % 4 === 0) await setAdapter(engine, "tuned", under === "first" ? first : second);
               const stream = begin(i);
-              assert.equal(stream.version, ask(i).adapter && under);
+              assertStrictEquals(stream.version, ask(i).adapter && under);
               streams.push(stream);
             }
             for (const { i, version = "first", reading } of streams) {
               const { text, completionTokens } = await reading;
-              assert.equal(text, alone[version as "first" | "second"][i], `stream ${i} under ${version}`);
+              assertStrictEquals(text, alone[version as "first" | "second"][i], `stream ${i} under ${version}`);
               assert(completionTokens > 0);
             }
           }
-          assert.equal(engine.state().active + engine.state().queued, 0);
+          assertStrictEquals(engine.state().active + engine.state().queued, 0);
         });
       });
     },
@@ -205,23 +215,24 @@ sharedTest("fixtures/llama-genai", "adapters are listed by name and version, and
       await setAdapter(engine, "b", second);
       await setAdapter(engine, "c", first);
       const [a, b, c] = engine.adapters();
-      assert.deepEqual([a!.name, b!.name, c!.name], ["a", "b", "c"]);
-      assert.match(a!.version, /^[0-9a-f]{64}$/);
-      assert.equal(a!.version, c!.version);
-      assert.notEqual(a!.version, b!.version);
+      assertEquals([a!.name, b!.name, c!.name], ["a", "b", "c"]);
+      assertMatch(a!.version, /^[0-9a-f]{64}$/);
+      assertStrictEquals(a!.version, c!.version);
+      assertNotStrictEquals(a!.version, b!.version);
       const ask = (adapter: string | undefined) => answerAll(engine, [request([5, 6, 7], { adapter })]);
       const [[base], [one], [two]] = [await ask(undefined), await ask("a"), await ask("b")];
-      assert.equal(new Set([base!.text, one!.text, two!.text]).size, 3);
+      assertEquals(new Set([base!.text, one!.text, two!.text]).size, 3);
       await engine.removeAdapter("a");
-      assert.throws(
+      assertThrows(
         () => engine.answer([request([5], { adapter: "a" })], never),
-        /no adapter "a" here; loaded are: b, c/,
+        Error,
+        'no adapter "a" here; loaded are: b, c',
       );
-      await assert.rejects(engine.removeAdapter("a"), InputError);
-      assert.equal((await ask("c"))[0]!.text, one!.text, "a version went with one of its names");
-      await assert.rejects(setAdapter(engine, "d", `${out}/nothing`), InputError);
-      await assert.rejects(setAdapter(engine, "b", `${out}/nothing`), InputError);
-      assert.equal((await ask("b"))[0]!.text, two!.text, "a failed replacement took the adapter away");
+      await assertRejects(() => engine.removeAdapter("a"), InputError);
+      assertStrictEquals((await ask("c"))[0]!.text, one!.text, "a version went with one of its names");
+      await assertRejects(() => setAdapter(engine, "d", `${out}/nothing`), InputError);
+      await assertRejects(() => setAdapter(engine, "b", `${out}/nothing`), InputError);
+      assertStrictEquals((await ask("b"))[0]!.text, two!.text, "a failed replacement took the adapter away");
     });
   });
 });
@@ -232,9 +243,9 @@ Deno.test("the same seed gives the same answer whoever else is answered, and ano
     const [alone] = await answerAll(engine, [ask(7)]);
     const others = Array.from({ length: 9 }, (_, i) => ({ ...ask(100 + i), promptIds: [i + 3, 9].slice(i % 2) }));
     const together = await answerAll(engine, [...others.slice(0, 5), ask(7), ...others.slice(5), ask(8), ask(7)]);
-    assert.equal(together[5]!.text, alone!.text);
-    assert.equal(together.at(-1)!.text, alone!.text);
-    assert.notEqual(together[10]!.text, alone!.text, "the seed changes nothing");
+    assertStrictEquals(together[5]!.text, alone!.text);
+    assertStrictEquals(together.at(-1)!.text, alone!.text);
+    assertNotStrictEquals(together[10]!.text, alone!.text, "the seed changes nothing");
   });
 });
 
@@ -247,20 +258,20 @@ Deno.test("a client that hangs up frees its place at once, and its answer ends w
     });
     const { answers } = engine.answer(Array(capacity).fill(long), hangUp.signal);
     await Promise.all(answers.map((each) => each.next()));
-    assert.deepEqual(engine.state().active, capacity);
-    assert.throws(() => engine.answer([long], never), QueueFullError);
+    assertEquals(engine.state().active, capacity);
+    assertThrows(() => engine.answer([long], never), QueueFullError);
     hangUp.abort(new Error("gone"));
-    assert.equal(engine.state().active, 0);
-    for (const each of answers) await assert.rejects(each.next(), /gone/);
+    assertStrictEquals(engine.state().active, 0);
+    for (const each of answers) await assertRejects(() => each.next(), Error, "gone");
     const [next] = await answerAll(engine, [{ ...long, maxTokens: 5 }]);
-    assert.equal(next!.completionTokens, 5);
-    assert.equal(next!.finishReason, "length");
-    assert.throws(() => engine.answer([long], AbortSignal.abort(new Error("before"))), /before/);
+    assertEquals(next!.completionTokens, 5);
+    assertEquals(next!.finishReason, "length");
+    assertThrows(() => engine.answer([long], AbortSignal.abort(new Error("before"))), Error, "before");
 
     const [given] = engine.answer([long], never).answers;
     await given!.next();
     await given!.return({ finishReason: "stop", completionTokens: 0, logProb: 0 });
-    assert.equal(engine.state().active, 0, "an answer that was given up keeps its place");
+    assertStrictEquals(engine.state().active, 0, "an answer that was given up keeps its place");
   });
 });
 
@@ -268,22 +279,21 @@ Deno.test("a full queue refuses all of a request before anything is computed, an
   await withEngine({ queue: 3 }, async (engine) => {
     const { capacity } = engine.state(), ask = request([5, 40], { maxTokens: 20 });
     const { answers } = engine.answer(Array(capacity + 2).fill(ask), never);
-    assert.equal(engine.state().queued, 2);
-    assert.throws(() => engine.answer([ask, ask], never), (error: QueueFullError) => {
-      assert(error instanceof QueueFullError);
-      return error.retryAfterSeconds >= 1 && error.retryAfterSeconds <= 60;
-    });
-    assert.equal(engine.state().active + engine.state().queued, capacity + 2);
+    assertEquals(engine.state().queued, 2);
+    const error = assertThrows(() => engine.answer([ask, ask], never), QueueFullError);
+    assert(error.retryAfterSeconds >= 1);
+    assert(error.retryAfterSeconds <= 60);
+    assertStrictEquals(engine.state().active + engine.state().queued, capacity + 2);
     const last = engine.answer([ask], never).answers;
     const texts = (await Promise.all([...answers, ...last].map(read))).map(({ text }) => text);
-    assert.equal(new Set(texts).size, 1, "those that waited were answered otherwise");
+    assertEquals(new Set(texts).size, 1, "those that waited were answered otherwise");
   });
 });
 
 Deno.test("what cannot be answered is refused in words, and answers end where the context does", async () => {
   await withEngine({}, async (engine) => {
     const refuse = (promptIds: number[], maxTokens = 5) =>
-      assert.throws(() => engine.answer([request(promptIds, { maxTokens })], never), InputError);
+      assertThrows(() => engine.answer([request(promptIds, { maxTokens })], never), InputError);
     refuse([]);
     refuse([5, 1_000_000]);
     refuse([5], 0);
@@ -291,7 +301,7 @@ Deno.test("what cannot be answered is refused in words, and answers end where th
     const logitBias = new Map(engine.tokenizer.eosTokenIds.map((id) => [id, -100]));
     const ask = request(Array(engine.contextLength - 3).fill(5), { maxTokens: 50, sampling: { ...greedy, logitBias } });
     const [answer] = await answerAll(engine, [ask]);
-    assert.deepEqual([answer!.completionTokens, answer!.finishReason], [3, "length"]);
+    assertEquals([answer!.completionTokens, answer!.finishReason], [3, "length"]);
   });
 });
 
@@ -299,7 +309,7 @@ Deno.test("closing refuses new answers and waits for those under way", async () 
   await withEngine({}, async (engine) => {
     const reading = answerAll(engine, [request([5, 40], { maxTokens: 60 })]);
     const closing = engine.close(10_000);
-    assert.throws(() => engine.answer([request([5])], never), EngineClosedError);
+    assertThrows(() => engine.answer([request([5])], never), EngineClosedError);
     await closing;
     assert((await reading)[0]!.completionTokens > 0);
   });
@@ -313,11 +323,11 @@ Deno.test("what a dead worker held is answered by a fresh one where nothing was 
   );
   await withEngine({ url: dying }, async (engine, warnings) => {
     const [answer] = await answerAll(engine, [request([5, 40], { maxTokens: 13 })]);
-    assert.equal(answer!.text, expected);
-    assert.deepEqual(warnings.map((each) => each.replace(/\(.*\)/, "()")), [
+    assertStrictEquals(answer!.text, expected);
+    assertEquals(warnings.map((each) => each.replace(/\(.*\)/, "()")), [
       "worker 1 failed (); a fresh worker takes its place.",
     ]);
-    assert.match(warnings[0]!, /died of an admission/);
+    assertMatch(warnings[0]!, /died of an admission/);
   });
 });
 
@@ -333,12 +343,12 @@ sharedTest(
       const [first] = engine.answer([long], hangUp.signal).answers, [second] = engine.answer([long], never).answers;
       await Promise.all([first!.next(), second!.next()]);
       hangUp.abort();
-      await assert.rejects(read(second!), (error: Error) => {
-        assert(error instanceof WorkerFailure);
-        return /worker 1 failed \(.*died of a drop.*\) while it answered/.test(error.message);
-      });
-      assert.equal((await answerAll(engine, [ask]))[0]!.text, expected!.text);
-      assert.equal(warnings.length, 1);
+      assertMatch(
+        (await assertRejects(() => read(second!), WorkerFailure)).message,
+        /worker 1 failed \(.*died of a drop.*\) while it answered/,
+      );
+      assertStrictEquals((await answerAll(engine, [ask]))[0]!.text, expected!.text);
+      assertEquals(warnings.length, 1);
     });
   },
 );
@@ -350,13 +360,13 @@ Deno.test("an answer that nobody reads is given up once thousands of pieces wait
     const { answers } = engine.answer([asked, asked, asked, asked], new AbortController().signal);
     while (engine.state().active > 0) await new Promise((resolve) => setTimeout(resolve, 20));
     let pieces = 0;
-    await assert.rejects(async () => {
+    await assertRejects(async () => {
       for await (const { tokens } of { [Symbol.asyncIterator]: () => answers[0]! }) {
-        assert.equal(tokens[0]?.top.length, 20);
+        assertEquals(tokens[0]?.top.length, 20);
         pieces++;
       }
     }, UnreadAnswerError);
-    assert.ok(pieces > 1000 && pieces < 10_000, `${pieces}`);
+    assert(pieces > 1000 && pieces < 10_000, `${pieces}`);
     await Promise.all(answers.slice(1).map((answer) => answer.return(undefined as never)));
   });
 });

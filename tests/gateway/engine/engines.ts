@@ -1,6 +1,6 @@
 // Engines for tests: started and closed around a use, asked in few words, read to the end.
 
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import type {
   AnswerEnd,
   AnswerPiece,
@@ -31,7 +31,7 @@ export async function withEngine(
   } finally {
     await engine.close(5000);
   }
-  if (use.length < 2) assert.deepEqual(warnings, []);
+  if (use.length < 2) assertEquals(warnings, []);
 }
 
 export const greedy: Sampling = {

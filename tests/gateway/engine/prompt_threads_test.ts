@@ -1,6 +1,6 @@
 // Prompts are read in threads: the same ids as anywhere, none waits for a book, and what does not end is ended.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { type PromptThreads, startPromptThreads } from "../../../services/gateway/engine/prompt_threads.ts";
 import { promptsOf } from "../../../services/gateway/engine/prompts.ts";
 import { PromptError, type Prompts, QueueFullError } from "../../../services/gateway/engine/answers.ts";
@@ -34,8 +34,8 @@ Deno.test("threads give the ids that training sees, for short prompts and long o
   await withPrompts({}, async (prompts) => {
     for (const content of ["Hi!", "a<|im_end|>b", "é😀\n".repeat(3000), "\ud800 \0", ""]) {
       const expected = tokenizer.encodeChat([user(content)], { addGenerationPrompt: true });
-      assert.deepEqual(await prompts.chat([user(content)]), expected);
-      assert.deepEqual(await prompts.text(content), tokenizer.encode(content));
+      assertEquals(await prompts.chat([user(content)]), expected);
+      assertEquals(await prompts.text(content), tokenizer.encode(content));
     }
   });
 });
@@ -56,8 +56,8 @@ Deno.test("a mebibyte of spaces keeps neither the thread that answers nor a shor
     } finally {
       clearInterval(beat);
     }
-    assert.deepEqual(order, ["short", "long"]);
-    assert.ok(held < 1000, `the thread was held for ${held} ms`);
+    assertEquals(order, ["short", "long"]);
+    assert(held < 1000, `the thread was held for ${held} ms`);
   });
 });
 
@@ -66,21 +66,20 @@ Deno.test("a template that does not end is ended, and the next prompt is read", 
     "{% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}";
   await withPrompts({ template, deadlines: { short: 1000, long: 1000 } }, async (prompts) => {
     for (const text of ["loop", "loop"]) {
-      await assert.rejects(
-        prompts.chat([user(text)]),
-        (error) => error instanceof PromptError && /template .*longer than 1 s|builds more text/.test(error.message),
+      assertMatch(
+        (await assertRejects(() => prompts.chat([user(text)]), PromptError)).message,
+        /template .*longer than 1 s|builds more text/,
       );
     }
-    assert.deepEqual(await prompts.chat([user("Hi!")]), createChatTokenizer(files).encode("Hi!"));
+    assertEquals(await prompts.chat([user("Hi!")]), createChatTokenizer(files).encode("Hi!"));
   });
 });
 
 Deno.test("a prompt that takes too long is refused in words that say what to do", async () => {
   await withPrompts({ deadlines: { short: 5000, long: 50 } }, async (prompts) => {
-    await assert.rejects(
-      prompts.text("ab ".repeat(2 ** 19)),
-      (error) =>
-        error instanceof PromptError && /takes longer than 0\.05 s for this prompt; shorten/.test(error.message),
+    assertMatch(
+      (await assertRejects(() => prompts.text("ab ".repeat(2 ** 19)), PromptError)).message,
+      /takes longer than 0\.05 s for this prompt; shorten/,
     );
   });
 });
@@ -88,15 +87,11 @@ Deno.test("a prompt that takes too long is refused in words that say what to do"
 Deno.test("a prompt of more tokens than the context has is refused with both numbers, and what the template refuses in its words", async () => {
   const template = "{{ raise_exception('no such turn') if messages | length > 1 else messages[0].content }}";
   await withPrompts({ contextLength: 32, template }, async (prompts) => {
-    await assert.rejects(prompts.chat([user("a ".repeat(60))]), (error) => {
-      assert.ok(error instanceof PromptError);
-      assert.match(error.message, /context is 32 tokens, but the prompt has \d\d+ tokens; shorten it/);
-      return error.code === "context_length_exceeded" && error.source === "chat";
-    });
-    await assert.rejects(
-      prompts.chat([user("a"), user("b")]),
-      (error) => error instanceof PromptError && /no such turn/.test(error.message),
-    );
+    const error = await assertRejects(() => prompts.chat([user("a ".repeat(60))]), PromptError);
+    assertMatch(error.message, /context is 32 tokens, but the prompt has \d\d+ tokens; shorten it/);
+    assertEquals(error.code, "context_length_exceeded");
+    assertEquals(error.source, "chat");
+    assertMatch((await assertRejects(() => prompts.chat([user("a"), user("b")]), PromptError)).message, /no such turn/);
   });
 });
 
@@ -105,11 +100,11 @@ Deno.test("long prompts wait for each other up to a number, and more are refused
   const long = () => new Promise<{ ids: number[] }>((resolve) => waiting.push(() => resolve({ ids: [1] })));
   const prompts = promptsOf(2 ** 20, { short: () => Promise.resolve({ ids: [0] }), long });
   const text = "a".repeat(10_000), begun = Array.from({ length: 16 }, () => prompts.text(text));
-  await assert.rejects(prompts.text(text), QueueFullError);
-  assert.deepEqual(await prompts.text("short"), [0]);
+  await assertRejects(() => prompts.text(text), QueueFullError);
+  assertEquals(await prompts.text("short"), [0]);
   for (const resolve of waiting) resolve();
-  assert.deepEqual((await Promise.all(begun)).flat(), Array(16).fill(1));
+  assertEquals((await Promise.all(begun)).flat(), Array(16).fill(1));
   const next = prompts.text(text);
   waiting.at(-1)!();
-  assert.deepEqual(await next, [1]);
+  assertEquals(await next, [1]);
 });

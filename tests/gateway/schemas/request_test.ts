@@ -1,6 +1,6 @@
 // What holds for every JSON object that a client may send, whichever route it goes to.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { withGateway } from "../open_gateway.ts";
 
 interface Schema {
@@ -45,11 +45,11 @@ Deno.test("every optional field of every JSON body may be null, and every object
         return schema ? [...objectsOf(schema, `${method} ${path}`, document)] : [];
       })
     );
-    assert.ok(objects.length > 10, `${objects.length} objects`);
+    assert(objects.length > 10, `${objects.length} objects`);
     for (const { place, object: { properties = {}, required = [], additionalProperties } } of objects) {
-      assert.equal(additionalProperties, false, place);
+      assertEquals(additionalProperties, false, place);
       for (const [name, field] of Object.entries(properties)) {
-        assert.ok(required.includes(name) || takesNull(field), `${place}.${name}`);
+        assert(required.includes(name) || takesNull(field), `${place}.${name}`);
       }
     }
   });
@@ -78,14 +78,14 @@ Deno.test("a body whose optional fields are all null is answered as the body wit
       if (object.required!.length === Object.keys(object.properties!).length) continue;
       const nulls = Object.fromEntries(Object.keys(object.properties!).map((name) => [name, null]));
       const one = await call(method, path, plain), other = await call(method, path, { ...nulls, ...plain });
-      assert.ok(one.status < 300, one.text);
+      assert(one.status < 300, one.text);
       // What differs each time: ids, times, the place in the queue, how often a thing was done.
       const steady = (text: string) =>
         text.replace(
           /"(id|created|created_at|updated_at|since|position|version|promotions)":("[^"]*"|\d+|\[.*\])/g,
           "",
         );
-      assert.deepEqual([other.status, steady(other.text)], [one.status, steady(one.text)], `${method} ${path}`);
+      assertEquals([other.status, steady(other.text)], [one.status, steady(one.text)], `${method} ${path}`);
     }
   });
 });
@@ -100,7 +100,7 @@ Deno.test("whatever a field of any route cannot take is refused under that field
     const unnamed: string[] = [];
     const look = async (method: string, path: string, field: string, body?: unknown) => {
       const { status, json } = await call(method, path, body);
-      assert.ok(status < 500, `${method} ${path} ${JSON.stringify(body)}: ${status}`);
+      assert(status < 500, `${method} ${path} ${JSON.stringify(body)}: ${status}`);
       const param: string | null | undefined = json?.error?.param;
       if (status !== 400 || param === field || param?.startsWith(`${field}.`)) return;
       unnamed.push(`${method} ${path.slice(0, 100)} ${field}: ${param}: ${json.error.message}`);
@@ -125,6 +125,6 @@ Deno.test("whatever a field of any route cannot take is refused under that field
         }
       }
     }
-    assert.deepEqual(unnamed, []);
+    assertEquals(unnamed, []);
   });
 });

@@ -1,6 +1,6 @@
 // Jobs that cannot be done: each says why in words that its owner understands, and the next one is begun.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch } from "@std/assert";
 import { startTrainerService } from "../../../services/trainer/service/service.ts";
 import { openDatabase } from "../../../shared/store/database.ts";
 import { addFile, newFileId } from "../../../shared/store/files.ts";
@@ -46,15 +46,15 @@ Deno.test("a deleted file, a lost parent, labels that are gone and a disk that t
     ];
     const service = await startTrainerService(trainerSettings({ dataFolder: folder, workers: 1 }), () => {});
     try {
-      assert.equal(await trainerNotice(database), null, "it is known to be at work");
+      assertEquals(await trainerNotice(database), null, "it is known to be at work");
       for (const [{ id }, code, message] of cases) {
         let job = (await findJob(database, id))!;
         while (job.finishedAt === null) {
           await Promise.race([pause(50), service.ended]);
           job = (await findJob(database, id))!;
         }
-        assert.deepEqual([job.status, job.error?.code], ["failed", code], `${job.error?.message}`);
-        assert.match(job.error!.message, message);
+        assertEquals([job.status, job.error?.code], ["failed", code], `${job.error?.message}`);
+        assertMatch(job.error!.message, message);
       }
     } finally {
       await service.stop();

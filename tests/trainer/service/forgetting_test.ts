@@ -1,7 +1,7 @@
 // A person who is deleted while jobs over their rows run and wait: the jobs end over the rows that are left, and no file of
 // the data folder holds the person's words.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import {
   at,
@@ -76,25 +76,25 @@ Deno.test("a person deleted while a job over an upload runs and one over labels 
       body: text,
       headers: { "Content-Type": "application/x-ndjson" },
     });
-    assert.equal(imported.status, 201, await imported.text());
+    assertEquals(imported.status, 201, await imported.text());
     const file = await client.upload(text);
     const running = await train(client, file, 40), waiting = await train(client, "labels", 2);
     startTrainer(folder, "cache");
     await untilJob(client, running, at("training", 3));
     await untilThere(`${data}/runs/${running}/checkpoint/state.safetensors`);
-    assert.ok((await holders(data)).length > 1);
+    assert((await holders(data)).length > 1);
 
-    assert.equal((await client.ask("DELETE", "/v1/feedback?end_user=ann")).deleted.labels, hers);
+    assertStrictEquals((await client.ask("DELETE", "/v1/feedback?end_user=ann")).deleted.labels, hers);
     for (const id of [running, waiting]) {
       const { data } = await untilJob(client, id, succeeded);
-      assert.equal(data.train + data.held_out || data.rows, rows().length - hers);
+      assertStrictEquals(data.train + data.held_out || data.rows, rows().length - hers);
     }
     const first = await told(client, running), second = await told(client, waiting);
-    assert.equal(first.anew, 1);
-    assert.equal(second.anew, 0, "it had not begun");
-    assert.equal(first.steps.length, new Set(first.steps).size);
-    assert.equal(Math.max(...first.steps), first.steps.length, "each step is told, of the job as it ended");
-    assert.deepEqual(await holders(data), []);
+    assertEquals(first.anew, 1);
+    assertStrictEquals(second.anew, 0, "it had not begun");
+    assertEquals(first.steps.length, new Set(first.steps).size);
+    assertEquals(Math.max(...first.steps), first.steps.length, "each step is told, of the job as it ended");
+    assertEquals(await holders(data), []);
   }));
 
 Deno.test("a person deleted while no trainer is at work is in no file of the jobs that it left, and these go on; till then a run's files are its user's alone", () =>
@@ -105,20 +105,20 @@ Deno.test("a person deleted while no trainer is at work is in no file of the job
       body: text,
       headers: { "Content-Type": "application/x-ndjson" },
     });
-    assert.equal(response.status, 201, await response.text());
+    assertEquals(response.status, 201, await response.text());
     const id = await train(client, "labels", 12);
     const dying = startTrainer(folder, "cache");
     await untilJob(client, id, at("training", 3));
     dying.process.kill("SIGTERM");
     await dying.ended;
-    assert.deepEqual(await openToOthers(data), []);
-    assert.ok(existsSync(`${data}/runs/${id}/checkpoint/state.safetensors`));
-    assert.ok((await holders(data)).includes(`${data}/runs/${id}/data.jsonl`));
+    assertEquals(await openToOthers(data), []);
+    assert(existsSync(`${data}/runs/${id}/checkpoint/state.safetensors`));
+    assert((await holders(data)).includes(`${data}/runs/${id}/data.jsonl`));
 
     await client.ask("DELETE", "/v1/feedback?end_user=ann");
-    assert.deepEqual(await holders(data), []);
+    assertEquals(await holders(data), []);
     startTrainer(folder, "cache");
-    assert.equal((await untilJob(client, id, succeeded)).data.rows, rows().length - hers);
-    assert.equal((await told(client, id)).anew, 1);
-    assert.deepEqual(await holders(data), []);
+    assertStrictEquals((await untilJob(client, id, succeeded)).data.rows, rows().length - hers);
+    assertEquals((await told(client, id)).anew, 1);
+    assertEquals(await holders(data), []);
   }));

@@ -1,6 +1,6 @@
 // What a run reports is there for whoever follows the job: sentences in people's words, and counts for programs.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { reportJob } from "../../../services/trainer/service/job_reporter.ts";
 import { addJob, eventsAfter } from "../../../shared/store/jobs.ts";
 import { databaseTest } from "../../store/databases.ts";
@@ -22,10 +22,10 @@ databaseTest("what became of a job's rows is an event with its counts, beside th
   reporter.line("/data/f: 3 rows");
   await close();
   const told = (await eventsAfter(database, id, 0, 10)).map(({ message, data }) => ({ message, data }));
-  assert.deepEqual(told.find(({ message }) => message === "The rows were read.")?.data, {
+  assertEquals(told.find(({ message }) => message === "The rows were read.")?.data, {
     desirable: 1,
     undesirable: 2,
     changed,
   });
-  assert.ok(told.some(({ message }) => message === "thumbs.jsonl: 3 rows"));
+  assert(told.some(({ message }) => message === "thumbs.jsonl: 3 rows"));
 });

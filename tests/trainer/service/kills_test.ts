@@ -1,6 +1,6 @@
 // The trainer killed at every moment of a job's life while the gateway goes on: each job ends as if nothing had happened.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import {
   at,
@@ -40,7 +40,7 @@ function keepAsking({ call }: Client) {
 /** Steps as a job's events tell them. One that a kill kept from being told comes late, hence in order. */
 async function stepsTold({ ask }: Client, id: string): Promise<unknown[]> {
   const { data, has_more } = await ask("GET", `/v1/fine_tuning/jobs/${id}/events?limit=1000`);
-  assert.equal(has_more, false);
+  assertEquals(has_more, false);
   return data.filter(({ type }: Body) => type === "metrics").map(({ data }: Body) => data.step)
     .sort((a: number, b: number) => a - b);
 }
@@ -61,7 +61,7 @@ Deno.test("a job whose trainer is killed in the queue, in scoring, in training, 
     const id = await create();
     await crash(first);
     const waiting = await client.ask("GET", `/v1/fine_tuning/jobs/${id}`);
-    assert.ok(["queued", "running"].includes(waiting.status) && waiting.position === 0);
+    assert(["queued", "running"].includes(waiting.status) && waiting.position === 0);
     const run = `${folder}/data/runs/${id}`;
     const moments = [
       () => untilJob(client, id, at("reference")),
@@ -75,7 +75,7 @@ Deno.test("a job whose trainer is killed in the queue, in scoring, in training, 
       await moment();
       await crash(trainer);
     }
-    assert.equal((await client.ask("GET", `/v1/fine_tuning/jobs/${id}`)).status, "running");
+    assertEquals((await client.ask("GET", `/v1/fine_tuning/jobs/${id}`)).status, "running");
 
     const second = startTrainer(folder, "cache of the disturbed");
     const disturbed = await untilJob(client, id, succeeded);
@@ -86,35 +86,35 @@ Deno.test("a job whose trainer is killed in the queue, in scoring, in training, 
     // A signal to end: the job is given back, and the one who comes next goes on with it.
     await untilJob(client, undisturbed, at("training", 3));
     third.process.kill("SIGTERM");
-    assert.equal((await third.ended).code, 0);
+    assertEquals((await third.ended).code, 0);
     const returned = await client.ask("GET", `/v1/fine_tuning/jobs/${undisturbed}`);
-    assert.deepEqual([returned.status, returned.position, returned.progress], ["queued", 0, null]);
+    assertEquals([returned.status, returned.position, returned.progress], ["queued", 0, null]);
     startTrainer(folder, "cache of the undisturbed");
     const whole = await untilJob(client, undisturbed, succeeded);
     // There is one at a time, and it says so.
     const rival = await startTrainer(folder, "cache").ended;
-    assert.equal(rival.code, 2, rival.stderr);
-    assert.match(rival.stderr, /^\S+data: another trainer is at work on this data folder; .*\.\n$/);
+    assertEquals(rival.code, 2, rival.stderr);
+    assertMatch(rival.stderr, /^\S+data: another trainer is at work on this data folder; .*\.\n$/);
     const twin = await untilJob(client, await create(), succeeded);
 
     const numbers = async (job: Body) => numbersOf(await client.result(job, "metrics.jsonl"));
     const expected = await numbers(twin);
-    assert.ok(expected.length > 40, `${expected.length} steps`);
+    assert(expected.length > 40, `${expected.length} steps`);
     for (const job of [disturbed, whole]) {
-      assert.deepEqual(await numbers(job), expected);
+      assertEquals(await numbers(job), expected);
       const weights = (of: Body) => client.result(of, "adapter_model.safetensors");
-      assert.deepEqual(await weights(job), await weights(twin), "the adapter differs");
-      assert.deepEqual(job.gate, twin.gate);
-      assert.equal(job.trained_tokens, twin.trained_tokens);
-      assert.deepEqual(await stepsTold(client, job.id), expected.map(({ step }) => step));
-      assert.deepEqual(job.data, twin.data);
-      assert.match(job.data.notes[0], /^thumbs\.jsonl: 240 rows/);
+      assertEquals(await weights(job), await weights(twin), "the adapter differs");
+      assertEquals(job.gate, twin.gate);
+      assertStrictEquals(job.trained_tokens, twin.trained_tokens);
+      assertEquals(await stepsTold(client, job.id), expected.map(({ step }) => step));
+      assertEquals(job.data, twin.data);
+      assertMatch(job.data.notes[0], /^thumbs\.jsonl: 240 rows/);
       const left = (name: string) => existsSync(`${folder}/data/runs/${job.id}/${name}`);
-      assert.deepEqual(["run.json", "held_out.jsonl", "checkpoint/state.safetensors"].map(left), [true, false, false]);
+      assertEquals(["run.json", "held_out.jsonl", "checkpoint/state.safetensors"].map(left), [true, false, false]);
     }
     const { statuses } = asking;
-    assert.ok(statuses.length > 50, `${statuses.length} answers`);
-    assert.deepEqual(statuses.filter((status) => status !== 200), []);
+    assert(statuses.length > 50, `${statuses.length} answers`);
+    assertEquals(statuses.filter((status) => status !== 200), []);
   }));
 
 Deno.test("a job that is cancelled while its trainer is dead is not begun again, and leaves nothing to go on with", () =>
@@ -128,13 +128,13 @@ Deno.test("a job that is cancelled while its trainer is dead is not begun again,
     const dying = startTrainer(folder, "cache");
     await untilJob(client, id, at("training", 2));
     const refused = await client.call("DELETE", `/v1/files/${file}`);
-    assert.deepEqual([refused.status, refused.body.error.code], [409, "in_use"]);
+    assertEquals([refused.status, refused.body.error.code], [409, "in_use"]);
     await crash(dying);
-    assert.equal((await client.ask("POST", `/v1/fine_tuning/jobs/${id}/cancel`)).status, "running");
+    assertEquals((await client.ask("POST", `/v1/fine_tuning/jobs/${id}/cancel`)).status, "running");
     const trainer = startTrainer(folder, "cache");
     await untilJob(client, id, ({ status }) => status === "cancelled");
     trainer.process.kill("SIGTERM");
-    assert.equal((await trainer.ended).code, 0);
-    assert.ok(!existsSync(`${folder}/data/runs/${id}/checkpoint/state.safetensors`));
-    assert.equal((await client.ask("DELETE", `/v1/files/${file}`)).deleted, true);
+    assertEquals((await trainer.ended).code, 0);
+    assert(!existsSync(`${folder}/data/runs/${id}/checkpoint/state.safetensors`));
+    assertEquals((await client.ask("DELETE", `/v1/files/${file}`)).deleted, true);
   }));

@@ -1,7 +1,7 @@
 // One trainer at a time on a PostgreSQL database, also where each has a data folder of its own: whoever is not alone is
 // refused, whoever dies or loses the database is followed by another, and a job ends once.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertRejects } from "@std/assert";
 import { startTrainerService } from "../../../services/trainer/service/service.ts";
 import { readFeedback } from "../../../shared/feedback/read.ts";
 import { embeddedFeedback } from "../../../shared/runtime/embedded_model.ts";
@@ -43,7 +43,7 @@ async function untilJob(database: Database, id: string, seen: (job: Job) => bool
   for (const end = Date.now() + 180_000; Date.now() < end; await pause(20)) {
     const job = (await findJob(database, id))!;
     if (seen(job)) return job;
-    assert.equal(job.finishedAt, null, `the job ${job.status}: ${JSON.stringify(job.error)}`);
+    assertEquals(job.finishedAt, null, `the job ${job.status}: ${JSON.stringify(job.error)}`);
   }
   throw new Error("three minutes passed");
 }
@@ -69,21 +69,21 @@ ownershipTest(
     try {
       await untilJob(database, id, trains);
       const rival = await start("b").ended;
-      assert.equal(rival.code, 2, rival.stderr);
-      assert.match(rival.stderr, /^Another trainer is at work on this database.*\.\n$/);
-      assert.doesNotMatch(rival.stderr, /secret/);
+      assertEquals(rival.code, 2, rival.stderr);
+      assertMatch(rival.stderr, /^Another trainer is at work on this database.*\.\n$/);
+      assertNotMatch(rival.stderr, /secret/);
     } finally {
       await crash(first);
     }
     const heir = start("b");
     try {
       const { outcome } = await untilJob(database, id, succeeded);
-      assert.equal(await endsTold(database, id), 1);
+      assertEquals(await endsTold(database, id), 1);
       const adapter = (await findAdapter(database, outcome!.adapter))!;
-      assert.ok(Deno.statSync(`${folder}/b/${adapter.folder}/adapter_model.safetensors`).isFile);
+      assert(Deno.statSync(`${folder}/b/${adapter.folder}/adapter_model.safetensors`).isFile);
     } finally {
       heir.process.kill("SIGTERM");
-      assert.equal((await heir.ended).code, 0);
+      assertEquals((await heir.ended).code, 0);
     }
   },
 );
@@ -91,7 +91,7 @@ ownershipTest(
 /** The only advisory lock is the trainer's. */
 const breakHold = async (database: Database) => {
   const sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
-  assert.equal((await database.all(sql)).length, 1);
+  assertEquals((await database.all(sql)).length, 1);
 };
 
 ownershipTest(
@@ -104,7 +104,7 @@ ownershipTest(
       );
     const first = await start("a");
     await untilJob(database, id, trains);
-    const ended = assert.rejects(first.ended, /makes this the database's only trainer broke/);
+    const ended = assertRejects(() => first.ended, Error, "makes this the database's only trainer broke");
     const wanting = (async () => {
       for (;;) {
         const lock = await database.lock("trainer");
@@ -114,15 +114,15 @@ ownershipTest(
     await breakHold(database);
     const rival = await wanting;
     await ended;
-    assert.equal((await findJob(database, id))!.status, "running");
+    assertEquals((await findJob(database, id))!.status, "running");
     await rival.release();
     const second = await start("b");
     try {
       await untilJob(database, id, succeeded);
       const late = await database.write((queries) => finishJob(queries, id, "failed", {}));
-      assert.equal(late, false);
-      assert.equal((await findJob(database, id))!.status, "succeeded");
-      assert.equal(await endsTold(database, id), 1);
+      assertEquals(late, false);
+      assertEquals((await findJob(database, id))!.status, "succeeded");
+      assertEquals(await endsTold(database, id), 1);
     } finally {
       await second.stop();
     }
@@ -142,7 +142,7 @@ ownershipTest(
       await database.all("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()");
       await untilJob(database, id, succeeded);
       assert(told.includes("the store is waited for"), `${told}`);
-      assert.equal(await endsTold(database, id), 1);
+      assertEquals(await endsTold(database, id), 1);
     } finally {
       await service.stop();
     }

@@ -1,7 +1,7 @@
 // Promotion against a real gateway: streams go on, nothing is mixed, and whatever a crash cuts short is old or new.
 // KILLS says how often the gateway is killed (default 5).
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { openDatabase } from "../../../shared/store/database.ts";
 import { withFolder } from "../../commands/run_task.ts";
 import { freePort, type GatewayProcess, neverEnding, startGatewayProcess } from "../../gateway/gateway_process.ts";
@@ -43,7 +43,7 @@ Deno.test("promotion and rollback under 16 streams drop none and mix none, and t
       for (const model of models) {
         expected.set(model, await Promise.all(Array.from({ length: 16 }, (_, i) => textOf(model, i))));
       }
-      for (let i = 0; i < 16; i++) assert.equal(new Set(models.map((model) => expected.get(model)![i])).size, 3);
+      for (let i = 0; i < 16; i++) assertEquals(new Set(models.map((model) => expected.get(model)![i])).size, 3);
 
       const moves: [string, () => Promise<Body>, string][] = [
         ["base", () => promote(client, "base:a"), "base:a"],
@@ -53,12 +53,14 @@ Deno.test("promotion and rollback under 16 streams drop none and mix none, and t
       ];
       for (const [before, move, after] of moves) {
         const streams = await startStreams(gateway, (i) => question(i, bias, tokens));
-        assert.equal((await move()).current, after);
-        assert.equal(streams.ended(), 0, "they must have been under way");
+        assertStrictEquals((await move()).current, after);
+        assertStrictEquals(streams.ended(), 0, "they must have been under way");
         const next = await textOf("prospect", 3, 12);
-        assert.ok(expected.get(after)![3]!.startsWith(next), `${before} to ${after}: the next answer is another's`);
+        assert(expected.get(after)![3]!.startsWith(next), `${before} to ${after}: the next answer is another's`);
         const texts = await streams.all;
-        texts.forEach((text, i) => assert.equal(text, expected.get(before)![i], `${before} to ${after}: stream ${i}`));
+        texts.forEach((text, i) =>
+          assertStrictEquals(text, expected.get(before)![i], `${before} to ${after}: stream ${i}`)
+        );
       }
     } finally {
       await gateway.stop();
@@ -75,7 +77,7 @@ async function startStreams({ address }: GatewayProcess, body: (i: number) => Re
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ model: "prospect", stream: true, ...body(i) }),
     });
-    assert.equal(response.status, 200);
+    assertEquals(response.status, 200);
     let text = "";
     for await (const piece of response.body!.pipeThrough(new TextDecoderStream())) {
       text += piece;
@@ -83,7 +85,7 @@ async function startStreams({ address }: GatewayProcess, body: (i: number) => Re
     }
     ended++;
     const events = eventsOf(text) as Body[];
-    assert.equal(events.pop(), "[DONE]");
+    assertEquals(events.pop(), "[DONE]");
     return events.map(({ choices }) => choices[0].delta.content ?? "").join("");
   };
   const all = Promise.all(Array.from({ length: 16 }, (_, i) => {
@@ -108,7 +110,7 @@ Deno.test(`${kills} kills of a gateway that promotes without end leave the old m
         for (let i = kill; !over; i++) {
           asked = ["base:a", "base:b", "base"][i % 3]!;
           told = (await promote(client, asked)).current;
-          assert.equal(told, asked);
+          assertStrictEquals(told, asked);
           acknowledged++;
         }
       })().catch((error) => {
@@ -121,16 +123,16 @@ Deno.test(`${kills} kills of a gateway that promotes without end leave the old m
       await promoting;
       gateway = await start();
       const { current, promotions } = await client.ask("GET", "/v1/registry");
-      assert.ok([told, asked].includes(current), `${current} is neither ${told} nor ${asked}`);
-      assert.equal(promotions.at(-1)?.to ?? "base", current);
+      assert([told, asked].includes(current), `${current} is neither ${told} nor ${asked}`);
+      assertStrictEquals(promotions.at(-1)?.to ?? "base", current);
       const { data } = await client.ask("GET", "/v1/aliases");
-      assert.deepEqual(data, [{ name: "prospect", arms: [{ model: current, weight: 1 }] }]);
+      assertEquals(data, [{ name: "prospect", arms: [{ model: current, weight: 1 }] }]);
       const said = (model: string) =>
         client.ask("POST", "/v1/chat/completions", { model, ...question(1, {}, 8) })
           .then(({ choices }) => choices[0].message.content);
-      assert.equal(await said("prospect"), await said(current));
+      assertStrictEquals(await said("prospect"), await said(current));
       told = current;
     }
-    assert.ok(acknowledged > kills, `${acknowledged} promotions`);
+    assert(acknowledged > kills, `${acknowledged} promotions`);
     await gateway.stop();
   }));

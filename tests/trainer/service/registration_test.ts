@@ -1,6 +1,6 @@
 // What a job registers is a copy of what was measured: its run's folder may be overwritten, and what is kept may not.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { startTrainerService } from "../../../services/trainer/service/service.ts";
 import { isKept, keepAdapter, keptFolder } from "../../../shared/runtime/kept_adapters.ts";
 import { bringAdapter } from "../../../shared/store/change_adapters.ts";
@@ -44,28 +44,28 @@ Deno.test("jobs go on from what was registered, whatever became of the run's fol
     };
     try {
       const first = await done("base", "one"), one = (await findAdapter(database, "one"))!;
-      assert.equal(first.status, "succeeded", JSON.stringify(first.error));
-      assert.deepEqual([one.folder, one.jobId], [keptFolder(one.version), first.id]);
-      assert.ok(await isKept(folder, one.version));
+      assertEquals(first.status, "succeeded", JSON.stringify(first.error));
+      assertEquals([one.folder, one.jobId], [keptFolder(one.version), first.id]);
+      assert(await isKept(folder, one.version));
       // The verdict has what became of the answers, and the trainer's bound on them was held against it.
-      assert.ok(one.gate!.behaviour!.tokens.before > 0, JSON.stringify(one.gate));
+      assert(one.gate!.behaviour!.tokens.before > 0, JSON.stringify(one.gate));
       const stopped = one.gate!.findings.flatMap(({ rule, passed }) => passed ? [] : [rule]);
-      assert.ok(stopped.includes("length-within-bound"), stopped.join());
-      assert.ok(!stopped.includes("refusals-within-bound"), stopped.join());
+      assert(stopped.includes("length-within-bound"), stopped.join());
+      assert(!stopped.includes("refusals-within-bound"), stopped.join());
 
       await overwrite(`runs/${first.id}/adapter`);
       const version = await keepAdapter(folder, `${folder}/brought/taken`);
       const brought = { name: "taken", base: scriptedBase, folder: keptFolder(version), version };
       await database.write((queries) => bringAdapter(queries, brought));
       const second = await done("base:one", "taken");
-      assert.equal(second.status, "succeeded", JSON.stringify(second.error));
-      assert.notEqual(second.outcome!.adapter, "taken", "somebody else has brought that name");
-      assert.equal((await findAdapter(database, second.outcome!.adapter))?.parent, "base:one");
+      assertEquals(second.status, "succeeded", JSON.stringify(second.error));
+      assertNotEquals(second.outcome!.adapter, "taken", "somebody else has brought that name");
+      assertEquals((await findAdapter(database, second.outcome!.adapter))?.parent, "base:one");
 
       await overwrite(keptFolder(one.version));
       const third = await done("base:one", "three");
-      assert.deepEqual([third.status, third.error?.code], ["failed", "invalid_training_data"]);
-      assert.match(third.error!.message, /^base:one cannot answer: its files are no longer those that were registered/);
+      assertEquals([third.status, third.error?.code], ["failed", "invalid_training_data"]);
+      assertMatch(third.error!.message, /^base:one cannot answer: its files are no longer those that were registered/);
     } finally {
       await service.stop();
       await database.close();

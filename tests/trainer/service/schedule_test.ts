@@ -1,6 +1,6 @@
 // Training without being asked: when a job is added, when none is, and that only the gate promotes what nobody looked at.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { createSchedule } from "../../../services/trainer/service/schedule.ts";
 import { startTrainerService } from "../../../services/trainer/service/service.ts";
 import { parseTrainerSettings, type TrainerSettings } from "../../../services/trainer/service/settings.ts";
@@ -57,28 +57,28 @@ databaseTest(
   async (database) => {
     await storeAll(database, "a");
     const look = scripted(database, { every: 5, promote: true });
-    assert.deepEqual(await look(0), []);
+    assertEquals(await look(0), []);
     await press(database, 4);
-    assert.deepEqual(await look(5000), []);
+    assertEquals(await look(5000), []);
     await press(database, 1);
-    assert.deepEqual(await look(100), [], "it has looked just now");
+    assertEquals(await look(100), [], "it has looked just now");
     const [job, ...more] = await look(5000);
-    assert.deepEqual(more, []);
-    assert.deepEqual([job?.request.trainingFile, job?.request.promote, job?.request.model], ["labels", true, "base"]);
-    assert.equal(job?.watermark, await currentWatermark(database));
-    for (let i = 0; i < 3; i++) assert.deepEqual(await look(60_000), [], "the same labels again");
+    assertEquals(more, []);
+    assertEquals([job?.request.trainingFile, job?.request.promote, job?.request.model], ["labels", true, "base"]);
+    assertStrictEquals(job?.watermark, await currentWatermark(database));
+    for (let i = 0; i < 3; i++) assertEquals(await look(60_000), [], "the same labels again");
     await press(database, 4);
-    assert.deepEqual(await look(5000), []);
+    assertEquals(await look(5000), []);
     await press(database, 1);
-    assert.equal((await look(5000)).length, 1);
+    assertEquals((await look(5000)).length, 1);
     // A person's job takes the new labels as well.
     await press(database, 4);
     await addJob(database, jobRequest, await currentWatermark(database));
     await addJob(database, { ...jobRequest, trainingFile: "file-1" }, null);
     await press(database, 4);
-    assert.deepEqual(await look(5000), []);
+    assertEquals(await look(5000), []);
     // One who begins anew knows what the one before had done.
-    assert.deepEqual(await scripted(database, { every: 5 })(5000), []);
+    assertEquals(await scripted(database, { every: 5 })(5000), []);
   },
 );
 
@@ -88,16 +88,16 @@ databaseTest(
     await storeAll(database, "a");
     const rarely = { cron: "0 0 29 2 *" }, years = 9 * 365 * 24 * 60 * 60 * 1000;
     const look = scripted(database, rarely);
-    assert.deepEqual(await look(years), [], "there are no labels");
+    assertEquals(await look(years), [], "there are no labels");
     const late = scripted(database, rarely), never = scripted(database, {});
     await press(database, 1);
-    assert.deepEqual(await never(years), []);
+    assertEquals(await never(years), []);
     // Unless it is 3 o'clock within this second.
-    if (new Date(Date.now() + 1000).getHours() === new Date().getHours()) assert.deepEqual(await late(0), []);
+    if (new Date(Date.now() + 1000).getHours() === new Date().getHours()) assertEquals(await late(0), []);
     const [job, ...more] = await late(years);
-    assert.deepEqual(more, []);
-    assert.deepEqual([job?.request.metadata, job?.request.promote], [{ asked_by: "cron" }, false]);
-    assert.deepEqual(await late(years), [], "the same labels again");
+    assertEquals(more, []);
+    assertEquals([job?.request.metadata, job?.request.promote], [{ asked_by: "cron" }, false]);
+    assertEquals(await late(years), [], "the same labels again");
   },
 );
 
@@ -105,31 +105,34 @@ databaseTest("a clock that is set back by years holds up no schedule", async (da
   await storeAll(database, "a");
   const years = 9 * 365 * 24 * 60 * 60 * 1000;
   const look = scripted(database, { every: 1 }), nightly = scripted(database, { cron: "0 3 * * *" });
-  assert.deepEqual([await look(0), await nightly(0)], [[], []]);
-  assert.deepEqual([await look(5000, years), await nightly(5000, years)], [[], []], "there are no labels");
+  assertEquals([await look(0), await nightly(0)], [[], []]);
+  assertEquals([await look(5000, years), await nightly(5000, years)], [[], []], "there are no labels");
   await press(database, 1);
-  assert.equal((await look(5000, -2 * years)).length, 1);
+  assertEquals((await look(5000, -2 * years)).length, 1);
   await press(database, 1);
-  assert.deepEqual(await nightly(5000, -2 * years), [], "3 o'clock is yet to come");
-  assert.equal((await nightly(5000, 24 * 60 * 60 * 1000)).length, 1);
+  assertEquals(await nightly(5000, -2 * years), [], "3 o'clock is yet to come");
+  assertEquals((await nightly(5000, 24 * 60 * 60 * 1000)).length, 1);
 });
 
 Deno.test("a cron expression that is none, and promotion without a time to train, are refused by their flag", () => {
   const options = { dataDir: "data", dtype: "auto", device: "auto" as const };
-  assert.throws(() => parseTrainerSettings({ ...options, trainCron: "soon" }), (error) => {
-    assert.ok(error instanceof InputError);
-    assert.match(error.message, /^--train-cron "soon": .*0 3 \* \* \*/);
-    return true;
-  });
-  assert.throws(() => parseTrainerSettings({ ...options, autoPromote: true }), /--auto-promote: say when to train/);
+  assertMatch(
+    assertThrows(() => parseTrainerSettings({ ...options, trainCron: "soon" }), InputError).message,
+    /^--train-cron "soon": .*0 3 \* \* \*/,
+  );
+  assertThrows(
+    () => parseTrainerSettings({ ...options, autoPromote: true }),
+    Error,
+    "--auto-promote: say when to train",
+  );
 });
 
 Deno.test("the gate's bounds of behaviour are off unless they are given", () => {
   const options = { dataDir: "data", dtype: "auto", device: "auto" as const };
   const off = parseTrainerSettings(options).behaviourBounds;
-  assert.deepEqual(off, { length: undefined, refusal: undefined, agreement: undefined });
+  assertEquals(off, { length: undefined, refusal: undefined, agreement: undefined });
   const on = parseTrainerSettings({ ...options, gateLength: 1.5, gateRefusal: 0.1, gateAgreement: 0 }).behaviourBounds;
-  assert.deepEqual(on, { length: 1.5, refusal: 0.1, agreement: 0 });
+  assertEquals(on, { length: 1.5, refusal: 0.1, agreement: 0 });
 });
 
 const foreignBase = "another@ffff";
@@ -166,10 +169,10 @@ async function unattended(
       await Promise.race([pause(100), service.ended]);
       [job] = await listJobs(database, 1);
     }
-    assert.equal(job.status, "succeeded", JSON.stringify(job.error));
+    assertEquals(job.status, "succeeded", JSON.stringify(job.error));
     const events = await eventsAfter(database, job.id, 0, 1000);
     await look(database, job, events.map(({ message }) => message).join("\n"));
-    assert.equal((await listJobs(database, 10)).length, 1);
+    assertEquals((await listJobs(database, 10)).length, 1);
   } finally {
     await service.stop();
     await database.close();
@@ -196,10 +199,10 @@ serviceTest(
   async (folder) =>
     unattended(folder, await sameBase(), (index) => index >= 200, async (database, _, said) => {
       const [adapter] = await listAdapters(database);
-      assert.equal(adapter?.gate?.passed, false);
-      assert.match(said, /Gate: Held-out AUC .*chance/);
-      assert.deepEqual((await listAliases(database)).get("prospect")?.arms, [{ model: "base:foreign", weight: 1 }]);
-      assert.equal((await listPromotions(database, "prospect")).length, 1);
+      assertEquals(adapter?.gate?.passed, false);
+      assertMatch(said, /Gate: Held-out AUC .*chance/);
+      assertEquals((await listAliases(database)).get("prospect")?.arms, [{ model: "base:foreign", weight: 1 }]);
+      assertEquals((await listPromotions(database, "prospect")).length, 1);
     }),
 );
 
@@ -208,12 +211,12 @@ serviceTest(
   async (folder) =>
     unattended(folder, await sameBase(), () => false, async (database, job, said) => {
       const [adapter] = await listAdapters(database);
-      assert.equal(adapter?.gate?.passed, true, JSON.stringify(adapter?.gate));
-      assert.match(said, /base:foreign is not in the registry for this base/);
+      assertEquals(adapter?.gate?.passed, true, JSON.stringify(adapter?.gate));
+      assertMatch(said, /base:foreign is not in the registry for this base/);
       const model = `base:${job.outcome!.adapter}`;
-      assert.deepEqual((await listAliases(database)).get("prospect")?.arms, [{ model, weight: 1 }]);
+      assertEquals((await listAliases(database)).get("prospect")?.arms, [{ model, weight: 1 }]);
       const last = (await listPromotions(database, "prospect")).at(-1)!;
-      assert.deepEqual([last.from, last.to, last.override, last.by], ["base:foreign", model, false, null]);
+      assertEquals([last.from, last.to, last.override, last.by], ["base:foreign", model, false, null]);
     }),
 );
 
@@ -222,10 +225,10 @@ serviceTest(
   (folder) =>
     unattended(folder, foreignBase, () => false, async (database, job, said) => {
       const [adapter] = await listAdapters(database);
-      assert.deepEqual([adapter?.jobId, adapter?.gate?.passed], [job.id, true], JSON.stringify(adapter?.gate));
-      assert.match(said, /Not promoted: base:\S+ is for the base model \S+@\w+; the gateway serves another@ffff\./);
-      assert.match(said, /The job succeeded\.$/);
-      assert.deepEqual((await listAliases(database)).get("prospect")?.arms, [{ model: "base:foreign", weight: 1 }]);
-      assert.equal((await listPromotions(database, "prospect")).length, 1);
+      assertEquals([adapter?.jobId, adapter?.gate?.passed], [job.id, true], JSON.stringify(adapter?.gate));
+      assertMatch(said, /Not promoted: base:\S+ is for the base model \S+@\w+; the gateway serves another@ffff\./);
+      assertMatch(said, /The job succeeded\.$/);
+      assertEquals((await listAliases(database)).get("prospect")?.arms, [{ model: "base:foreign", weight: 1 }]);
+      assertEquals((await listPromotions(database, "prospect")).length, 1);
     }),
 );

@@ -1,7 +1,7 @@
 // Gateway and trainer as processes of their own over one folder, on the embedded model, and what a client asks of them.
 // The model is named by its folder, so that a run answers few prompts.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { embeddedFeedback, embeddedModelFolder } from "../../../shared/runtime/embedded_model.ts";
@@ -82,7 +82,7 @@ export function clientOf(address: string): Client {
       : send(method, path, JSON.stringify(body), { "Content-Type": "application/json" });
   const ask: Client["ask"] = async (method, path, body) => {
     const answer = await call(method, path, body);
-    assert.equal(answer.status, 200, `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    assertEquals(answer.status, 200, `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
   };
   return {
@@ -94,7 +94,7 @@ export function clientOf(address: string): Client {
       form.set("purpose", "fine-tune");
       form.set("file", new File([text], name));
       const { status, body } = await send("POST", "/v1/files", form, {});
-      assert.equal(status, 200, JSON.stringify(body));
+      assertEquals(status, 200, JSON.stringify(body));
       return body.id;
     },
     async result(job, name) {
@@ -113,7 +113,7 @@ export async function untilJob({ ask }: Client, id: string, seen: (job: Body) =>
   for (const end = Date.now() + 180_000; Date.now() < end; await pause(20)) {
     const job = await ask("GET", `/v1/fine_tuning/jobs/${id}`);
     if (seen(job)) return job;
-    assert.ok(job.finished_at === null, `the job ${job.status}: ${JSON.stringify(job.error)}`);
+    assert(job.finished_at === null, `the job ${job.status}: ${JSON.stringify(job.error)}`);
   }
   throw new Error("three minutes passed");
 }

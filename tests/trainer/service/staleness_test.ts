@@ -1,6 +1,6 @@
 // Which rows are old, on the embedded model.
 
-import assert from "node:assert/strict";
+import { assertEquals, assertNotStrictEquals } from "@std/assert";
 import { cp } from "node:fs/promises";
 import { measureStaleness } from "../../../services/trainer/service/measure_staleness.ts";
 import type { LabelRow } from "../../../services/trainer/service/training_file.ts";
@@ -24,10 +24,10 @@ Deno.test("dropping stale rows drops each of several that say the same, and no o
   const stale = [answered("a", 90), answered("b", 90), answered("c", 90)];
   const settings = trainerSettings({ workers: 1 });
   const measured = await measureStaleness(settings, stale, true, silent, () => false);
-  assert.equal(measured.measured, 3);
+  assertEquals(measured.measured, 3);
   const rows = stale.map(({ row }) => ({ id: row }));
-  assert.deepEqual(withoutStale(rows, measured, 50), []);
-  assert.deepEqual(withoutStale(rows, measured, 1000), rows);
+  assertEquals(withoutStale(rows, measured, 50), []);
+  assertEquals(withoutStale(rows, measured, 1000), rows);
 });
 
 Deno.test("the age of an answer is measured after the prompt that its row's template arguments make", async () => {
@@ -46,7 +46,7 @@ Deno.test("the age of an answer is measured after the prompt that its row's temp
       chat_template_kwargs,
     }));
     const { moved } = await measureStaleness(settings, rows, true, silent, () => false);
-    assert.equal(moved.size, 2);
-    assert.notEqual(moved.get("0"), moved.get("1"));
+    assertEquals(moved.size, 2);
+    assertNotStrictEquals(moved.get("0"), moved.get("1"));
   });
 });

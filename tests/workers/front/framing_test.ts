@@ -1,11 +1,13 @@
 // Where requests end: what can be read in two ways is refused, and chunks are followed however they are cut.
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
 import { addressKey, TrustedProxies } from "../../../workers/front/addresses.ts";
 import { parseRequestHead, passingBody, RefusedMessage } from "../../../workers/front/framing.ts";
 
-const refused = (kind: string) => (error: unknown) => error instanceof RefusedMessage && error.kind === kind;
+function assertRefused(fn: () => unknown, kind: string, msg?: string): void {
+  assertEquals(assertThrows(fn, RefusedMessage, undefined, msg).kind, kind, msg);
+}
 const head = (...fields: string[]) => ["POST /v1/feedback HTTP/1.1", "Host: x", ...fields].join("\r\n");
 
 Deno.test("a request whose end could be read in two ways is refused", () => {
@@ -29,14 +31,14 @@ Deno.test("a request whose end could be read in two ways is refused", () => {
     "POST / HTTP/1.1\r\nHost: x/y z",
     "POST / HTTP/1.0\r\nTransfer-Encoding: chunked",
   ];
-  for (const text of ambiguous) assert.throws(() => parseRequestHead(text), refused("malformed"), JSON.stringify(text));
-  assert.throws(() => parseRequestHead("PRI * HTTP/2.0\r\n"), refused("version"));
+  for (const text of ambiguous) assertRefused(() => parseRequestHead(text), "malformed", JSON.stringify(text));
+  assertRefused(() => parseRequestHead("PRI * HTTP/2.0\r\n"), "version");
 });
 
 Deno.test("a request's head says how long its body is", () => {
-  assert.equal(parseRequestHead(head()).body, 0);
-  assert.equal(parseRequestHead(head("content-length:  12 ")).body, 12);
-  assert.equal(parseRequestHead(head("Transfer-Encoding: Chunked")).body, "chunked");
+  assertStrictEquals(parseRequestHead(head()).body, 0);
+  assertEquals(parseRequestHead(head("content-length:  12 ")).body, 12);
+  assertEquals(parseRequestHead(head("Transfer-Encoding: Chunked")).body, "chunked");
 });
 
 Deno.test("a chunked body is followed to its end, wherever it is cut", () => {
@@ -46,8 +48,8 @@ Deno.test("a chunked body is followed to its end, wherever it is cut", () => {
     const passing = passingBody("chunked"), places = [0, ...cuts.sort((a, b) => a - b), bytes.length];
     let taken = 0;
     for (let i = 1; i < places.length; i++) taken += passing.take(bytes, places[i - 1]!, places[i]!);
-    assert.ok(passing.done);
-    assert.equal(taken, body.length);
+    assert(passing.done);
+    assertEquals(taken, body.length);
   }));
 });
 
@@ -56,28 +58,24 @@ Deno.test("chunks that another reader could cut otherwise are refused", () => {
     const body of ["3\nabc\n", "-3\r\n", "\r\n", "0x3\r\nabc", "3\r\nabcd\r\n", "3\rabc", "123456789\r\n", "3;\x01\r\n"]
   ) {
     const bytes = new TextEncoder().encode(body);
-    assert.throws(
-      () => passingBody("chunked").take(bytes, 0, bytes.length),
-      refused("malformed"),
-      JSON.stringify(body),
-    );
+    assertRefused(() => passingBody("chunked").take(bytes, 0, bytes.length), "malformed", JSON.stringify(body));
   }
 });
 
 Deno.test("a trusted proxy says who the client is, and the client cannot say it in its place", () => {
   const proxies = new TrustedProxies(["10.0.0.0/8", "::1"]);
   const clientOf = (...fields: string[]) => proxies.clientOf("10.0.0.1", parseRequestHead(head(...fields)));
-  assert.equal(clientOf("X-Forwarded-For: 6.6.6.6, 1.2.3.4"), "1.2.3.4");
-  assert.equal(clientOf("X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 1.2.3.4:5, 10.9.9.9"), "1.2.3.4");
-  assert.equal(clientOf('Forwarded: for=6.6.6.6, For="[2001:db8::1]:80";proto=https'), "2001:db8::1");
-  assert.equal(clientOf(), "10.0.0.1");
-  assert.ok(proxies.has("::ffff:10.1.2.3") && !proxies.has("11.0.0.1") && !proxies.has("nobody"));
-  assert.throws(() => new TrustedProxies(["proxy.example"]));
+  assertEquals(clientOf("X-Forwarded-For: 6.6.6.6, 1.2.3.4"), "1.2.3.4");
+  assertEquals(clientOf("X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 1.2.3.4:5, 10.9.9.9"), "1.2.3.4");
+  assertEquals(clientOf('Forwarded: for=6.6.6.6, For="[2001:db8::1]:80";proto=https'), "2001:db8::1");
+  assertEquals(clientOf(), "10.0.0.1");
+  assert(proxies.has("::ffff:10.1.2.3") && !proxies.has("11.0.0.1") && !proxies.has("nobody"));
+  assertThrows(() => new TrustedProxies(["proxy.example"]));
 });
 
 Deno.test("an IPv6 client counts as its whole network, or it would have as many addresses as it likes", () => {
-  assert.equal(addressKey("2001:db8:1:2:3:4:5:6"), addressKey("2001:0db8:0001:0002::9"));
-  assert.notEqual(addressKey("2001:db8:1:2::1"), addressKey("2001:db8:1:3::1"));
-  assert.equal(addressKey("::ffff:1.2.3.4"), "1.2.3.4");
-  assert.equal(addressKey("unknown"), undefined);
+  assertStrictEquals(addressKey("2001:db8:1:2:3:4:5:6"), addressKey("2001:0db8:0001:0002::9"));
+  assertNotStrictEquals(addressKey("2001:db8:1:2::1"), addressKey("2001:db8:1:3::1"));
+  assertEquals(addressKey("::ffff:1.2.3.4"), "1.2.3.4");
+  assertEquals(addressKey("unknown"), undefined);
 });
