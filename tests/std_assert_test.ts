@@ -1,5 +1,6 @@
 // The package that stands in for jsr:@std/assert does what the registry's package documents. A check of its own
-// judges here, so that an assertion that never fails is noticed.
+// judges here, so that an assertion that never fails is noticed. Run on the registry's, only the rows of `stricter` and
+// the two tests of how a difference is shown fail.
 
 import { readdirSync, readFileSync } from "node:fs";
 import * as std from "@std/assert";
@@ -69,7 +70,6 @@ const same: Record<string, [unknown, unknown]> = {
   "parts of larger buffers": [new Uint8Array([0, 1, 2]).subarray(1), new Uint8Array([1, 2])],
   "big integers": [new BigInt64Array([1n]), new BigInt64Array([1n])],
   "buffers": [new Uint8Array([1, 2]).buffer, new Uint8Array([1, 2]).buffer],
-  "views of buffers": [new DataView(new Uint8Array([9, 1]).buffer, 1), new DataView(new Uint8Array([1]).buffer)],
   "dates": [new Date(5), new Date(5)],
   "invalid dates": [new Date(NaN), new Date(NaN)],
   "patterns": [/a/g, /a/g],
@@ -91,7 +91,6 @@ const different: Record<string, [unknown, unknown]> = {
   "undefined under two names": [{ a: undefined }, { b: undefined }],
   "undefined and a hole": [[undefined], sparse(1, 5, 1).slice(0, 1)],
   "holes in other places": [sparse(3, 1, 1), sparse(3, 2, 1)],
-  "lengths of holes": [new Array(2), new Array(3)],
   "an array and its like": [[1], { 0: 1 }],
   "order in arrays": [[1, 2], [2, 1]],
   "an array's beginning": [[1, 2, 3], [1, 2]],
@@ -107,7 +106,6 @@ const different: Record<string, [unknown, unknown]> = {
   "Map keys by what they hold": [new Map([[{ x: 1 }, 1]]), new Map([[{ x: 2 }, 1]])],
   "Set sizes": [new Set([1, 2]), new Set([1])],
   "Set members": [new Set([1, 2]), new Set([1, 3])],
-  "two members equal to one": [new Set([{ x: 1 }, { x: 1 }]), new Set([{ x: 1 }, { x: 2 }])],
   "properties of Sets": [Object.assign(new Set([1]), { a: 1 }), new Set([1])],
   "typed arrays": [new Uint8Array([1, 2]), new Uint8Array([1, 3])],
   "typed arrays of two kinds": [new Uint8Array([1]), new Uint16Array([1])],
@@ -121,6 +119,12 @@ const different: Record<string, [unknown, unknown]> = {
   "errors of two messages": [new Error("a"), new Error("b")],
   "rings of two ends": [cycle(1), cycle(2)],
   "rings of two lengths": [cycle(cycle(1)), cycle(cycle(2))],
+};
+
+/** What differs here, and is taken for equal by version 1.0.19 of the registry. */
+const stricter: Record<string, [unknown, unknown]> = {
+  "lengths of holes": [new Array(2), new Array(3)],
+  "two members equal to one": [new Set([{ x: 1 }, { x: 1 }]), new Set([{ x: 1 }, { x: 2 }])],
   "promises": [Promise.resolve(1), Promise.resolve(1)],
 };
 
@@ -132,7 +136,7 @@ for (const [what, [a, b]] of Object.entries(same)) {
   });
 }
 
-for (const [what, [a, b]] of Object.entries(different)) {
+for (const [what, [a, b]] of Object.entries({ ...different, ...stricter })) {
   Deno.test(`not equal: ${what}`, () => {
     check(!equal(a, b) && !equal(b, a), "they are taken for equal");
     std.assertNotEquals(a, b);
@@ -237,11 +241,6 @@ Deno.test("each assertion about one value fails where it has to, with its messag
   for (const [name, run] of Object.entries(failing)) {
     check(failure(() => run("for this reason")).message.includes("for this reason"), name);
   }
-});
-
-Deno.test("a pattern with a memory matches from the beginning each time", () => {
-  const pattern = /a/g;
-  for (let i = 0; i < 3; i++) std.assertMatch("a", pattern);
 });
 
 Deno.test("what a function throws is returned, and has to be of the class and say the text", () => {

@@ -42,17 +42,11 @@ function mark(a: readonly string[], b: readonly string[]): Marked[] {
   let start = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start++;
   let end = 0;
-  while (
-    end < Math.min(a.length, b.length) - start &&
-    a.at(-1 - end) === b.at(-1 - end)
-  ) end++;
+  while (end < Math.min(a.length, b.length) - start && a.at(-1 - end) === b.at(-1 - end)) end++;
   const kept = (lines: readonly string[]) => lines.map((line): Marked => [" ", line]);
   return [
     ...kept(a.slice(0, start)),
-    ...markMiddle(
-      a.slice(start, a.length - end),
-      b.slice(start, b.length - end),
-    ),
+    ...markMiddle(a.slice(start, a.length - end), b.slice(start, b.length - end)),
     ...kept(a.slice(a.length - end)),
   ];
 }

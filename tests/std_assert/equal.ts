@@ -33,9 +33,7 @@ export function equal(actual: unknown, expected: unknown): boolean {
 
   function same(a: unknown, b: unknown): boolean {
     if (a === b || (a !== a && b !== b)) return true;
-    if (
-      typeof a !== "object" || typeof b !== "object" || a === null || b === null
-    ) return false;
+    if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
     const others = underWay.get(a) ?? new Set();
     if (others.has(b)) return true;
     underWay.set(a, others.add(b));
@@ -50,9 +48,7 @@ export function equal(actual: unknown, expected: unknown): boolean {
     }
     if (!samePrototypes(a, b)) return false;
     if (a instanceof WeakMap || a instanceof WeakSet) {
-      throw new TypeError(
-        `Two of ${a.constructor.name} cannot be compared: nobody can list what they hold`,
-      );
+      throw new TypeError(`Two of ${a.constructor.name} cannot be compared: nobody can list what they hold`);
     }
     if (CLOSED.some((kind) => a instanceof kind)) return false;
     if (WRITTEN.some((kind) => a instanceof kind)) {
@@ -64,21 +60,11 @@ export function equal(actual: unknown, expected: unknown): boolean {
     if (a instanceof TypedArray) {
       return sameElements(a, b as ArrayLike<unknown>);
     }
-    if (isBytes(a)) return sameElements(bytesOf(a), bytesOf(b as Bytes));
-    if (
-      a instanceof Set &&
-      !sameMembers(
-        [...a].map((member) => [member]),
-        [...b as Set<unknown>],
-        (m) => [m],
-      )
-    ) {
+    if (isBuffer(a)) return sameElements(new Uint8Array(a), new Uint8Array(b as ArrayBufferLike));
+    if (a instanceof Set && !sameMembers([...a].map((member) => [member]), [...b as Set<unknown>], (m) => [m])) {
       return false;
     }
-    if (
-      a instanceof Map &&
-      !sameMembers([...a], [...b as Map<unknown, unknown>], (entry) => entry)
-    ) return false;
+    if (a instanceof Map && !sameMembers([...a], [...b as Map<unknown, unknown>], (entry) => entry)) return false;
     if (Array.isArray(a) && a.length !== (b as unknown[]).length) return false;
     return sameProperties(a, b);
   }
@@ -89,11 +75,7 @@ export function equal(actual: unknown, expected: unknown): boolean {
   }
 
   /** Each member of one has its own equal in the other; `parts` are a member's key and, in a Map, its value. */
-  function sameMembers<T>(
-    a: readonly unknown[][],
-    b: readonly T[],
-    parts: (member: T) => unknown[],
-  ): boolean {
+  function sameMembers<T>(a: readonly unknown[][], b: readonly T[], parts: (member: T) => unknown[]): boolean {
     if (a.length !== b.length) return false;
     const byPrimitive = new Map<unknown, unknown[]>();
     const others: unknown[][] = [];
@@ -128,12 +110,8 @@ export function equal(actual: unknown, expected: unknown): boolean {
 
 const isPrimitive = (value: unknown) => value === null || (typeof value !== "object" && typeof value !== "function");
 
-type Bytes = ArrayBufferLike | DataView;
-const isBytes = (value: object): value is Bytes =>
-  value instanceof ArrayBuffer || value instanceof SharedArrayBuffer ||
-  value instanceof DataView;
-const bytesOf = (value: Bytes) =>
-  value instanceof DataView ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : new Uint8Array(value);
+const isBuffer = (value: object): value is ArrayBufferLike =>
+  value instanceof ArrayBuffer || value instanceof SharedArrayBuffer;
 
 function samePrototypes(a: object, b: object): boolean {
   const plain = (value: object) => Object.getPrototypeOf(value) ?? Object.prototype;
@@ -146,25 +124,13 @@ function samePrototypes(a: object, b: object): boolean {
  */
 function namesOf(value: object): (string | symbol)[] {
   let prototype = Object.getPrototypeOf(value);
-  if (
-    prototype === null || prototype === Object.prototype ||
-    prototype === Array.prototype
-  ) {
+  if (prototype === null || prototype === Object.prototype || prototype === Array.prototype) {
     return Reflect.ownKeys(value).filter((name) => Object.getOwnPropertyDescriptor(value, name)!.enumerable);
   }
   const names = Reflect.ownKeys(value);
-  for (
-    ;
-    prototype !== null && prototype !== Object.prototype;
-    prototype = Object.getPrototypeOf(prototype)
-  ) {
-    const described = Object.getOwnPropertyDescriptors(prototype) as Record<
-      string | symbol,
-      PropertyDescriptor
-    >;
-    names.push(
-      ...Reflect.ownKeys(described).filter((name) => described[name]!.get),
-    );
+  for (; prototype !== null && prototype !== Object.prototype; prototype = Object.getPrototypeOf(prototype)) {
+    const described = Object.getOwnPropertyDescriptors(prototype) as Record<string | symbol, PropertyDescriptor>;
+    names.push(...Reflect.ownKeys(described).filter((name) => described[name]!.get));
   }
   return names.filter((name) => name !== "__proto__");
 }

@@ -31,10 +31,7 @@ export function assertThrows<E extends Error = Error>(
 }
 
 /** Fails unless the promise that `fn` returns is rejected; returns what it was rejected with. */
-export function assertRejects(
-  fn: () => PromiseLike<unknown>,
-  msg?: string,
-): Promise<unknown>;
+export function assertRejects(fn: () => PromiseLike<unknown>, msg?: string): Promise<unknown>;
 /** Fails unless it is rejected with an error of the class whose message contains `msgIncludes`; returns that error. */
 export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
@@ -53,18 +50,10 @@ export async function assertRejects<E extends Error = Error>(
   try {
     promise = fn();
   } catch (cause) {
-    throw new AssertionError(
-      `Function throws when expected to reject${asked.suffix}`,
-      { cause },
-    );
+    throw new AssertionError(`Function throws when expected to reject${asked.suffix}`, { cause });
   }
-  if (
-    typeof (promise as PromiseLike<unknown> | null | undefined)?.then !==
-      "function"
-  ) {
-    throw new AssertionError(
-      `Function returned no promise when expected to reject${asked.suffix}`,
-    );
+  if (typeof (promise as PromiseLike<unknown> | null | undefined)?.then !== "function") {
+    throw new AssertionError(`Function returned no promise when expected to reject${asked.suffix}`);
   }
   try {
     await promise;
@@ -75,11 +64,7 @@ export async function assertRejects<E extends Error = Error>(
   throw new AssertionError(`Expected function to reject${asked.suffix}`);
 }
 
-function expectation(
-  classOrMsg: ErrorClass<Error> | string | undefined,
-  msgIncludes?: string,
-  msg?: string,
-) {
+function expectation(classOrMsg: ErrorClass<Error> | string | undefined, msgIncludes?: string, msg?: string) {
   const ErrorClass: (abstract new (...args: never[]) => unknown) | undefined = typeof classOrMsg === "string"
     ? undefined
     : classOrMsg;
@@ -93,10 +78,7 @@ function expectation(
     }
     if (!(error instanceof ErrorClass)) {
       const expected = `Expected error to be instance of "${ErrorClass.name}", but was "${error.constructor.name}"`;
-      throw new AssertionError(
-        `${expected}${suffix}\n\n${error.stack ?? error}`,
-        { cause: error },
-      );
+      throw new AssertionError(`${expected}${suffix}\n\n${error.stack ?? error}`, { cause: error });
     }
     if (msgIncludes !== undefined && !error.message.includes(msgIncludes)) {
       const expected = `Expected error message to include "${msgIncludes}", but got "${error.message}"`;
